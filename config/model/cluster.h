@@ -1,0 +1,150 @@
+#ifndef CONFIG_MODEL_CLUSTER_H
+#define CONFIG_MODEL_CLUSTER_H
+
+/* A cluster and its endpoint set, validated, immutable. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "config/model/core.h"
+#include "config/model/extension.h"
+#include "config/model/part.h"
+
+enum discovery_type {
+    DISCOVERY_STATIC,
+    DISCOVERY_STRICT_DNS,
+    DISCOVERY_LOGICAL_DNS,
+    DISCOVERY_EDS,
+};
+
+enum lb_kind { LB_ROUND_ROBIN, LB_LEAST_REQUEST };
+
+enum health_status {
+    HEALTH_UNKNOWN,
+    HEALTH_HEALTHY,
+    HEALTH_UNHEALTHY,
+    HEALTH_DRAINING,
+    HEALTH_TIMEOUT,
+    HEALTH_DEGRADED,
+};
+
+/* One LbEndpoint. For DNS clusters the address holds only the port until it is resolved. */
+struct endpoint {
+    struct address address;
+    struct str hostname;    /* Endpoint.hostname */
+    struct str dns_name;    /* the name to resolve; empty for IP and unix addresses */
+    uint32_t weight;        /* 1 when unset */
+    enum health_status health;
+    const struct value *metadata;
+    const struct address *additional; /* additional_addresses */
+    size_t additional_count;
+};
+
+struct locality_endpoints {
+    struct locality locality;
+    uint32_t priority;
+    struct opt_u32 weight; /* load_balancing_weight */
+    const struct value *metadata;
+    const struct endpoint *endpoints;
+    size_t endpoint_count;
+};
+
+/* PART_ENDPOINTS: from EDS, from load_assignment, or from a DNS answer. */
+struct endpoint_set {
+    struct part part;
+    const struct locality_endpoints *localities;
+    size_t locality_count;
+    uint32_t overprovisioning_factor; /* percent, 140 unless set */
+    bool weighted_priority_health;
+};
+
+struct circuit_breaker_limits {
+    uint32_t max_connections;      /* 1024 */
+    uint32_t max_pending_requests; /* 1024 */
+    uint32_t max_requests;         /* 1024 */
+    uint32_t max_retries;          /* 3 */
+    bool track_remaining;
+};
+
+struct lb_config {
+    enum lb_kind kind;
+    uint32_t choice_count;      /* least request, 2 */
+    double active_request_bias; /* 1.0 */
+    bool locality_weighted;
+};
+
+/* Eds/ConfigSource: where the endpoints come from. */
+enum config_source_kind {
+    CONFIG_SOURCE_NONE,
+    CONFIG_SOURCE_ADS,
+    CONFIG_SOURCE_PATH,
+    CONFIG_SOURCE_API,
+};
+
+enum api_type { API_GRPC, API_DELTA_GRPC };
+
+struct initial_metadata {
+    struct str key;
+    struct str value;
+};
+
+struct grpc_service_config {
+    struct str cluster_name; /* envoy_grpc, or the target of google_grpc */
+    bool is_google_grpc;
+    struct str authority;
+    struct opt_ms timeout;
+    const struct initial_metadata *initial_metadata;
+    size_t initial_metadata_count;
+};
+
+struct config_source {
+    enum config_source_kind kind;
+    struct str path;
+    struct str watched_directory;
+    enum api_type api_type;
+    struct grpc_service_config grpc;
+    bool set_node_on_first_message_only;
+    uint64_t initial_fetch_timeout_ms; /* 15000 unless set; 0 waits for ever */
+};
+
+struct cluster_config {
+    struct part part;
+    struct str name;
+    struct str stat_name; /* alt_stat_name or name */
+    enum discovery_type type;
+    uint32_t endpoints_slot; /* always valid: EDS, static and DNS sets are published there */
+    struct str eds_service_name;
+    struct config_source eds_source;
+    const struct locality_endpoints *load_assignment; /* DNS: what to resolve */
+    size_t load_assignment_count;
+    uint32_t overprovisioning_factor;
+    uint64_t connect_timeout_ms; /* 5000 */
+    uint32_t per_connection_buffer_limit_bytes;
+    struct lb_config lb;
+    struct circuit_breaker_limits breakers[PRIORITY_COUNT];
+    double panic_threshold; /* percent, 50 unless set, 0 switches panic off */
+    /* HTTP protocol options towards the upstream. */
+    struct opt_ms idle_timeout;            /* 1 h when unset, 0 off */
+    struct opt_ms max_connection_duration;
+    struct opt_ms max_stream_duration;
+    uint32_t max_requests_per_connection;  /* 0: no limit */
+    struct opt_u32 max_response_headers_count; /* 100 */
+    /* DNS */
+    uint64_t dns_refresh_rate_ms;
+    uint64_t dns_failure_refresh_base_ms;
+    uint64_t dns_failure_refresh_max_ms;
+    uint64_t dns_jitter_ms;
+    bool respect_dns_ttl;
+    enum { DNS_AUTO, DNS_V4_ONLY, DNS_V6_ONLY, DNS_V4_PREFERRED, DNS_ALL } dns_lookup_family;
+    struct address bind_address; /* upstream_bind_config, len 0 for none */
+    const struct socket_option *socket_options;
+    size_t socket_option_count;
+    struct tcp_keepalive tcp_keepalive;
+    const struct extension *transport_socket; /* NULL: raw */
+    const void *transport_socket_config;
+    const struct value *metadata;
+    uint64_t pool_hash; /* of all that shapes a connection; a changed key drains pools */
+};
+
+#endif

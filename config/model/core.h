@@ -1,0 +1,114 @@
+#ifndef CONFIG_MODEL_CORE_H
+#define CONFIG_MODEL_CORE_H
+
+/* Small values that several parts of the model share. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "dataplane/base/address.h"
+#include "dataplane/base/regex.h"
+#include "dataplane/base/str.h"
+
+/* Milliseconds; presence matters (`timeout: 0s` is not absent). */
+struct opt_ms {
+    bool is_set;
+    uint64_t ms;
+};
+
+struct opt_u32 {
+    bool is_set;
+    uint32_t value;
+};
+
+struct opt_bool {
+    bool is_set;
+    bool value;
+};
+
+/* Probability as a fraction: matches when rnd % denominator < numerator. */
+struct fraction {
+    uint32_t numerator;
+    uint32_t denominator; /* 100, 10000 or 1000000 */
+};
+
+struct locality {
+    struct str region;
+    struct str zone;
+    struct str sub_zone;
+};
+
+enum string_match_kind {
+    STRING_MATCH_EXACT,
+    STRING_MATCH_PREFIX,
+    STRING_MATCH_SUFFIX,
+    STRING_MATCH_CONTAINS,
+    STRING_MATCH_REGEX,
+};
+
+struct string_matcher {
+    enum string_match_kind kind;
+    bool ignore_case; /* not for regex */
+    struct str value;
+    struct regex *regex; /* owned by the part (cleanup) */
+};
+
+bool string_matcher_matches(const struct string_matcher *m, struct str s);
+
+struct regex_rewrite {
+    struct regex *regex; /* NULL: no rewrite */
+    struct str substitution;
+};
+
+/* google.protobuf.Struct, immutable, for metadata. */
+enum value_kind {
+    VALUE_NULL,
+    VALUE_NUMBER,
+    VALUE_STRING,
+    VALUE_BOOL,
+    VALUE_STRUCT,
+    VALUE_LIST
+};
+
+struct value_field;
+
+struct value {
+    enum value_kind kind;
+    bool boolean;
+    double number;
+    struct str string;
+    const struct value_field *fields; /* VALUE_STRUCT, sorted by name */
+    const struct value *items;        /* VALUE_LIST */
+    size_t count;
+};
+
+struct value_field {
+    struct str name;
+    struct value value;
+};
+
+/* filter_metadata: a struct per namespace. NULL or kind VALUE_STRUCT. */
+const struct value *value_get(const struct value *v, struct str name);
+
+enum routing_priority { PRIORITY_DEFAULT, PRIORITY_HIGH, PRIORITY_COUNT };
+
+enum traffic_direction { TRAFFIC_UNSPECIFIED, TRAFFIC_INBOUND, TRAFFIC_OUTBOUND };
+
+struct socket_option {
+    int level;
+    int name;
+    bool is_int;
+    int int_value;
+    struct str buf_value;
+    enum { SOCKET_STATE_PREBIND, SOCKET_STATE_BOUND, SOCKET_STATE_LISTENING } state;
+};
+
+struct tcp_keepalive {
+    bool is_enabled;
+    struct opt_u32 probes;
+    struct opt_u32 time_s;
+    struct opt_u32 interval_s;
+};
+
+#endif

@@ -1,0 +1,62 @@
+#ifndef CONFIG_MODEL_EXTENSION_H
+#define CONFIG_MODEL_EXTENSION_H
+
+/*
+ * The descriptor that every extension embeds as its first member `ext`. Extensions are found by
+ * category and type URL; their names in configuration are free text.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "dataplane/base/error.h"
+#include "dataplane/base/str.h"
+
+struct ProtobufCMessage;
+struct ProtobufCMessageDescriptor;
+struct parse_context; /* config/parse/context.h */
+
+enum extension_category {
+    EXT_NETWORK_FILTER,
+    EXT_LISTENER_FILTER,
+    EXT_HTTP_FILTER,
+    EXT_DOWNSTREAM_TRANSPORT_SOCKET,
+    EXT_UPSTREAM_TRANSPORT_SOCKET,
+    EXT_ACCESS_LOGGER,
+    EXT_CLUSTER_TYPE,
+    EXT_LOAD_BALANCING_POLICY,
+    EXT_UPSTREAM_OPTIONS, /* typed_extension_protocol_options */
+    EXT_REQUEST_ID,
+    EXT_DNS_RESOLVER,
+    EXT_CATEGORY_COUNT
+};
+
+const char *extension_category_name(enum extension_category c);
+
+struct extension {
+    const char *name; /* "envoy.filters.http.router" */
+    enum extension_category category;
+    const struct ProtobufCMessageDescriptor *descriptor; /* of the configuration message */
+    const struct ProtobufCMessageDescriptor *override_descriptor; /* per-route message, or NULL */
+    /* Validates and turns the message into the extension's own immutable struct in
+     * parse_arena(ctx); the path in ctx already names the place. Reports every name it refers to
+     * (parse_cluster_slot, ...). NULL `parse`: the message carries nothing to keep. */
+    int (*parse)(struct parse_context *ctx, const struct ProtobufCMessage *msg,
+                 const void **ret_config);
+    /* Same, for the per-route message. */
+    int (*parse_override)(struct parse_context *ctx, const struct ProtobufCMessage *msg,
+                          const void **ret_config);
+};
+
+/* The whole table: {&http_filter_router.ext, ...}, built by dataplane/extensions/registry.c and
+ * handed to config/ by main. */
+struct extension_registry {
+    const struct extension *const *extensions;
+    size_t count;
+};
+
+/* `type_name` is the message's full name ("envoy.extensions...Router"). NULL when absent. */
+const struct extension *extension_find(const struct extension_registry *r,
+                                       enum extension_category category, struct str type_name);
+
+#endif

@@ -1,0 +1,112 @@
+#ifndef CONFIG_MODEL_FORMAT_H
+#define CONFIG_MODEL_FORMAT_H
+
+/*
+ * A substitution format string ("%REQ(:METHOD)% %RESPONSE_CODE%") after parsing. Parsed and
+ * checked by config/parse/format.c, evaluated by dataplane/stream_info/formatter.c. One op enum
+ * for access logs, header values and local reply bodies.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "dataplane/base/str.h"
+
+enum format_op {
+    FORMAT_LITERAL,
+    FORMAT_REQ,  /* arg1 header, arg2 alternative header */
+    FORMAT_RESP,
+    FORMAT_TRAILER,
+    FORMAT_START_TIME, /* arg1: strftime format with %3f ..., empty for the default */
+    FORMAT_PROTOCOL,
+    FORMAT_UPSTREAM_PROTOCOL,
+    FORMAT_RESPONSE_CODE,
+    FORMAT_RESPONSE_CODE_DETAILS,
+    FORMAT_CONNECTION_TERMINATION_DETAILS,
+    FORMAT_RESPONSE_FLAGS,
+    FORMAT_RESPONSE_FLAGS_LONG,
+    FORMAT_BYTES_RECEIVED,
+    FORMAT_BYTES_SENT,
+    FORMAT_UPSTREAM_WIRE_BYTES_SENT,
+    FORMAT_UPSTREAM_WIRE_BYTES_RECEIVED,
+    FORMAT_DOWNSTREAM_WIRE_BYTES_SENT,
+    FORMAT_DOWNSTREAM_WIRE_BYTES_RECEIVED,
+    FORMAT_DURATION,
+    FORMAT_REQUEST_DURATION,
+    FORMAT_RESPONSE_DURATION,
+    FORMAT_RESPONSE_TX_DURATION,
+    FORMAT_UPSTREAM_HOST,
+    FORMAT_UPSTREAM_HOST_NAME,
+    FORMAT_UPSTREAM_CLUSTER,
+    FORMAT_UPSTREAM_CLUSTER_RAW,
+    FORMAT_UPSTREAM_LOCAL_ADDRESS,
+    FORMAT_UPSTREAM_REMOTE_ADDRESS,
+    FORMAT_UPSTREAM_TRANSPORT_FAILURE_REASON,
+    FORMAT_UPSTREAM_REQUEST_ATTEMPT_COUNT,
+    FORMAT_DOWNSTREAM_REMOTE_ADDRESS,
+    FORMAT_DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT,
+    FORMAT_DOWNSTREAM_REMOTE_PORT,
+    FORMAT_DOWNSTREAM_DIRECT_REMOTE_ADDRESS,
+    FORMAT_DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT,
+    FORMAT_DOWNSTREAM_LOCAL_ADDRESS,
+    FORMAT_DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT,
+    FORMAT_DOWNSTREAM_LOCAL_PORT,
+    FORMAT_CONNECTION_ID,
+    FORMAT_STREAM_ID,
+    FORMAT_REQUESTED_SERVER_NAME,
+    FORMAT_ROUTE_NAME,
+    FORMAT_VIRTUAL_CLUSTER_NAME,
+    FORMAT_HOSTNAME,
+    FORMAT_ENVIRONMENT, /* arg1: the value, read when parsed */
+    FORMAT_METADATA,    /* arg1: kind, arg2: namespace:key... */
+    FORMAT_DYNAMIC_METADATA,
+    FORMAT_FILTER_STATE,
+    FORMAT_GRPC_STATUS,
+    FORMAT_PATH,
+    FORMAT_REQUEST_HEADERS_BYTES,
+    FORMAT_RESPONSE_HEADERS_BYTES,
+    FORMAT_RESPONSE_TRAILERS_BYTES,
+    FORMAT_LOCAL_REPLY_BODY,
+    FORMAT_OP_COUNT
+};
+
+struct format_item {
+    enum format_op op;
+    struct str arg1; /* header names are lower-cased */
+    struct str arg2;
+    bool has_max_len;
+    uint32_t max_len;
+};
+
+struct format {
+    const struct format_item *items;
+    size_t count;
+    /* A single literal: the common case for header values, no evaluation. */
+    bool is_literal;
+    struct str literal;
+};
+
+/* JSON access logs: a tree whose leaves are formats. */
+enum format_json_kind { FORMAT_JSON_LEAF, FORMAT_JSON_NUMBER, FORMAT_JSON_BOOL, FORMAT_JSON_OBJECT, FORMAT_JSON_ARRAY };
+
+struct format_json {
+    enum format_json_kind kind;
+    struct str key; /* inside an object */
+    struct format leaf;
+    double number;
+    bool boolean;
+    const struct format_json *children;
+    size_t count;
+};
+
+/* core.v3.SubstitutionFormatString. */
+struct substitution_format {
+    bool is_json;
+    struct format text;
+    struct format_json json;
+    bool omit_empty_values;
+    struct str content_type;
+};
+
+#endif

@@ -1,0 +1,89 @@
+#ifndef CONFIG_MODEL_LISTENER_H
+#define CONFIG_MODEL_LISTENER_H
+
+/* Listeners and filter chains, validated, immutable. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "config/model/core.h"
+#include "config/model/extension.h"
+#include "config/model/part.h"
+
+/* One configured filter of any kind: its type's descriptor and its own parsed struct. */
+struct filter_config {
+    struct str name; /* free text */
+    const struct extension *ext;
+    const void *config;
+    bool disabled; /* HTTP filters */
+};
+
+enum source_type { SOURCE_ANY, SOURCE_SAME_IP_OR_LOOPBACK, SOURCE_EXTERNAL };
+
+struct filter_chain_match {
+    struct opt_u32 destination_port;
+    const struct cidr *prefix_ranges;
+    size_t prefix_range_count;
+    const struct cidr *direct_source_prefix_ranges;
+    size_t direct_source_prefix_range_count;
+    enum source_type source_type;
+    const struct cidr *source_prefix_ranges;
+    size_t source_prefix_range_count;
+    const uint32_t *source_ports;
+    size_t source_port_count;
+    const struct str *server_names; /* lower case */
+    size_t server_name_count;
+    struct str transport_protocol; /* "", "raw_buffer", "tls" */
+    const struct str *application_protocols;
+    size_t application_protocol_count;
+};
+
+/* PART_FILTER_CHAIN: connections pin it. */
+struct filter_chain_config {
+    struct part part;
+    struct str name;
+    struct filter_chain_match match;
+    const struct filter_config *filters; /* network filters, at least one */
+    size_t filter_count;
+    const struct extension *transport_socket; /* NULL: raw_buffer */
+    const void *transport_socket_config;
+    uint64_t transport_socket_connect_timeout_ms; /* 0: none */
+    const struct value *metadata;
+};
+
+struct filter_chain_index; /* net/filter_chain_match.h builds it from the model on main */
+
+enum drain_type { DRAIN_DEFAULT, DRAIN_MODIFY_ONLY };
+
+struct listener_config {
+    struct part part;
+    struct str name;
+    struct str stat_prefix; /* "" : from the address */
+    const struct address *addresses; /* address, then additional_addresses */
+    size_t address_count;
+    bool bind_to_port;
+    bool reuse_port;
+    int backlog;            /* 0: the system's maximum */
+    uint32_t unix_mode;     /* 0: leave */
+    bool ipv4_compat;
+    struct opt_u32 per_connection_buffer_limit_bytes; /* 1 MiB when unset */
+    enum traffic_direction traffic_direction;
+    enum drain_type drain_type;
+    const struct socket_option *socket_options;
+    size_t socket_option_count;
+    const struct filter_chain_config *const *chains; /* each holds one reference */
+    size_t chain_count;
+    const struct filter_chain_config *default_chain; /* NULL: none */
+    const struct filter_config *access_logs;
+    size_t access_log_count;
+    uint64_t listener_filters_timeout_ms;
+    bool continue_on_listener_filters_timeout;
+    bool ignore_global_conn_limit;
+    const struct value *metadata;
+    /* Hash of everything but the filter chains: equal means an in-place (chain-only) update. */
+    uint64_t listener_hash;
+    bool is_static;
+};
+
+#endif

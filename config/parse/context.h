@@ -1,0 +1,109 @@
+#ifndef CONFIG_PARSE_CONTEXT_H
+#define CONFIG_PARSE_CONTEXT_H
+
+/*
+ * What every parser (core and extensions) works with while one resource is turned from protobuf
+ * into the model: the arena of the part being built, the path to the current field, the first
+ * error, the report of unsupported fields, and the names the resource refers to. Main thread.
+ */
+
+#include <protobuf-c/protobuf-c.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "config/model/cluster.h"
+#include "config/model/core.h"
+#include "config/model/extension.h"
+#include "config/model/part.h"
+#include "dataplane/base/error.h"
+#include "dataplane/base/str.h"
+
+/* Path to the field being read, as text: "filter_chains[0].filters[1].typed_config". */
+#define FIELD_PATH_MAX 1024
+
+struct field_path {
+    char text[FIELD_PATH_MAX];
+    size_t len;
+};
+
+/* A field that a real Envoy knows and nuncio does not implement. */
+struct unsupported_field {
+    struct unsupported_field *next;
+    struct str path; /* "route_config.virtual_hosts[0].routes[2].route.retry_policy" */
+    struct str message; /* full message name */
+};
+
+/* Gives slots to names; implemented by config/store.c. The slot is held by the part through its
+ * deps until the part is freed. */
+struct slot_resolver {
+    uint32_t (*slot)(struct slot_resolver *r, enum part_kind kind, struct str name);
+};
+
+/* Another named resource that an accepted part makes nuncio subscribe to (RDS, EDS, SDS). */
+struct subscription_ref {
+    enum part_kind kind;
+    struct str name;
+    const struct config_source *source;
+};
+
+struct parse_context {
+    struct part *part;                         /* being built; owns everything allocated */
+    const struct extension_registry *registry;
+    struct slot_resolver *slots;
+    struct error *err;                         /* first error, with its path */
+    struct field_path path;
+    struct unsupported_field *unsupported;     /* list, in the part's arena */
+    size_t unsupported_count;
+    bool is_static;                            /* bootstrap: validate_clusters etc. as Envoy */
+    bool is_strict;                            /* --strict: unsupported fields refuse */
+    int depth;                                 /* one budget through Any and TypedStruct */
+    /* Collected dependencies and subscriptions, growing arrays on the heap until finished. */
+    struct part_dep *deps;
+    size_t dep_count;
+    size_t dep_cap;
+    struct subscription_ref *subscriptions;
+    size_t subscription_count;
+    size_t subscription_cap;
+    /* Validates TLS contexts and secrets; handed in by server/, NULL in unit tests. */
+    int (*check_secret)(const void *secret, struct error *reterr);
+};
+
+void parse_context_init(struct parse_context *ctx, struct part *part,
+                        const struct extension_registry *registry, struct slot_resolver *slots,
+                        struct error *err);
+/* Hands collected deps to the part (copied into its arena) and frees the rest. */
+void parse_context_finish(struct parse_context *ctx);
+
+static inline struct arena *parse_arena(struct parse_context *ctx)
+{
+    return &ctx->part->arena;
+}
+
+/* Path handling: push returns the old length, which pop restores.
+ *   size_t at = path_push(ctx, "routes", i);  ...  path_pop(ctx, at);            */
+size_t path_push(struct parse_context *ctx, const char *field);
+size_t path_push_index(struct parse_context *ctx, const char *field, size_t index);
+void path_pop(struct parse_context *ctx, size_t at);
+
+/* Sets "<path>.<field>: <sentence>" (field may be NULL) and returns `code`. */
+int parse_fail(struct parse_context *ctx, int code, const char *field, const char *fmt, ...)
+    PRINTF_LIKE(4, 5);
+
+/* Reports every unknown wire field left in `msg` (protobuf-c keeps them): unsupported by name from
+ * proto/known_fields, or ignored when Envoy does not know it either. Narrowing fields and, with
+ * --strict, all of them are errors. Call once per message before reading it; recursion into
+ * sub-messages is done by parse_check_tree. */
+int parse_check_tree(struct parse_context *ctx, const ProtobufCMessage *msg) MUST_CHECK;
+
+/* The slot of a name this part refers to (cluster, route table, ...); recorded as a dependency. */
+uint32_t parse_slot(struct parse_context *ctx, enum part_kind kind, struct str name);
+/* And where it comes from, when that is a discovery subscription of its own. */
+void parse_subscribe(struct parse_context *ctx, enum part_kind kind, struct str name,
+                     const struct config_source *source);
+
+/* protobuf-c strings into the arena. */
+struct str parse_str(struct parse_context *ctx, const char *s);
+struct str parse_bytes(struct parse_context *ctx, ProtobufCBinaryData b);
+
+#endif

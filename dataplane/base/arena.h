@@ -1,0 +1,74 @@
+#ifndef DATAPLANE_BASE_ARENA_H
+#define DATAPLANE_BASE_ARENA_H
+
+/*
+ * Bump allocator: many small allocations, one free. A stream has one, so does each parsed
+ * configuration resource. Chunks come from a pool when one is given (per loop, never shared
+ * between threads) and from the heap otherwise. Nothing in an arena is freed alone.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "dataplane/base/check.h"
+#include "dataplane/base/str.h"
+
+struct arena_chunk {
+    struct arena_chunk *next;
+    size_t cap; /* usable bytes in data[] */
+    _Alignas(16) char data[];
+};
+
+/* Free list of equal chunks (ARENA_CHUNK_BYTES with their header), one per loop. */
+struct arena_pool {
+    struct arena_chunk *free;
+    size_t free_count;
+    size_t max_free;
+};
+
+#define ARENA_CHUNK_BYTES 4096
+
+void arena_pool_init(struct arena_pool *p, size_t max_free);
+void arena_pool_done(struct arena_pool *p);
+
+struct arena {
+    char *pos;
+    char *end;
+    struct arena_chunk *chunks; /* newest first */
+    struct arena_pool *pool;    /* NULL: heap */
+    size_t total_bytes;         /* taken in chunks, for bounds and admin */
+};
+
+/* `pool` may be NULL. Takes no memory before the first allocation. */
+void arena_init(struct arena *a, struct arena_pool *pool);
+/* Frees everything; the arena is as after init. */
+void arena_done(struct arena *a);
+void *arena_alloc_slow(struct arena *a, size_t bytes);
+
+/* 16-byte aligned, uninitialised. */
+static inline void *arena_alloc(struct arena *a, size_t bytes)
+{
+    size_t rounded = (bytes + 15) & ~(size_t)15;
+
+    if (NUNCIO_LIKELY(rounded >= bytes && rounded <= (size_t)(a->end - a->pos))) {
+        void *p = a->pos;
+
+        a->pos += rounded;
+        return p;
+    }
+    return arena_alloc_slow(a, bytes);
+}
+
+void *arena_calloc(struct arena *a, size_t count, size_t bytes);
+void *arena_memdup(struct arena *a, const void *p, size_t bytes);
+/* Copies; the result is NUL-terminated beyond its length. */
+struct str arena_str(struct arena *a, struct str s);
+char *arena_strdup(struct arena *a, const char *cstr);
+struct str arena_printf(struct arena *a, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* Concatenation of n pieces. */
+struct str arena_concat(struct arena *a, const struct str *pieces, size_t n);
+
+#define ARENA_NEW(a, type) ((type *)arena_calloc((a), 1, sizeof(type)))
+#define ARENA_ARRAY(a, type, n) ((type *)arena_calloc((a), (n), sizeof(type)))
+
+#endif

@@ -1,0 +1,22 @@
+#ifndef DATAPLANE_BASE_RAND_H
+#define DATAPLANE_BASE_RAND_H
+
+/* getrandom-seeded xoshiro256++ for load balancing, jitter and ids; not for secrets. */
+
+#include <stdint.h>
+
+struct rng {
+    uint64_t s[4];
+};
+
+void rng_seed(struct rng *r);                /* from getrandom(2) */
+void rng_seed_with(struct rng *r, uint64_t seed); /* for tests */
+uint64_t rng_next(struct rng *r);
+/* Uniform in [0, n), n > 0, no modulo bias. */
+uint64_t rng_below(struct rng *r, uint64_t n);
+double rng_unit(struct rng *r); /* [0, 1) */
+/* Random (version 4) UUID, 36 bytes, no terminator. */
+#define UUID_BYTES 36
+void rng_uuid4(struct rng *r, char out[UUID_BYTES]);
+
+#endif

@@ -1,0 +1,136 @@
+#ifndef DATAPLANE_CODEC_CODEC_H
+#define DATAPLANE_CODEC_CODEC_H
+
+/*
+ * The face that HTTP/1 and HTTP/2 (and later HTTP/3) share: bytes in, events out; messages in,
+ * bytes out through a buf. No I/O, no timers. One codec per connection; one codec_stream per
+ * request. All callbacks come from inside codec_dispatch (or, for resets, from inside the call that
+ * provoked them); after each, the codec re-checks whether it has been closed.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "dataplane/base/arena.h"
+#include "dataplane/base/buf.h"
+#include "dataplane/base/str.h"
+#include "dataplane/codec/header_map.h"
+
+enum http_protocol { HTTP_10, HTTP_11, HTTP_2, HTTP_3 };
+const char *http_protocol_name(enum http_protocol p); /* "HTTP/1.1" */
+
+enum stream_reset_reason {
+    RESET_LOCAL,                    /* we gave up */
+    RESET_REMOTE,                   /* the peer did */
+    RESET_REMOTE_REFUSED,           /* provably not processed */
+    RESET_LOCAL_CONNECTION_FAILURE, /* could not be opened: our side (limits, no socket) */
+    RESET_REMOTE_CONNECTION_FAILURE,
+    RESET_CONNECTION_TIMEOUT,
+    RESET_CONNECTION_TERMINATION, /* the connection closed under the stream */
+    RESET_OVERFLOW,               /* circuit breaker */
+    RESET_PROTOCOL_ERROR,
+};
+const char *stream_reset_reason_name(enum stream_reset_reason r);
+
+struct codec_stream;
+
+/* What the codec tells about one stream. `user` is codec_stream.user. */
+struct codec_stream_callbacks {
+    /* Server: the request head. Client: the final response head. In codec_stream.headers. */
+    void (*on_headers)(void *user, bool end_stream);
+    /* Client: an informational response (100, 103, not 101); headers live until it returns. */
+    void (*on_1xx)(void *user, struct header_map *headers);
+    /* Takes what it wants of `data`; the rest is dropped by the codec afterwards. */
+    void (*on_data)(void *user, struct buf *data, bool end_stream);
+    void (*on_trailers)(void *user, struct header_map *trailers); /* ends the stream */
+    /* The stream is over abnormally; no callback afterwards. `details` is response_code_details
+     * ("http1.codec_error", ...), static, may be empty. */
+    void (*on_reset)(void *user, enum stream_reset_reason reason, struct str details);
+    /* Output of this stream rose above (true) or fell to the low watermark (false). */
+    void (*on_watermark)(void *user, bool is_above);
+};
+
+/* What one may tell a stream: the encoder. Implemented by each codec. */
+struct codec_stream_ops {
+    void (*encode_1xx)(struct codec_stream *s, const struct header_map *h);
+    void (*encode_headers)(struct codec_stream *s, const struct header_map *h, bool end_stream);
+    void (*encode_data)(struct codec_stream *s, struct buf *take_data, bool end_stream);
+    void (*encode_trailers)(struct codec_stream *s, const struct header_map *trailers);
+    /* Ends it abnormally without calling on_reset. */
+    void (*reset)(struct codec_stream *s, enum stream_reset_reason reason);
+    /* Counted. Stops on_data for this stream (HTTP/1: the connection's reads). */
+    void (*read_disable)(struct codec_stream *s, bool disable);
+};
+
+struct codec_stream {
+    const struct codec_stream_ops *ops;
+    const struct codec_stream_callbacks *callbacks;
+    void *user;
+    /* Set by the stream's owner before headers are decoded: where they go. */
+    struct arena *arena;
+    struct header_map *headers;
+    uint32_t id;
+    uint64_t wire_bytes_in;  /* of this message: head, framing and body */
+    uint64_t wire_bytes_out;
+    uint64_t header_bytes_in;
+    uint64_t header_bytes_out;
+};
+
+/* Errors on the whole connection, for the reply and the counters. */
+struct codec_error {
+    int status;         /* 400, 431, 414, 408, 413, 426, 505...: what a server should answer; 0: just close */
+    struct str details; /* Envoy's response_code_details: "http1.invalid_url", ... */
+    struct str body;    /* Envoy's local reply body, e.g. "Bad Request" is empty there */
+};
+
+struct codec;
+
+/* The connection's owner (connection manager, or a pool's connection). */
+struct codec_callbacks {
+    /* Server: a request head begins. Sets s->callbacks, user, arena, headers. Returning false
+     * refuses the stream (it is reset). */
+    bool (*on_new_stream)(void *owner, struct codec_stream *s);
+    /* Server: a stream is over in both directions (complete or reset); `s` dies now. */
+    void (*on_stream_end)(void *owner, struct codec_stream *s);
+    /* Server: malformed bytes. Where a stream is open its on_reset is not called: answer with
+     * codec_reply_error or close. */
+    void (*on_error)(void *owner, const struct codec_error *e);
+    void (*on_goaway)(void *owner); /* the peer wants no more streams */
+    /* Bytes were added to `out`. */
+    void (*on_output)(void *owner);
+    /* Reading from the socket should stop or go on (HTTP/1: backpressure, pipelining). */
+    void (*on_read_disable)(void *owner, bool disable);
+};
+
+struct codec_limits {
+    uint32_t max_headers_bytes; /* 60 KiB */
+    uint32_t max_headers_count; /* 100 */
+};
+
+struct codec_ops {
+    /* Consumes from `in` what it can. `end_stream`: the peer sent FIN. Returns 0, E_PROTOCOL
+     * (on_error has been called) or E_CLOSED. */
+    int (*dispatch)(struct codec *c, struct buf *in, bool end_stream);
+    /* Client: opens a stream; callbacks, user, arena and headers are the caller's. */
+    struct codec_stream *(*new_stream)(struct codec *c, const struct codec_stream_callbacks *cb,
+                                       void *user, struct arena *arena, struct header_map *headers);
+    /* No new streams: GOAWAY, or connection: close on the next response. */
+    void (*drain)(struct codec *c);
+    /* The connection's output crossed a watermark: passed to the streams. */
+    void (*on_watermark)(struct codec *c, bool is_above);
+    /* The connection is gone: resets open streams (on_reset with `reason`). */
+    void (*connection_closed)(struct codec *c, enum stream_reset_reason reason);
+    void (*free)(struct codec *c);
+    enum http_protocol protocol;
+};
+
+struct codec {
+    const struct codec_ops *ops;
+    const struct codec_callbacks *callbacks;
+    void *owner;
+    struct buf *out; /* the connection's output */
+    struct codec_limits limits;
+};
+
+#endif

@@ -1,0 +1,79 @@
+#ifndef DATAPLANE_EVENT_LOOP_H
+#define DATAPLANE_EVENT_LOOP_H
+
+/*
+ * The per-thread context: one libuv loop with the memory pools, timer wheel, deferred frees and
+ * output flush list that everything on this thread uses. Main has one, each worker has one.
+ * Nothing here is shared between threads except what post.h says.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "dataplane/base/arena.h"
+#include "dataplane/base/buf.h"
+#include "dataplane/base/list.h"
+#include "dataplane/base/rand.h"
+#include "dataplane/event/post.h"
+#include "dataplane/event/timer.h"
+
+#define LOOP_MAGIC MAGIC('L', 'O', 'O', 'P')
+#define LOOP_MAIN_INDEX (-1)
+
+/* Something to run once at the end of the current loop turn (after all I/O callbacks), before the
+ * loop sleeps: connections gather their output and are flushed here. */
+struct loop_task {
+    struct list node; /* linked while scheduled */
+    void (*run)(struct loop_task *t);
+};
+
+struct loop {
+    uint32_t magic;
+    int index; /* worker number, LOOP_MAIN_INDEX for main */
+    uv_loop_t uv;
+    struct buf_pool bufs;
+    struct arena_pool arenas;
+    struct rng rng;
+    struct timer_wheel timers;
+    struct post_queue posts;
+    struct list tasks;         /* of loop_task, run at end of turn */
+    struct list deferred;      /* of deferred, freed at end of turn */
+    struct buf_block *read_block; /* where the next read goes; owned */
+    uint32_t read_pos;            /* first byte of it that nobody refers to */
+    uv_prepare_t prepare;
+    uv_check_t check;
+    uint64_t wall_offset_ns; /* wall = mono + offset; refreshed each second */
+    char http_date[32];      /* cached RFC 9110 date of http_date_second, 29 bytes */
+    uint64_t http_date_second;
+    void *owner; /* the worker or the server, for its own callbacks */
+};
+
+/* E_SYS when the kernel refuses (fd limit). */
+int loop_init(struct loop *l, int index) MUST_CHECK;
+/* Runs until loop_stop; returns when stopped. */
+void loop_run(struct loop *l);
+/* Own thread only; others post. */
+void loop_stop(struct loop *l);
+/* All handles must have been closed; runs the loop until their close callbacks are done. */
+void loop_done(struct loop *l);
+
+/* Milliseconds, monotonic, cached once a turn. */
+static inline uint64_t loop_now_ms(const struct loop *l)
+{
+    return uv_now(&l->uv);
+}
+/* "Sun, 06 Nov 1994 08:49:37 GMT" of now, 29 bytes, cached per second. */
+struct str loop_http_date(struct loop *l);
+
+/* Runs `t->run` at the end of this turn; scheduling twice is once. */
+void loop_task_init(struct loop_task *t, void (*run)(struct loop_task *t));
+static inline void loop_task_schedule(struct loop *l, struct loop_task *t)
+{
+    if (!list_is_linked(&t->node)) {
+        list_add_tail(&l->tasks, &t->node);
+    }
+}
+void loop_task_cancel(struct loop_task *t);
+
+#endif

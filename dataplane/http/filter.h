@@ -1,0 +1,97 @@
+#ifndef DATAPLANE_HTTP_FILTER_H
+#define DATAPLANE_HTTP_FILTER_H
+
+/*
+ * The HTTP filter interface. A filter is a const descriptor plus per-stream state in the stream's
+ * arena. Requests run down the chain (decode), responses back up (encode). NULL callback = pass
+ * through. The last filter is terminal (the router): it answers with the stream_encode_* calls.
+ *
+ * Statuses: FILTER_CONTINUE hands on; FILTER_STOP keeps headers here and later body pieces wait
+ * in the stream's buffer up to its watermark (reads stop above it); FILTER_STOP_AND_BUFFER the
+ * same, but the body keeps coming to this filter's *_data up to the buffer limit, above which the
+ * stream answers 413 (request) or 500 (response). A stopped filter goes on through
+ * http_filter_continue_decoding / _encoding, from any later callback.
+ *
+ * After http_filter_local_reply the filter must return FILTER_STOP and touch nothing.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "config/model/extension.h"
+#include "config/model/route.h"
+#include "dataplane/base/buf.h"
+#include "dataplane/codec/codec.h"
+#include "dataplane/codec/header_map.h"
+#include "dataplane/stream_info/stream_info.h"
+
+struct http_filter;
+struct http_stream;
+struct thread_context;
+
+enum filter_status { FILTER_CONTINUE, FILTER_STOP, FILTER_STOP_AND_BUFFER };
+
+struct http_filter_type {
+    struct extension ext;
+    size_t stream_size; /* state per stream, zeroed */
+    bool is_terminal;
+    enum filter_status (*decode_headers)(struct http_filter *f, struct header_map *h,
+                                         bool end_stream);
+    enum filter_status (*decode_data)(struct http_filter *f, struct buf *data, bool end_stream);
+    enum filter_status (*decode_trailers)(struct http_filter *f, struct header_map *trailers);
+    enum filter_status (*encode_1xx)(struct http_filter *f, struct header_map *h);
+    enum filter_status (*encode_headers)(struct http_filter *f, struct header_map *h,
+                                         bool end_stream);
+    enum filter_status (*encode_data)(struct http_filter *f, struct buf *data, bool end_stream);
+    enum filter_status (*encode_trailers)(struct http_filter *f, struct header_map *trailers);
+    /* Downstream cannot take more response (true) or can again (false): terminal filters pause
+     * the upstream. */
+    void (*on_downstream_watermark)(struct http_filter *f, bool is_above);
+    /* The stream is over; timers and side calls must be gone when this returns. State memory is
+     * the stream's. Called once, also when decode_headers never ran for this filter. */
+    void (*on_destroy)(struct http_filter *f);
+};
+
+struct http_filter {
+    const struct http_filter_type *type;
+    const void *config;
+    struct str name;      /* as configured: the key of per-route configuration */
+    struct http_stream *stream;
+    void *state;          /* type->stream_size bytes */
+};
+
+/* What a filter may ask of its stream. */
+struct thread_context *http_filter_thread(const struct http_filter *f);
+struct arena *http_filter_arena(const struct http_filter *f);
+struct stream_info *http_filter_info(const struct http_filter *f);
+struct header_map *http_filter_request_headers(const struct http_filter *f);
+/* The route chosen for this request; NULL for none. Fixed for the stream once computed (first
+ * use), with the route table pinned. */
+const struct route *http_filter_route(const struct http_filter *f);
+const struct virtual_host *http_filter_virtual_host(const struct http_filter *f);
+const struct route_config *http_filter_route_config(const struct http_filter *f);
+/* Most specific per-route configuration for this filter's name (weighted cluster, route, virtual
+ * host, table) or NULL. */
+const void *http_filter_override(const struct http_filter *f);
+void http_filter_continue_decoding(struct http_filter *f);
+void http_filter_continue_encoding(struct http_filter *f);
+/* Answers instead of the upstream. `details` is static or lives in the stream's arena; body is
+ * copied. Runs the encode path of the filters above as Envoy does. */
+void http_filter_local_reply(struct http_filter *f, int status, struct str body,
+                             const struct header_map *extra_headers, enum response_flag flag,
+                             struct str details);
+#define FLAG_NONE FLAG_COUNT
+/* Terminal filter: the response. Headers are the stream's own map from here on. */
+void http_filter_respond_1xx(struct http_filter *f, struct header_map *h);
+void http_filter_respond_headers(struct http_filter *f, struct header_map *take_headers,
+                                 bool end_stream);
+void http_filter_respond_data(struct http_filter *f, struct buf *take_data, bool end_stream);
+void http_filter_respond_trailers(struct http_filter *f, struct header_map *take_trailers);
+/* Terminal filter: the upstream died after the response head: reset the downstream stream. */
+void http_filter_reset_stream(struct http_filter *f, enum response_flag flag, struct str details);
+/* Backpressure towards the client: counted. */
+void http_filter_read_disable(struct http_filter *f, bool disable);
+/* Bytes the stream may buffer (per_connection_buffer_limit_bytes or the filter's own). */
+size_t http_filter_buffer_limit(const struct http_filter *f);
+
+#endif

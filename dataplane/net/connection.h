@@ -1,0 +1,133 @@
+#ifndef DATAPLANE_NET_CONNECTION_H
+#define DATAPLANE_NET_CONNECTION_H
+
+/*
+ * One connected socket: reads into the loop's shared block, output gathered per loop turn and
+ * written with one writev, watermarks on what is not written yet. A transport socket (raw, TLS)
+ * sits between the socket and the consumer. Loop thread only.
+ *
+ * Reading: bytes are offered in `in`; what the consumer leaves there stays and is offered again,
+ * together with what comes next. An idle connection holds no buffer.
+ * Closing: on_closed is the last call ever; the memory goes after the current turn. After any
+ * callback the connection may be closing (conn_is_closing).
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <uv.h>
+
+#include "config/model/core.h"
+#include "dataplane/base/address.h"
+#include "dataplane/base/buf.h"
+#include "dataplane/event/deferred.h"
+#include "dataplane/event/loop.h"
+#include "dataplane/net/transport_socket.h"
+
+#define CONN_MAGIC MAGIC('C', 'O', 'N', 'N')
+
+struct conn;
+
+enum conn_close_cause {
+    CONN_CLOSED_LOCAL,          /* conn_close by us, everything asked for was flushed or dropped */
+    CONN_CLOSED_REMOTE,         /* FIN (half-close not enabled) */
+    CONN_CLOSED_RESET,          /* RST or another socket error */
+    CONN_CLOSED_CONNECT_FAILED, /* never connected */
+    CONN_CLOSED_CONNECT_TIMEOUT,
+    CONN_CLOSED_TRANSPORT,      /* the transport socket refused (TLS) */
+};
+
+enum conn_close_mode {
+    CONN_CLOSE_NOW,   /* drop what is unwritten, FIN */
+    CONN_CLOSE_RESET, /* drop what is unwritten, RST */
+    CONN_CLOSE_FLUSH, /* write everything, then FIN */
+    /* Write everything, shut down writing, then wait for the peer's FIN (bounded, default 1 s as
+     * Envoy's delayed_close_timeout), so that a reply is not lost to an RST. */
+    CONN_CLOSE_FLUSH_AND_DELAY,
+};
+
+struct conn_ops {
+    /* Outgoing connections: connected, transport handshake done. NULL allowed. */
+    void (*on_connected)(struct conn *c);
+    /* `end_stream`: the peer has shut down writing (only with half-close enabled). */
+    void (*on_data)(struct conn *c, struct buf *in, bool end_stream);
+    /* Unwritten output rose above the high (true) or fell to the low watermark (false). */
+    void (*on_watermark)(struct conn *c, bool is_above);
+    void (*on_closed)(struct conn *c, enum conn_close_cause cause);
+};
+
+struct conn {
+    uint32_t magic;
+    struct loop *loop;
+    union {
+        uv_handle_t handle;
+        uv_stream_t stream;
+        uv_tcp_t tcp;
+        uv_pipe_t pipe;
+    } uv;
+    uint64_t id;
+    const struct conn_ops *ops;
+    void *user;
+    const struct transport_socket *transport;
+    void *transport_state;
+    struct buf in;  /* left over by the consumer */
+    struct buf out; /* accepted by conn_write, not yet written */
+    uint32_t high_watermark; /* 0: none; low is half of it */
+    uint32_t read_disable_count;
+    bool is_above_watermark;
+    bool is_half_close_enabled;
+    uint8_t state; /* private */
+    uint64_t bytes_read;
+    uint64_t bytes_written;
+    struct address local;
+    struct address remote;        /* after original_dst/proxy_protocol */
+    struct address direct_remote; /* of the socket; filled lazily when equal */
+    char *failure_reason;         /* transport failure, NULL for none; heap */
+    struct loop_task flush_task;
+    struct timer close_timer; /* delayed close, connect timeout */
+    struct deferred deferred;
+};
+
+/* Wraps an accepted socket; no callback before it returns; reading starts at the end of the turn's
+ * set-up by conn_read_start. Takes the fd always, also on error. E_SYS. */
+int conn_accept(struct loop *l, int take_fd, bool is_unix, const struct address *remote,
+                const struct address *local, struct conn **ret_conn) MUST_CHECK;
+
+struct conn_connect_options {
+    struct address remote;
+    struct address bind; /* len 0: none */
+    const struct socket_option *socket_options;
+    size_t socket_option_count;
+    const struct tcp_keepalive *keepalive;
+    uint64_t timeout_ms; /* connect + handshake; 0: none */
+    const struct transport_socket *transport; /* NULL: raw */
+    const void *transport_config;
+};
+
+/* Starts connecting; the outcome comes as on_connected or on_closed, never from inside. */
+int conn_connect(struct loop *l, const struct conn_connect_options *o, const struct conn_ops *ops,
+                 void *user, struct conn **ret_conn) MUST_CHECK;
+
+void conn_read_start(struct conn *c);
+/* Counted: reads resume when every disable has been undone. Bytes already in `in` are offered
+ * again then (from the end of the turn, not from inside). */
+void conn_read_disable(struct conn *c, bool disable);
+/* Offers `in` again at the end of this turn although nothing new came. */
+void conn_offer_again(struct conn *c);
+/* Takes all of `data`; written at the end of this turn. */
+void conn_write(struct conn *c, struct buf *data);
+/* For encoders that write straight into c->out: call after having added to it. */
+void conn_output_added(struct conn *c);
+/* Writes what is queued without waiting for the end of the turn. */
+void conn_flush(struct conn *c);
+/* Half-closes our side once everything is written. */
+void conn_shutdown_write(struct conn *c);
+void conn_close(struct conn *c, enum conn_close_mode mode);
+bool conn_is_closing(const struct conn *c);
+bool conn_is_connected(const struct conn *c);
+/* Both `high` = 0 for none. */
+void conn_set_watermark(struct conn *c, uint32_t high);
+int conn_fd(const struct conn *c);
+
+#endif

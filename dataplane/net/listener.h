@@ -1,0 +1,89 @@
+#ifndef DATAPLANE_NET_LISTENER_H
+#define DATAPLANE_NET_LISTENER_H
+
+/*
+ * A worker's side of a listener: its sockets, accepting, choosing the filter chain, the
+ * connections it has. Sockets are made and bound on main (listen_socket.h), so that a bind error
+ * is a NACK; workers only open them.
+ *
+ * Update: worker_listener_update swaps the configuration under the same sockets. Connections pin
+ * their filter chain; those whose chain is gone or changed are drained, the others never notice.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "config/model/listener.h"
+#include "dataplane/base/list.h"
+#include "dataplane/net/connection.h"
+#include "dataplane/net/filter_chain_match.h"
+#include "dataplane/net/network_filter.h"
+#include "dataplane/stats/stats.h"
+
+struct thread_context;
+struct worker_listener;
+
+/* "listener.<address>." and per worker are Envoy's names. */
+enum listener_stat {
+    LISTENER_DOWNSTREAM_CX_TOTAL,
+    LISTENER_DOWNSTREAM_CX_DESTROY,
+    LISTENER_DOWNSTREAM_CX_ACTIVE,
+    LISTENER_DOWNSTREAM_CX_LENGTH_MS,
+    LISTENER_DOWNSTREAM_CX_OVERFLOW,
+    LISTENER_DOWNSTREAM_CX_OVERLOAD_REJECT,
+    LISTENER_DOWNSTREAM_CX_TRANSPORT_SOCKET_CONNECT_TIMEOUT,
+    LISTENER_DOWNSTREAM_GLOBAL_CX_OVERFLOW,
+    LISTENER_DOWNSTREAM_PRE_CX_ACTIVE,
+    LISTENER_DOWNSTREAM_PRE_CX_TIMEOUT,
+    LISTENER_NO_FILTER_CHAIN_MATCH,
+    LISTENER_STAT_COUNT
+};
+extern const struct stat_schema listener_stat_schema;
+
+/* One accepted connection with its filters. */
+struct listener_connection {
+    struct conn *conn;
+    struct worker_listener *listener; /* NULL once the listener is gone */
+    const struct filter_chain_config *chain;
+    struct list node;       /* in the listener's connections */
+    size_t filter_count;
+    size_t resume_at;       /* first filter that has not seen the pending event */
+    bool is_draining;
+    uint64_t accepted_ns;
+    struct str requested_server_name;
+    struct network_filter filters[];
+};
+
+struct worker_listener_params {
+    struct thread_context *thread;
+    const struct listener_config *config; /* borrowed; pinned by the caller's part handle */
+    const struct filter_chain_index *chains;
+    const int *fds; /* one per address, this worker's own; not taken over: dup'ed or owned by main */
+    size_t fd_count;
+    struct stat_scope *scope;
+    /* A connection holds (delta +1) or lets go of (-1) its filter chain: server/ keeps the
+     * handle. */
+    void (*chain_ref)(void *user, const struct filter_chain_config *chain, int delta);
+    void *user;
+};
+
+/* E_SYS. Starts accepting at once. */
+int worker_listener_new(const struct worker_listener_params *p, struct worker_listener **ret)
+    MUST_CHECK;
+/* New configuration under the same name. `keep_chain(user, chain)` says which of the old chains
+ * the new version still has; connections on others drain (GOAWAY, connection: close) and are
+ * closed at the latest after `drain_ms`. fds may differ: sockets not in the new list are closed
+ * after accepting what is queued on them. */
+int worker_listener_update(struct worker_listener *wl, const struct worker_listener_params *p,
+                           bool (*keep_chain)(void *user, const struct filter_chain_config *chain),
+                           uint64_t drain_ms) MUST_CHECK;
+/* Stops accepting (accepts to EAGAIN first when `accept_queued`), drains connections, closes them
+ * at the latest after `drain_ms`, then calls on_closed and frees itself. */
+void worker_listener_close(struct worker_listener *wl, bool accept_queued, uint64_t drain_ms,
+                           void (*on_closed)(void *user), void *user);
+/* Draining as a whole (SIGTERM): keep accepting, tell every connection to finish. */
+void worker_listener_drain(struct worker_listener *wl);
+size_t worker_listener_connections(const struct worker_listener *wl);
+
+#endif

@@ -1,0 +1,25 @@
+#ifndef DATAPLANE_STATS_HISTOGRAM_H
+#define DATAPLANE_STATS_HISTOGRAM_H
+
+/*
+ * Log-linear histogram (two significant digits, as circllhist that Envoy uses): exact merging,
+ * pages of one decade allocated when first hit. One writer; another thread may merge from it.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct histogram;
+
+struct histogram *histogram_new(void);
+void histogram_free(struct histogram *h);
+void histogram_record(struct histogram *h, uint64_t value);
+void histogram_merge(struct histogram *into, const struct histogram *from);
+uint64_t histogram_count(const struct histogram *h);
+double histogram_sum(const struct histogram *h);
+/* q in [0, 1], interpolated inside a bucket; NaN when empty. */
+double histogram_quantile(const struct histogram *h, double q);
+/* Samples <= upper, for cumulative buckets. */
+uint64_t histogram_count_le(const struct histogram *h, double upper);
+
+#endif

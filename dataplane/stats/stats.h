@@ -1,0 +1,145 @@
+#ifndef DATAPLANE_STATS_STATS_H
+#define DATAPLANE_STATS_STATS_H
+
+/*
+ * Counters, gauges and histograms. A schema (const, one per subsystem) names the members; a scope
+ * is one instance under a prefix ("cluster.foo."), owned by main; each thread that touches it gets
+ * its own block of cells at first use, so an untouched scope costs nothing per worker. A cell has
+ * one writer: updates are relaxed load + store (a plain mov), reads by main are relaxed loads.
+ *
+ *   main:    scope = stat_scope_ref(store, &(struct stat_scope_spec){...});
+ *   worker:  b = stat_scope_block(scope, worker_index);  stat_inc(b, CLUSTER_UPSTREAM_RQ_TOTAL);
+ */
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "dataplane/base/str.h"
+#include "dataplane/stats/histogram.h"
+
+enum stat_kind {
+    STAT_COUNTER,
+    STAT_GAUGE,      /* signed; the sum over threads is shown */
+    STAT_HISTOGRAM,  /* values as Envoy records them: ms or bytes */
+    STAT_TEXT,       /* set on main only */
+    STAT_CODE_RANGE, /* "upstream_rq_" + three digits: a counter per HTTP status, made at first use */
+};
+
+struct stat_def {
+    const char *name; /* Envoy's, without the scope prefix */
+    enum stat_kind kind;
+};
+
+struct stat_schema {
+    const struct stat_def *defs; /* index = the enum the owner declares */
+    size_t count;
+    bool shown_untouched; /* server, listener, connection manager, xDS: zeros are shown */
+};
+
+/* Tag as Envoy's extractor names it: {"envoy.cluster_name", "foo"}. */
+struct stat_tag {
+    struct str name;
+    struct str value;
+};
+
+#define STAT_TAGS_MAX 4
+
+struct stat_scope_spec {
+    struct str prefix;        /* "cluster.foo." with the dot; "" for the root */
+    struct str tagged_prefix; /* "cluster." : the prefix with the tag values taken out */
+    struct stat_tag tags[STAT_TAGS_MAX];
+    size_t tag_count;
+    const struct stat_schema *schema;
+};
+
+struct stat_store; /* main's registry of scopes */
+struct stat_scope;
+
+/* A cell: counter, gauge (two's complement) or a pointer to a lazily made histogram, code page or
+ * text. `touched` keeps Envoy's `usedonly`: ever written, not non-zero. */
+struct stat_block {
+    struct stat_scope *scope;
+    _Atomic(uint64_t) *touched; /* bit per cell */
+    _Atomic(uint64_t) cells[];
+};
+
+struct stat_store *stat_store_new(int worker_count);
+void stat_store_free(struct stat_store *s);
+
+/* Main thread. Same prefix and schema give the same scope, counted. */
+struct stat_scope *stat_scope_ref(struct stat_store *s, const struct stat_scope_spec *spec);
+/* Main thread. The last one removes it from the pages; workers must hold no block any more. */
+void stat_scope_unref(struct stat_scope *scope);
+
+/* The calling thread's block: `worker` is its loop index (LOOP_MAIN_INDEX for main). Made at first
+ * call, published with release. */
+struct stat_block *stat_scope_block(struct stat_scope *scope, int worker);
+
+static inline void stat_touch(struct stat_block *b, size_t i)
+{
+    _Atomic(uint64_t) *word = &b->touched[i / 64];
+    uint64_t old = atomic_load_explicit(word, memory_order_relaxed);
+    uint64_t bit = (uint64_t)1 << (i % 64);
+
+    if (NUNCIO_UNLIKELY((old & bit) == 0)) {
+        atomic_store_explicit(word, old | bit, memory_order_relaxed);
+    }
+}
+
+static inline void stat_add(struct stat_block *b, size_t i, uint64_t n)
+{
+    _Atomic(uint64_t) *cell = &b->cells[i];
+
+    atomic_store_explicit(cell, atomic_load_explicit(cell, memory_order_relaxed) + n,
+                          memory_order_relaxed);
+    stat_touch(b, i);
+}
+
+static inline void stat_inc(struct stat_block *b, size_t i)
+{
+    stat_add(b, i, 1);
+}
+
+/* Gauges only. */
+static inline void stat_dec(struct stat_block *b, size_t i)
+{
+    stat_add(b, i, (uint64_t)-1);
+}
+
+static inline void stat_set(struct stat_block *b, size_t i, uint64_t v)
+{
+    atomic_store_explicit(&b->cells[i], v, memory_order_relaxed);
+    stat_touch(b, i);
+}
+
+void stat_record(struct stat_block *b, size_t i, uint64_t value);
+/* For a STAT_CODE_RANGE cell; codes outside 100..599 are ignored. */
+void stat_inc_code(struct stat_block *b, size_t i, unsigned status);
+/* Main thread. Copies. */
+void stat_set_text(struct stat_scope *scope, size_t i, struct str text);
+
+/* Main thread: the sum over all threads. */
+uint64_t stat_scope_value(const struct stat_scope *scope, size_t i);
+
+/* One sample as the admin pages and sinks see it. */
+struct stat_sample {
+    const struct stat_scope_spec *spec;
+    struct str name;        /* full: "cluster.foo.upstream_rq_200" */
+    struct str tagged_name; /* "cluster.upstream_rq" with the code tags taken out */
+    struct stat_tag code_tag; /* envoy.response_code(_class), empty name for none */
+    enum stat_kind kind;
+    bool is_used;
+    uint64_t value;
+    struct str text;
+    const struct histogram *histogram; /* merged, valid during the call */
+};
+
+typedef void stat_visit_fn(void *user, const struct stat_sample *s);
+/* Main thread; sorted by full name. Untouched lazily shown cells are passed over. */
+void stat_store_visit(struct stat_store *s, stat_visit_fn *visit, void *user);
+/* POST /reset_counters. */
+void stat_store_reset_counters(struct stat_store *s);
+
+#endif

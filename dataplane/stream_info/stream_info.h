@@ -1,0 +1,85 @@
+#ifndef DATAPLANE_STREAM_INFO_STREAM_INFO_H
+#define DATAPLANE_STREAM_INFO_STREAM_INFO_H
+
+/*
+ * What is known about one request (or connection), written by both sides of the proxy and read by
+ * access logs, header formatters and stats. Lives in the stream; strings live in its arena or
+ * longer.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "config/model/core.h"
+#include "dataplane/base/address.h"
+#include "dataplane/base/str.h"
+#include "dataplane/codec/codec.h"
+#include "dataplane/stream_info/response_flags.h"
+
+struct stream_info {
+    uint64_t start_wall_ns;
+    uint64_t start_mono_ns;
+    /* Monotonic, 0 until it happened. */
+    uint64_t last_rx_byte_ns; /* downstream request complete */
+    uint64_t first_upstream_tx_ns;
+    uint64_t last_upstream_tx_ns;
+    uint64_t first_upstream_rx_ns;
+    uint64_t last_upstream_rx_ns;
+    uint64_t first_downstream_tx_ns;
+    uint64_t last_downstream_tx_ns;
+    uint64_t end_ns;
+
+    enum http_protocol protocol;
+    bool has_protocol;
+    enum http_protocol upstream_protocol;
+    bool has_upstream_protocol;
+    int response_code; /* 0: none was sent */
+    uint64_t flags;    /* bits of enum response_flag */
+    struct str response_code_details;
+    struct str connection_termination_details;
+    uint64_t bytes_received; /* body */
+    uint64_t bytes_sent;
+    uint64_t header_bytes_received;
+    uint64_t header_bytes_sent;
+    uint64_t wire_bytes_received;
+    uint64_t wire_bytes_sent;
+    uint64_t upstream_wire_bytes_sent;
+    uint64_t upstream_wire_bytes_received;
+    uint64_t connection_id;
+    uint64_t stream_id;
+    uint32_t attempt_count;
+
+    /* Downstream connection. */
+    const struct address *local;
+    const struct address *direct_remote;
+    struct address remote; /* after x-forwarded-for */
+    struct str requested_server_name;
+
+    /* Route. */
+    struct str route_name;
+    struct str virtual_cluster_name;
+    const struct value *route_metadata;
+
+    /* Upstream. */
+    struct str upstream_cluster;      /* observability name (alt_stat_name) */
+    struct str upstream_cluster_raw;
+    struct address upstream_remote; /* len 0 until a host was chosen */
+    struct str upstream_host_name;
+    struct address upstream_local;
+    struct str upstream_transport_failure_reason;
+
+    bool is_health_check;
+    struct str local_reply_body;
+};
+
+static inline void stream_info_set_flag(struct stream_info *si, enum response_flag f)
+{
+    si->flags |= (uint64_t)1 << f;
+}
+
+static inline bool stream_info_has_flag(const struct stream_info *si, enum response_flag f)
+{
+    return (si->flags & ((uint64_t)1 << f)) != 0;
+}
+
+#endif
