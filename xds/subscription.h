@@ -5,7 +5,7 @@
  * The only header of xds/ that others use. A subscription is an interest in resources of one type
  * from one source (the ADS stream, a gRPC source of its own, or a file). The same interface for
  * state-of-the-world and delta. Main thread; callbacks run from the loop, never from inside
- * start or update_names.
+ * the calls below.
  */
 
 #include <stdbool.h>
@@ -41,17 +41,51 @@ struct xds_verdict {
     struct strbuf detail;  /* NACK text: one line per refused resource; empty when accepted */
 };
 
+struct xds_client; /* xds/client.h: made by server/ */
 struct xds_subscription;
 
+enum xds_source_kind { XDS_SOURCE_ADS, XDS_SOURCE_GRPC, XDS_SOURCE_PATH };
+
+struct xds_metadata {
+    struct str key;
+    struct str value;
+};
+
+/* Where a type comes from. Borrowed during xds_subscribe; what is needed is copied. Two equal
+ * XDS_SOURCE_GRPC sources of one type share a stream. */
+struct xds_source {
+    enum xds_source_kind kind;
+    struct str path;              /* PATH: the file */
+    struct str watched_directory; /* PATH: empty: the file's own directory is watched for renames */
+    bool is_delta;                /* GRPC */
+    struct str cluster_name;      /* GRPC */
+    struct str authority;         /* GRPC: empty: the cluster name */
+    const struct xds_metadata *initial_metadata;
+    size_t initial_metadata_count;
+    bool set_node_on_first_message_only;
+    uint64_t initial_fetch_timeout_ms; /* 0: wait for ever */
+};
+
 struct xds_subscriber {
-    /* Validate, keep what is good, say what is not. Must not start or close subscriptions of the
-     * same type from inside; names may be updated. */
+    /* Validate, keep what is good, say what is not. Names may be added and removed from inside. */
     void (*on_update)(void *user, const struct xds_update *u, struct xds_verdict *ret_verdict);
-    /* Connection lost or refused, or a file could not be read: nothing changes but counters. */
+    /* Connection lost or refused, a file could not be read, a message was too large: nothing
+     * changes but counters (update_failure). */
     void (*on_error)(void *user, struct str reason);
-    /* initial_fetch_timeout passed without the first response for these names. Empty names: the
-     * wildcard. */
+    /* initial_fetch_timeout passed without a response that holds these names. n = 0: the wildcard
+     * subscription (LDS, CDS) got no response. Told once per name. */
     void (*on_fetch_timeout)(void *user, const struct str *names, size_t n);
 };
+
+/* One subscription per (source, type_url): E_EXISTS otherwise is the caller's bug (checked).
+ * `is_wildcard`: LDS and CDS, no names. Nothing is sent before the end of the turn. */
+struct xds_subscription *xds_subscribe(struct xds_client *c, const struct xds_source *src,
+                                       struct str type_url, bool is_wildcard,
+                                       const struct xds_subscriber *cb, void *user);
+/* Names are copied and counted; requests go out once per turn with what changed. */
+void xds_subscription_add(struct xds_subscription *s, struct str name);
+void xds_subscription_remove(struct xds_subscription *s, struct str name);
+/* No callback afterwards. */
+void xds_subscription_close(struct xds_subscription *s);
 
 #endif
