@@ -1,0 +1,1 @@
+"""Real processes, raw sockets and conditions: what every integration test stands on (see ../README.md)."""
