@@ -13,10 +13,14 @@
 #include "dataplane/base/check.h"
 #include "dataplane/base/str.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 struct arena_chunk {
     struct arena_chunk *next;
     size_t cap; /* usable bytes in data[] */
-    _Alignas(16) char data[];
+    char data[] __attribute__((aligned(16)));
 };
 
 /* Free list of equal chunks (ARENA_CHUNK_BYTES with their header), one per loop. */
@@ -70,5 +74,9 @@ struct str arena_concat(struct arena *a, const struct str *pieces, size_t n);
 
 #define ARENA_NEW(a, type) ((type *)arena_calloc((a), 1, sizeof(type)))
 #define ARENA_ARRAY(a, type, n) ((type *)arena_calloc((a), (n), sizeof(type)))
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -25,7 +25,8 @@ struct buf_block {
     struct buf_pool *pool;
     struct buf_block *next_free;
     uint32_t refs;
-    uint32_t cap; /* usable bytes */
+    uint32_t cap;  /* usable bytes */
+    uint32_t used; /* bytes from here on belong to nobody yet: the segment ending here may grow */
     uint8_t data[];
 };
 
@@ -34,15 +35,16 @@ struct buf_pool {
     struct buf_block *free_blocks;
     struct buf_seg *free_segs;
     size_t free_block_count;
-    size_t max_free_blocks;
-    size_t live_blocks; /* handed out; for memory stats */
+    size_t free_seg_count;
+    size_t max_free_blocks; /* what comes back beyond goes to the heap */
+    size_t live_blocks;     /* handed out; for memory stats */
 };
 
 void buf_pool_init(struct buf_pool *p, size_t max_free_blocks);
 /* Every block must have come back. */
 void buf_pool_done(struct buf_pool *p);
 
-/* refs = 1. */
+/* refs = 1, used = 0: who fills it by hand (the loop's read block) sets `used` to `cap` first. */
 struct buf_block *buf_block_new(struct buf_pool *p);
 static inline void buf_block_ref(struct buf_block *b)
 {
@@ -77,11 +79,13 @@ static inline void buf_add_str(struct buf *b, struct str s)
     buf_add(b, s.ptr, s.len);
 }
 /* At least `len` (at most BUF_RESERVE_MAX) contiguous writable bytes at the tail; commit says how
- * many were written. For encoders that format in place. */
+ * many were written, 0 included, and must follow before anything else is asked of this buf. For
+ * encoders that format in place. */
 #define BUF_RESERVE_MAX (BUF_BLOCK_BYTES - 256)
 uint8_t *buf_reserve(struct buf *b, size_t len);
 void buf_commit(struct buf *b, size_t written);
-/* Appends a window into `block` (takes its own reference, or copies when small). */
+/* Appends a window into `block`: takes its own reference, or copies when small and the tail block
+ * has room. */
 void buf_add_window(struct buf *b, struct buf_block *block, uint8_t *data, size_t len);
 /* Moves everything, or the first `len` bytes, of `from` to the end of `to`. */
 void buf_move(struct buf *to, struct buf *from);

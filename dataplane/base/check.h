@@ -9,11 +9,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define NUNCIO_LIKELY(x) __builtin_expect(!!(x), 1)
 #define NUNCIO_UNLIKELY(x) __builtin_expect(!!(x), 0)
 
 /* Prints file, line and the expression, then aborts (the crash handler adds the backtrace). */
-_Noreturn void check_failed(const char *expr, const char *file, int line);
+void check_failed(const char *expr, const char *file, int line) __attribute__((noreturn));
 
 #define CHECK(expr)                                                                                \
     do {                                                                                           \
@@ -29,7 +33,11 @@ _Noreturn void check_failed(const char *expr, const char *file, int line);
 #define MUST_CHECK __attribute__((warn_unused_result))
 #define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
 
-#define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

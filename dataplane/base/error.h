@@ -12,6 +12,10 @@
 
 #include "dataplane/base/check.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 enum {
     E_OK = 0,
     E_INVALID = -1,     /* malformed input */
@@ -43,5 +47,9 @@ const char *error_message(const struct error *e);
 int error_set(struct error *e, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* Puts "prefix" in front of the message already there. */
 void error_prefix(struct error *e, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -3,13 +3,17 @@
 
 /* getrandom-seeded xoshiro256++ for load balancing, jitter and ids; not for secrets. */
 
+#include <stddef.h>
 #include <stdint.h>
+
+/* From getrandom(2). For seeds; any thread. */
+void rand_bytes(void *out, size_t len);
 
 struct rng {
     uint64_t s[4];
 };
 
-void rng_seed(struct rng *r);                /* from getrandom(2) */
+void rng_seed(struct rng *r);                     /* from getrandom(2) */
 void rng_seed_with(struct rng *r, uint64_t seed); /* for tests */
 uint64_t rng_next(struct rng *r);
 /* Uniform in [0, n), n > 0, no modulo bias. */

@@ -21,7 +21,7 @@ extern "C" {
 struct regex;
 
 /* E_INVALID with RE2's reason, E_LIMIT when the program is larger than `max_program_size`
- * (0: the default, 10000 instructions... see regex.cc). Patterns are UTF-8 unless they hold
+ * instructions (0: only bounded by memory, see regex.cc). Patterns are UTF-8 unless they hold
  * invalid UTF-8, then Latin-1 as bytes. */
 int regex_new(struct str pattern, uint32_t max_program_size, struct regex **ret_regex,
               struct error *reterr) MUST_CHECK;
@@ -38,13 +38,15 @@ bool regex_check_rewrite(const struct regex *r, struct str substitution);
 /* Many full-match patterns in one automaton. */
 struct regex_set;
 
-/* E_LIMIT when RE2 cannot compile the set in its memory budget: match one by one then. */
+/* E_LIMIT when RE2 cannot compile the set in its memory budget, E_INVALID when a pattern is not
+ * valid or not UTF-8: match one by one then. */
 int regex_set_new(const struct str *patterns, size_t n, struct regex_set **ret_set) MUST_CHECK;
 void regex_set_free(struct regex_set *s);
 /* Lowest index of a pattern that matches the whole input, or -1 for none; -2 when the automaton
  * ran out of memory (match one by one). */
 int regex_set_first(const struct regex_set *s, struct str input);
-/* All matching indexes in ascending order into `out` (at most `max`); returns their number or -2. */
+/* All matching indexes in ascending order into `out` (at most `max`); returns their number or -2.
+ */
 int regex_set_all(const struct regex_set *s, struct str input, int *out, size_t max);
 
 #ifdef __cplusplus

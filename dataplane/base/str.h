@@ -13,6 +13,10 @@
 
 #include "dataplane/base/check.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 struct str {
     const char *ptr;
     size_t len;
@@ -59,7 +63,7 @@ static inline struct str str_sub(struct str s, size_t from, size_t to)
     if (from > to) {
         from = to;
     }
-    return (struct str){s.ptr + from, to - from};
+    return (struct str){from > 0 ? s.ptr + from : s.ptr, to - from};
 }
 
 bool str_eq_nocase(struct str a, struct str b);
@@ -94,6 +98,8 @@ int parse_double(struct str s, double *ret_value) MUST_CHECK;
 size_t format_u64(uint64_t v, char out[U64_DIGITS]);
 /* Whole-string UTF-8 check (no surrogates, no overlong forms). */
 bool str_is_utf8(struct str s);
+/* Bytes of the one valid UTF-8 sequence at `p`, 0 when there is none. */
+size_t utf8_sequence(const char *p, size_t len);
 
 /* A growing heap string, always NUL-terminated once non-empty: for admin pages, logs, errors. */
 struct strbuf {
@@ -105,7 +111,8 @@ struct strbuf {
 void strbuf_init(struct strbuf *b);
 void strbuf_done(struct strbuf *b);
 void strbuf_reset(struct strbuf *b);
-/* Room for `extra` more bytes; returns where to write them. */
+/* Room for `extra` more bytes and a terminator; returns where to write them. The writer adds to
+ * `len` and terminates. */
 char *strbuf_reserve(struct strbuf *b, size_t extra);
 void strbuf_add(struct strbuf *b, const void *p, size_t len);
 void strbuf_add_str(struct strbuf *b, struct str s);
@@ -120,5 +127,9 @@ static inline struct str strbuf_str(const struct strbuf *b)
 }
 /* Hands the heap memory to the caller (NUL-terminated, never NULL) and resets. */
 char *strbuf_take(struct strbuf *b);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -15,6 +15,7 @@
 #include "dataplane/base/buf.h"
 #include "dataplane/base/list.h"
 #include "dataplane/base/rand.h"
+#include "dataplane/base/str.h"
 #include "dataplane/event/post.h"
 #include "dataplane/event/timer.h"
 
@@ -37,14 +38,15 @@ struct loop {
     struct rng rng;
     struct timer_wheel timers;
     struct post_queue posts;
-    struct list tasks;         /* of loop_task, run at end of turn */
-    struct list deferred;      /* of deferred, freed at end of turn */
-    struct buf_block *read_block; /* where the next read goes; owned */
+    struct list tasks;            /* of loop_task, run at end of turn */
+    struct list deferred;         /* of deferred, freed at end of turn */
+    struct buf_block *read_block; /* where the next read goes; owned; NULL before the first */
     uint32_t read_pos;            /* first byte of it that nobody refers to */
     uv_prepare_t prepare;
     uv_check_t check;
-    uint64_t wall_offset_ns; /* wall = mono + offset; refreshed each second */
-    char http_date[32];      /* cached RFC 9110 date of http_date_second, 29 bytes */
+    uint64_t wall_offset_ns;    /* wall = mono + offset; refreshed each second */
+    uint64_t wall_refreshed_ms; /* loop time of the last refresh */
+    char http_date[32];         /* cached RFC 9110 date of http_date_second, 29 bytes */
     uint64_t http_date_second;
     void *owner; /* the worker or the server, for its own callbacks */
 };
@@ -55,7 +57,8 @@ int loop_init(struct loop *l, int index) MUST_CHECK;
 void loop_run(struct loop *l);
 /* Own thread only; others post. */
 void loop_stop(struct loop *l);
-/* All handles must have been closed; runs the loop until their close callbacks are done. */
+/* Own thread, or main after joining it; nobody may post any more. Runs the messages still queued.
+ * All other handles must have been closed; runs the loop until their close callbacks are done. */
 void loop_done(struct loop *l);
 
 /* Milliseconds, monotonic, cached once a turn. */
@@ -65,6 +68,24 @@ static inline uint64_t loop_now_ms(const struct loop *l)
 }
 /* "Sun, 06 Nov 1994 08:49:37 GMT" of now, 29 bytes, cached per second. */
 struct str loop_http_date(struct loop *l);
+
+/* Wall-clock nanoseconds of a monotonic instant (clock_mono_ns), without a system call. */
+static inline uint64_t loop_wall_ns(const struct loop *l, uint64_t mono_ns)
+{
+    return mono_ns + l->wall_offset_ns;
+}
+
+/*
+ * Where to read from a socket: the free part of the loop's read block, at least
+ * LOOP_READ_MIN_BYTES. Returns the block, with a reference held until loop_read_done. Whoever
+ * keeps bytes adds a window into it to a buf. Reads may nest (the inner one gets another block);
+ * between alloc and read callback of libuv `l->read_block` is still the block returned here.
+ */
+#define LOOP_READ_MIN_BYTES 4096
+struct buf_block *loop_read_window(struct loop *l, uint8_t **ret_data, size_t *ret_len);
+/* After the `len` (0 allowed) bytes that were read to `data` have been handed on: when nobody took
+ * a reference, the next read overwrites them, else it goes behind them. */
+void loop_read_done(struct loop *l, struct buf_block *block, const uint8_t *data, size_t len);
 
 /* Runs `t->run` at the end of this turn; scheduling twice is once. */
 void loop_task_init(struct loop_task *t, void (*run)(struct loop_task *t));
