@@ -73,7 +73,8 @@ const char *known_field_name(const struct known_field *f);
 /* The message type of a KNOWN_MESSAGE field; NULL for every other kind. */
 const struct known_message *known_field_message(const struct known_field *f);
 
-static inline bool known_field_is_narrowing(const struct known_field *f) {
+static inline bool known_field_is_narrowing(const struct known_field *f)
+{
     return (f->flags & KNOWN_NARROWING) != 0;
 }
 
