@@ -1,0 +1,1 @@
+// Intentionally empty: cargo wants a target; see Cargo.toml.
