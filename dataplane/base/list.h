@@ -55,10 +55,22 @@ static inline void list_remove(struct list *node)
     node->prev = node;
 }
 
+/* Moves all nodes of `from` to the end of `l`. */
+static inline void list_splice(struct list *l, struct list *from)
+{
+    if (list_is_empty(from)) {
+        return;
+    }
+    from->next->prev = l->prev;
+    from->prev->next = l;
+    l->prev->next = from->next;
+    l->prev = from->prev;
+    list_init(from);
+}
+
 #define list_first(l, type, member)                                                                \
     (list_is_empty(l) ? NULL : container_of((l)->next, type, member))
-#define list_last(l, type, member)                                                                 \
-    (list_is_empty(l) ? NULL : container_of((l)->prev, type, member))
+#define list_last(l, type, member) (list_is_empty(l) ? NULL : container_of((l)->prev, type, member))
 /* The current node may be removed during the walk; no other may. */
 #define list_for_each(var, l, type, member)                                                        \
     for (struct list *it_##var = (l)->next, *nx_##var = it_##var->next;                            \
