@@ -1,0 +1,546 @@
+/*
+ * Where resources come from: turns the names that accepted parts mention into subscriptions, and
+ * responses into accepted or refused resources and the verdict for the control plane. Main thread.
+ * No protocol here (xds/), no decision about publishing (warming.c).
+ */
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/store_internal.h"
+#include "dataplane/base/clock.h"
+#include "dataplane/base/hash.h"
+#include "dataplane/base/log.h"
+#include "dataplane/base/xalloc.h"
+
+#define REFUSED_AGAIN_DELAY_MIN_MS 100
+#define REFUSED_AGAIN_DELAY_MAX_MS 5000
+
+/* One (kind, source) pair with its subscription. */
+struct discovery_source {
+    struct list node;
+    struct config_store *store;
+    enum part_kind kind;
+    struct arena arena; /* of `source` */
+    struct xds_source source;
+    struct xds_subscription *subscription; /* NULL until the first name */
+    uint32_t slot_refs;                    /* slots that point here */
+    /* The response refused last: an identical one is answered from here, slowly. */
+    uint64_t refused_hash;
+    char *refused_detail;
+    uint64_t refused_delay_ms;
+};
+
+struct discovery {
+    struct list sources;
+    uint64_t generation; /* of the response being read: finds duplicates and absences */
+    struct discovery_source *cds;
+    struct discovery_source *lds;
+    bool is_lds_subscribed;
+};
+
+/* --- sources ------------------------------------------------------------------------------ */
+
+static bool xds_source_eq(const struct xds_source *a, const struct xds_source *b)
+{
+    return a->kind == b->kind && a->is_delta == b->is_delta && str_eq(a->path, b->path) &&
+           str_eq(a->watched_directory, b->watched_directory) &&
+           str_eq(a->cluster_name, b->cluster_name) && str_eq(a->authority, b->authority) &&
+           a->initial_fetch_timeout_ms == b->initial_fetch_timeout_ms;
+}
+
+static struct xds_source xds_source_from(const struct config_source *c,
+                                         struct xds_metadata *metadata)
+{
+    struct xds_source x = {
+        .kind = c->kind == CONFIG_SOURCE_ADS    ? XDS_SOURCE_ADS
+                : c->kind == CONFIG_SOURCE_PATH ? XDS_SOURCE_PATH
+                                                : XDS_SOURCE_GRPC,
+        .path = c->path,
+        .watched_directory = c->watched_directory,
+        .is_delta = c->api_type == API_DELTA_GRPC,
+        .cluster_name = c->grpc.cluster_name,
+        .authority = c->grpc.authority,
+        .initial_metadata = metadata,
+        .initial_metadata_count = c->grpc.initial_metadata_count,
+        .set_node_on_first_message_only = c->set_node_on_first_message_only,
+        .initial_fetch_timeout_ms = c->initial_fetch_timeout_ms,
+    };
+
+    for (size_t i = 0; i < c->grpc.initial_metadata_count; i++) {
+        metadata[i].key = c->grpc.initial_metadata[i].key;
+        metadata[i].value = c->grpc.initial_metadata[i].value;
+    }
+    return x;
+}
+
+static struct discovery_source *discovery_source_get(struct config_store *s, enum part_kind kind,
+                                                     const struct config_source *c)
+{
+    struct discovery_source *d;
+    struct arena arena;
+    struct xds_metadata *metadata;
+    struct xds_source x;
+
+    arena_init(&arena, NULL);
+    metadata = ARENA_ARRAY(&arena, struct xds_metadata, c->grpc.initial_metadata_count + 1);
+    x = xds_source_from(c, metadata);
+    list_for_each(d, &s->discovery->sources, struct discovery_source, node)
+    {
+        if (d->kind == kind && xds_source_eq(&d->source, &x)) {
+            arena_done(&arena);
+            return d;
+        }
+    }
+    d = xcalloc(1, sizeof(*d));
+    d->store = s;
+    d->kind = kind;
+    d->arena = arena;
+    for (size_t i = 0; i < x.initial_metadata_count; i++) {
+        metadata[i].key = arena_str(&d->arena, metadata[i].key);
+        metadata[i].value = arena_str(&d->arena, metadata[i].value);
+    }
+    d->source = x;
+    d->source.path = arena_str(&d->arena, x.path);
+    d->source.watched_directory = arena_str(&d->arena, x.watched_directory);
+    d->source.cluster_name = arena_str(&d->arena, x.cluster_name);
+    d->source.authority = arena_str(&d->arena, x.authority);
+    list_add_tail(&s->discovery->sources, &d->node);
+    return d;
+}
+
+static void discovery_source_free(struct discovery_source *d)
+{
+    if (d->subscription != NULL) {
+        xds_subscription_close(d->subscription);
+    }
+    list_remove(&d->node);
+    free(d->refused_detail);
+    arena_done(&d->arena);
+    free(d);
+}
+
+/* --- responses ---------------------------------------------------------------------------- */
+
+/* Envoy's words in front of the list of refused resources. */
+static const char *refusal_prefix(enum part_kind kind)
+{
+    switch (kind) {
+    case PART_CLUSTER:
+        return "Error adding/updating cluster(s) ";
+    case PART_LISTENER:
+        return "Error adding/updating listener(s) ";
+    default:
+        return "";
+    }
+}
+
+struct response {
+    struct discovery_source *source;
+    const struct xds_update *update;
+    struct xds_verdict *verdict;
+    size_t refused;
+    bool has_unnamed; /* a resource that cannot even be named: removals are not believed */
+};
+
+static void response_refuse(struct response *rs, struct str name, const struct xds_resource *r,
+                            const char *reason)
+{
+    struct strbuf *detail = &rs->verdict->detail;
+
+    strbuf_add_c(detail, rs->refused == 0 ? refusal_prefix(rs->source->kind) : ", ");
+    if (name.len > 0) {
+        strbuf_addf(detail, "%.*s: %s", STR_ARG(name), reason);
+        store_reject(rs->source->store, rs->source->kind, name, r->bytes, r->len,
+                     rs->update->version_info, reason);
+    } else {
+        strbuf_add_c(detail, reason);
+    }
+    rs->refused++;
+}
+
+/* True when the resource is of the subscribed type and has a name. */
+static bool response_name(struct response *rs, const struct xds_resource *r, struct str *ret_name)
+{
+    const struct resource_type *t = resource_type_of(rs->source->kind);
+    struct str own = STR_NONE;
+
+    if (r->undecodable || !str_eq(r->type_url, str_c(t->type_url))) {
+        struct strbuf reason;
+
+        strbuf_init(&reason);
+        if (r->undecodable) {
+            strbuf_addf(&reason, "resource cannot be decoded");
+        } else {
+            strbuf_addf(&reason, "%.*s does not match the wrong type URL %s", STR_ARG(r->type_url),
+                        t->type_url);
+        }
+        rs->has_unnamed |= r->name.len == 0;
+        response_refuse(rs, r->name, r, strbuf_str(&reason).ptr);
+        strbuf_done(&reason);
+        return false;
+    }
+    if (!resource_name(r->bytes, r->len, &own) || own.len == 0) {
+        own = r->name;
+    }
+    if (own.len == 0) {
+        rs->has_unnamed = true;
+        response_refuse(rs, own, r, "resource without a name, or not decodable");
+        return false;
+    }
+    *ret_name = own;
+    return true;
+}
+
+static bool kind_is_removable(enum part_kind kind)
+{
+    return kind == PART_CLUSTER || kind == PART_LISTENER;
+}
+
+static struct resource *response_find(struct response *rs, struct str name)
+{
+    struct slot *slot = map_get(&rs->source->store->slots[rs->source->kind].by_name, name);
+
+    return slot != NULL ? slot->resource : NULL;
+}
+
+static bool resource_is_withdrawable(const struct resource *r)
+{
+    return r != NULL && !r->is_static && (r->accepted != NULL || r->rejection != NULL);
+}
+
+/* State of the world: what the response no longer names is gone. */
+static void response_remove_absent(struct response *rs, const struct map *present)
+{
+    struct config_store *s = rs->source->store;
+    struct slot_list *l = &s->slots[rs->source->kind];
+
+    for (uint32_t i = 0; i < l->count; i++) {
+        struct resource *r = l->by_index[i] != NULL ? l->by_index[i]->resource : NULL;
+
+        if (!resource_is_withdrawable(r) || map_get(present, l->by_index[i]->name) != NULL) {
+            continue;
+        }
+        if (r->accepted == NULL) {
+            store_resource_free(s, r); /* only ever refused */
+        } else {
+            store_remove(s, r);
+        }
+    }
+}
+
+static void response_remove_named(struct response *rs)
+{
+    struct config_store *s = rs->source->store;
+
+    for (size_t i = 0; i < rs->update->removed_count; i++) {
+        struct resource *r = response_find(rs, rs->update->removed[i]);
+
+        if (!kind_is_removable(rs->source->kind)) {
+            s->counters[rs->source->kind].ignored_removals++; /* as Envoy */
+        } else if (resource_is_withdrawable(r)) {
+            if (r->accepted == NULL) {
+                store_resource_free(s, r);
+            } else {
+                store_remove(s, r);
+            }
+        }
+    }
+}
+
+static void response_put(struct response *rs, struct str name, const struct xds_resource *r)
+{
+    struct config_store *s = rs->source->store;
+    struct str version = r->version.len > 0 ? r->version : rs->update->version_info;
+    struct error err;
+
+    error_init(&err);
+    if (!kind_is_removable(rs->source->kind)) {
+        struct slot *slot = map_get(&s->slots[rs->source->kind].by_name, name);
+
+        if (slot == NULL || slot->users == 0) {
+            error_done(&err);
+            return; /* nobody asked for it (wildcard answers of some servers): ignored, as Envoy */
+        }
+    }
+    if (store_put(s, rs->source->kind, name, r->bytes, r->len, version, false, &err) != 0) {
+        response_refuse(rs, name, r, error_message(&err));
+    }
+    error_done(&err);
+}
+
+/* Two passes: names first (duplicates, absences), then contents, so that an address given up by
+ * a removed listener is free for a new one in the same response. */
+static void response_apply(struct response *rs)
+{
+    const struct xds_update *u = rs->update;
+    struct str *names = xcalloc(u->resource_count + 1, sizeof(*names));
+    struct map present;
+
+    map_init(&present);
+    for (size_t i = 0; i < u->resource_count; i++) {
+        struct str name;
+
+        if (!response_name(rs, &u->resources[i], &name)) {
+            if (u->resources[i].name.len > 0) {
+                map_put(&present, u->resources[i].name, rs); /* named, though bad: not absent */
+            }
+            continue;
+        }
+        if (map_get(&present, name) != NULL) {
+            struct strbuf reason;
+
+            strbuf_init(&reason);
+            strbuf_addf(&reason, "duplicate %s %.*s found", part_kind_name(rs->source->kind),
+                        STR_ARG(name));
+            response_refuse(rs, name, &u->resources[i], strbuf_str(&reason).ptr);
+            strbuf_done(&reason);
+            continue;
+        }
+        map_put(&present, name, rs);
+        names[i] = name;
+    }
+    if (u->is_delta) {
+        response_remove_named(rs);
+    } else if (kind_is_removable(rs->source->kind) && !rs->has_unnamed) {
+        response_remove_absent(rs, &present);
+    }
+    for (size_t i = 0; i < u->resource_count; i++) {
+        if (names[i].len > 0) {
+            response_put(rs, names[i], &u->resources[i]);
+        }
+    }
+    map_done(&present);
+    free(names);
+}
+
+static uint64_t update_hash(const struct xds_update *u)
+{
+    uint64_t h = u->resource_count;
+
+    for (size_t i = 0; i < u->resource_count; i++) {
+        h = hash_mix(h, u->resources[i].name.ptr, u->resources[i].name.len);
+        h = hash_mix(h, u->resources[i].bytes, u->resources[i].len);
+    }
+    for (size_t i = 0; i < u->removed_count; i++) {
+        h = hash_mix(h, u->removed[i].ptr, u->removed[i].len);
+    }
+    return h;
+}
+
+static bool discovery_answer_from_memory(struct discovery_source *d, uint64_t hash,
+                                         struct xds_verdict *v)
+{
+    if (d->refused_detail == NULL || d->refused_hash != hash) {
+        return false;
+    }
+    d->refused_delay_ms = d->refused_delay_ms == 0 ? REFUSED_AGAIN_DELAY_MIN_MS
+                                                   : d->refused_delay_ms * 2;
+    if (d->refused_delay_ms > REFUSED_AGAIN_DELAY_MAX_MS) {
+        d->refused_delay_ms = REFUSED_AGAIN_DELAY_MAX_MS;
+    }
+    v->accepted = false;
+    v->delay_ms = d->refused_delay_ms;
+    strbuf_add_c(&v->detail, d->refused_detail);
+    return true;
+}
+
+static void discovery_count_success(struct discovery_source *d, const struct xds_update *u)
+{
+    struct discovery_counters *n = &d->store->counters[d->kind];
+
+    n->update_success++;
+    n->config_reload++;
+    n->update_time_ms = clock_wall_ns() / 1000000;
+    free((void *)(uintptr_t)n->version.ptr);
+    n->version = str_n(xstrndup(u->version_info.ptr, u->version_info.len), u->version_info.len);
+}
+
+static void discovery_mark_answered(struct discovery_source *d)
+{
+    struct config_store *s = d->store;
+
+    if (d == s->discovery->cds) {
+        s->is_cds_answered = true;
+    } else if (d == s->discovery->lds) {
+        s->is_lds_answered = true;
+    }
+    store_commit_soon(s);
+}
+
+static void discovery_on_update(void *user, const struct xds_update *u, struct xds_verdict *v)
+{
+    struct discovery_source *d = user;
+    struct response rs = {.source = d, .update = u, .verdict = v};
+    uint64_t hash = d->refused_detail != NULL ? update_hash(u) : 0;
+
+    d->store->counters[d->kind].update_attempt++;
+    if (discovery_answer_from_memory(d, hash, v)) {
+        d->store->counters[d->kind].update_rejected++;
+        return;
+    }
+    response_apply(&rs);
+    v->accepted = rs.refused == 0;
+    free(d->refused_detail);
+    d->refused_detail = NULL;
+    d->refused_delay_ms = 0;
+    if (v->accepted) {
+        discovery_count_success(d, u);
+    } else {
+        d->store->counters[d->kind].update_rejected++;
+        d->refused_hash = update_hash(u);
+        d->refused_detail = xstrndup(v->detail.ptr, v->detail.len);
+        log_warn(LOG_C_CONFIG, "%s config rejected: %.*s", resource_type_of(d->kind)->type_url,
+                 STR_ARG(strbuf_str(&v->detail)));
+    }
+    discovery_mark_answered(d);
+}
+
+static void discovery_on_error(void *user, struct str reason)
+{
+    struct discovery_source *d = user;
+
+    d->store->counters[d->kind].update_attempt++;
+    d->store->counters[d->kind].update_failure++;
+    log_debug(LOG_C_CONFIG, "%s update failed: %.*s", part_kind_name(d->kind), STR_ARG(reason));
+}
+
+static void discovery_on_fetch_timeout(void *user, const struct str *names, size_t n)
+{
+    struct discovery_source *d = user;
+    struct config_store *s = d->store;
+
+    s->counters[d->kind].init_fetch_timeout++;
+    if (n == 0) {
+        discovery_mark_answered(d);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct slot *slot = map_get(&s->slots[d->kind].by_name, names[i]);
+
+        if (slot != NULL) {
+            config_store_give_up(s, d->kind, slot->index);
+        }
+    }
+}
+
+static const struct xds_subscriber discovery_subscriber = {
+    .on_update = discovery_on_update,
+    .on_error = discovery_on_error,
+    .on_fetch_timeout = discovery_on_fetch_timeout,
+};
+
+/* --- subscriptions ------------------------------------------------------------------------ */
+
+static void discovery_source_open(struct discovery_source *d, bool is_wildcard)
+{
+    if (d->subscription == NULL && d->store->params.xds != NULL) {
+        d->subscription = xds_subscribe(d->store->params.xds, &d->source,
+                                        str_c(resource_type_of(d->kind)->type_url), is_wildcard,
+                                        &discovery_subscriber, d);
+    }
+}
+
+void discovery_set_source(struct config_store *s, struct slot *slot,
+                          const struct config_source *source)
+{
+    struct discovery_source *d = discovery_source_get(s, slot->kind, source);
+
+    if (slot->source == d) {
+        return;
+    }
+    /* One source per name: the newest mention wins, as the resource is stored by name. */
+    discovery_unsubscribe(s, slot);
+    slot->source = d;
+    if (slot->users > 0) {
+        discovery_subscribe(s, slot);
+    }
+}
+
+void discovery_subscribe(struct config_store *s, struct slot *slot)
+{
+    (void)s;
+    if (slot->source == NULL || slot->is_subscribed) {
+        return;
+    }
+    discovery_source_open(slot->source, false);
+    if (slot->source->subscription != NULL) {
+        xds_subscription_add(slot->source->subscription, slot->name);
+        slot->is_subscribed = true;
+    }
+}
+
+void discovery_unsubscribe(struct config_store *s, struct slot *slot)
+{
+    (void)s;
+    if (slot->is_subscribed) {
+        slot->is_subscribed = false;
+        xds_subscription_remove(slot->source->subscription, slot->name);
+    }
+}
+
+void discovery_listeners_start(struct config_store *s)
+{
+    struct discovery *d = s->discovery;
+
+    if (d->lds != NULL && !d->is_lds_subscribed) {
+        d->is_lds_subscribed = true;
+        discovery_source_open(d->lds, true);
+    }
+}
+
+void discovery_start(struct config_store *s, const struct config_source *cds,
+                     const struct config_source *lds)
+{
+    struct discovery *d = s->discovery;
+
+    s->is_started = true;
+    if (cds != NULL && cds->kind != CONFIG_SOURCE_NONE) {
+        d->cds = discovery_source_get(s, PART_CLUSTER, cds);
+        discovery_source_open(d->cds, true);
+    } else {
+        s->is_cds_answered = true;
+    }
+    if (lds != NULL && lds->kind != CONFIG_SOURCE_NONE) {
+        d->lds = discovery_source_get(s, PART_LISTENER, lds);
+    } else {
+        s->is_lds_answered = true;
+    }
+    store_commit_soon(s);
+}
+
+void config_store_start(struct config_store *s, const struct config_source *cds,
+                        const struct config_source *lds)
+{
+    discovery_start(s, cds, lds);
+}
+
+void discovery_new(struct config_store *s)
+{
+    s->discovery = xcalloc(1, sizeof(*s->discovery));
+    list_init(&s->discovery->sources);
+}
+
+void discovery_free(struct config_store *s)
+{
+    struct discovery_source *d;
+
+    /* Slots keep pointing at their source until they die; they must not use it any more. */
+    for (int k = 0; k < PART_KIND_COUNT; k++) {
+        for (uint32_t i = 0; i < s->slots[k].count; i++) {
+            if (s->slots[k].by_index[i] != NULL) {
+                s->slots[k].by_index[i]->is_subscribed = false;
+                s->slots[k].by_index[i]->source = NULL;
+            }
+        }
+        free((void *)(uintptr_t)s->counters[k].version.ptr);
+        s->counters[k].version = STR_NONE;
+    }
+    list_for_each(d, &s->discovery->sources, struct discovery_source, node)
+    {
+        discovery_source_free(d);
+    }
+    free(s->discovery);
+    s->discovery = NULL;
+}

@@ -1,0 +1,674 @@
+/*
+ * Names, slots and versions of every resource. Main thread. Does not decide what is published
+ * (warming.c) nor where resources come from (discovery.c).
+ */
+
+#include "config/store.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/parse/canonical.h"
+#include "config/pb_arena.h"
+#include "config/store_internal.h"
+#include "dataplane/base/clock.h"
+#include "dataplane/base/log.h"
+#include "dataplane/base/xalloc.h"
+
+/* --- slots -------------------------------------------------------------------------------- */
+
+struct slot *store_slot_at(const struct config_store *s, enum part_kind kind, uint32_t index)
+{
+    const struct slot_list *l = &s->slots[kind];
+
+    return index < l->count ? l->by_index[index] : NULL;
+}
+
+static uint32_t slot_list_take_index(struct slot_list *l)
+{
+    if (l->free_count > 0) {
+        return l->free_indexes[--l->free_count];
+    }
+    if ((l->count & (l->count - 1)) == 0) {
+        size_t cap = l->count == 0 ? 16 : (size_t)l->count * 2;
+
+        if (l->count == 0 || l->count >= 16) {
+            l->by_index = xreallocarray(l->by_index, cap, sizeof(*l->by_index));
+        }
+    }
+    return l->count++;
+}
+
+struct slot *store_slot_get(struct config_store *s, enum part_kind kind, struct str name)
+{
+    struct slot_list *l = &s->slots[kind];
+    struct slot *slot = map_get(&l->by_name, name);
+
+    if (slot != NULL) {
+        return slot;
+    }
+    slot = xcalloc(1, sizeof(*slot) + name.len + 1);
+    memcpy(slot + 1, name.ptr, name.len);
+    slot->store = s;
+    slot->kind = kind;
+    slot->name = str_n((const char *)(slot + 1), name.len);
+    slot->index = slot_list_take_index(l);
+    l->by_index[slot->index] = slot;
+    map_put(&l->by_name, slot->name, slot);
+    return slot;
+}
+
+void store_slot_unref(struct slot *slot)
+{
+    struct slot_list *l = &slot->store->slots[slot->kind];
+
+    CHECK(slot->refs > 0);
+    if (--slot->refs > 0) {
+        return;
+    }
+    CHECK(slot->resource == NULL && slot->users == 0);
+    map_remove(&l->by_name, slot->name);
+    l->by_index[slot->index] = NULL;
+    if (l->free_count == l->free_cap) {
+        l->free_cap = l->free_cap == 0 ? 16 : l->free_cap * 2;
+        l->free_indexes = xreallocarray(l->free_indexes, l->free_cap, sizeof(*l->free_indexes));
+    }
+    l->free_indexes[l->free_count++] = slot->index;
+    free(slot);
+}
+
+static uint32_t store_resolve_slot(struct slot_resolver *r, enum part_kind kind, struct str name)
+{
+    return store_slot_get(container_of(r, struct config_store, resolver), kind, name)->index;
+}
+
+/* --- what a part names -------------------------------------------------------------------- */
+
+static void store_each_own_dep(struct config_store *s, const struct part *p,
+                               void (*fn)(struct config_store *s, struct slot *slot, void *user),
+                               void *user)
+{
+    for (size_t i = 0; i < p->dep_count; i++) {
+        struct slot *slot = store_slot_at(s, p->deps[i].kind, p->deps[i].slot);
+
+        CHECK(slot != NULL);
+        fn(s, slot, user);
+    }
+}
+
+void store_each_dep(struct config_store *s, const struct part *p,
+                    void (*fn)(struct config_store *s, struct slot *slot, void *user), void *user)
+{
+    store_each_own_dep(s, p, fn, user);
+    if (p->kind == PART_LISTENER) {
+        const struct listener_config *l = (const struct listener_config *)p;
+
+        for (size_t i = 0; i < l->chain_count; i++) {
+            store_each_own_dep(s, &l->chains[i]->part, fn, user);
+        }
+        if (l->default_chain != NULL) {
+            store_each_own_dep(s, &l->default_chain->part, fn, user);
+        }
+    }
+}
+
+/* A live part holds the slots that it mentions by number, whatever becomes of the names. */
+struct dep_hold {
+    struct config_store *store;
+    const struct part *part;
+};
+
+static void slot_ref_fn(struct config_store *s, struct slot *slot, void *user)
+{
+    (void)s;
+    (void)user;
+    slot->refs++;
+}
+
+static void slot_unref_fn(struct config_store *s, struct slot *slot, void *user)
+{
+    (void)s;
+    (void)user;
+    store_slot_unref(slot);
+}
+
+static void dep_hold_release(void *object)
+{
+    struct dep_hold *h = object;
+
+    store_each_own_dep(h->store, h->part, slot_unref_fn, NULL);
+}
+
+static void store_hold_deps(struct config_store *s, struct part *p)
+{
+    struct dep_hold *h;
+
+    if (p->dep_count == 0) {
+        return;
+    }
+    h = ARENA_NEW(&p->arena, struct dep_hold);
+    h->store = s;
+    h->part = p;
+    store_each_own_dep(s, p, slot_ref_fn, NULL);
+    part_on_free(p, dep_hold_release, h);
+}
+
+static void slot_use_fn(struct config_store *s, struct slot *slot, void *user)
+{
+    int delta = *(int *)user;
+
+    slot->users += (uint32_t)delta;
+    if (delta > 0 && slot->users == 1) {
+        discovery_subscribe(s, slot);
+        if (slot->resource != NULL) {
+            list_remove(&slot->resource->removal_node);
+        }
+    } else if (slot->users == 0) {
+        discovery_unsubscribe(s, slot);
+        slot->missing_since_ms = 0;
+        slot->is_given_up = false;
+        /* EDS, RDS and SDS resources live as long as something names them. */
+        if (slot->resource != NULL && slot->kind != PART_CLUSTER &&
+            slot->kind != PART_LISTENER && !list_is_linked(&slot->resource->removal_node)) {
+            list_add_tail(&s->removals[slot->kind], &slot->resource->removal_node);
+            store_commit_soon(s);
+        }
+    }
+}
+
+void store_use_deps(struct config_store *s, const struct part *p, int delta)
+{
+    store_each_dep(s, p, slot_use_fn, &delta);
+}
+
+static void slot_use_published_fn(struct config_store *s, struct slot *slot, void *user)
+{
+    (void)s;
+    slot->published_users += (uint32_t) * (int *)user;
+}
+
+void store_use_published_deps(struct config_store *s, const struct part *p, int delta)
+{
+    store_each_dep(s, p, slot_use_published_fn, &delta);
+}
+
+/* --- resources ---------------------------------------------------------------------------- */
+
+static struct resource *store_resource_get(struct slot *slot)
+{
+    struct resource *r = slot->resource;
+
+    if (r == NULL) {
+        r = xcalloc(1, sizeof(*r));
+        r->slot = slot;
+        list_init(&r->pending_node);
+        list_init(&r->removal_node);
+        slot->resource = r;
+        slot->refs++;
+    }
+    return r;
+}
+
+static void rejection_free(struct resource_rejection *x)
+{
+    if (x != NULL) {
+        free(x->details);
+        free(x->version);
+        free(x->bytes);
+        free(x);
+    }
+}
+
+static void unsupported_report_free(struct unsupported_report *u)
+{
+    if (u != NULL) {
+        for (size_t i = 0; i < u->count; i++) {
+            free(u->paths[i]);
+        }
+        free(u->paths);
+        free(u);
+    }
+}
+
+void store_resource_free(struct config_store *s, struct resource *r)
+{
+    struct slot *slot = r->slot;
+
+    list_remove(&r->pending_node);
+    list_remove(&r->removal_node);
+    if (r->accepted != NULL && r->accepted != r->published) {
+        store_use_deps(s, r->accepted, -1);
+        part_unref(r->accepted);
+    }
+    if (r->published != NULL) {
+        store_use_published_deps(s, r->published, -1);
+        store_use_deps(s, r->published, -1);
+        part_unref(r->published);
+    }
+    rejection_free(r->rejection);
+    unsupported_report_free(r->unsupported);
+    free(r->bytes);
+    free(r->version);
+    free(r);
+    slot->resource = NULL;
+    store_slot_unref(slot);
+}
+
+static void resource_set_version(struct resource *r, struct str version)
+{
+    free(r->version);
+    r->version = xstrndup(version.ptr, version.len);
+    r->updated_wall_ns = clock_wall_ns();
+}
+
+static void store_cluster_event(struct config_store *s, const struct part *p, bool is_start)
+{
+    const struct cluster_config *c = (const struct cluster_config *)p;
+
+    if (p->kind != PART_CLUSTER) {
+        return;
+    }
+    if (is_start && s->params.ops.cluster_start != NULL) {
+        s->params.ops.cluster_start(s->params.ops.ctx, c);
+    } else if (!is_start && s->params.ops.cluster_stop != NULL) {
+        s->params.ops.cluster_stop(s->params.ops.ctx, c);
+    }
+}
+
+/* Drops an accepted part that was never published. */
+static void resource_drop_unpublished(struct config_store *s, struct resource *r)
+{
+    const struct part *old = r->accepted;
+
+    if (old == NULL || old == r->published) {
+        return;
+    }
+    if (old->kind == PART_LISTENER && s->params.ops.listener_discard != NULL) {
+        s->params.ops.listener_discard(s->params.ops.ctx, (const struct listener_config *)old);
+    }
+    store_cluster_event(s, old, false);
+    r->accepted = r->published;
+    store_use_deps(s, old, -1);
+    part_unref(old);
+}
+
+void store_accept_part(struct config_store *s, struct slot *slot, const struct part *take_part)
+{
+    struct resource *r = store_resource_get(slot);
+    const struct part *unpublished = r->accepted != r->published ? r->accepted : NULL;
+
+    /* Names of the new version are used before those of the old one are let go, so that what
+     * both mention is never unsubscribed in between. */
+    store_use_deps(s, take_part, 1);
+    if (unpublished != NULL) {
+        resource_drop_unpublished(s, r);
+    }
+    r->accepted = take_part;
+    r->removed_at_ms = 0;
+    list_remove(&r->removal_node);
+    if (!list_is_linked(&r->pending_node)) {
+        list_add_tail(&s->pending[slot->kind], &r->pending_node);
+        r->held_since_ms = loop_now_ms(s->params.loop);
+    }
+    store_cluster_event(s, take_part, true);
+    store_commit_soon(s);
+}
+
+void store_reject(struct config_store *s, enum part_kind kind, struct str name,
+                  const uint8_t *bytes, size_t len, struct str version, const char *details)
+{
+    struct resource *r = store_resource_get(store_slot_get(s, kind, name));
+    struct resource_rejection *x = xcalloc(1, sizeof(*x));
+
+    x->details = xstrdup(details);
+    x->version = xstrndup(version.ptr, version.len);
+    x->wall_ns = clock_wall_ns();
+    if (len > 0) {
+        x->bytes = xmalloc(len);
+        memcpy(x->bytes, bytes, len);
+        x->len = len;
+    }
+    rejection_free(r->rejection);
+    r->rejection = x;
+}
+
+static struct unsupported_report *unsupported_report_new(const struct parse_context *ctx)
+{
+    struct unsupported_report *u;
+
+    if (ctx->unsupported_count == 0) {
+        return NULL;
+    }
+    u = xcalloc(1, sizeof(*u));
+    u->paths = xcalloc(ctx->unsupported_count, sizeof(*u->paths));
+    for (const struct unsupported_field *f = ctx->unsupported; f != NULL; f = f->next) {
+        struct strbuf line;
+
+        if (u->count == ctx->unsupported_count) {
+            break;
+        }
+        strbuf_init(&line);
+        strbuf_addf(&line, "%.*s (%.*s)", STR_ARG(f->path), STR_ARG(f->message));
+        u->paths[u->count++] = strbuf_take(&line);
+    }
+    return u;
+}
+
+/* Turns one message into a part; on success the caller owns it. */
+static int store_parse(struct config_store *s, enum part_kind kind, struct str name,
+                       const ProtobufCMessage *msg, const struct part *previous, bool is_static,
+                       struct part **ret_part, struct unsupported_report **ret_unsupported,
+                       struct error *reterr)
+{
+    const struct resource_type *t = resource_type_of(kind);
+    struct parse_context ctx;
+    struct part *part = part_new(t->part_bytes, kind, name);
+    int r;
+
+    parse_context_init(&ctx, part, s->params.registry, &s->resolver, reterr);
+    ctx.is_static = is_static;
+    ctx.is_strict = s->params.is_strict;
+    r = parse_check_tree(&ctx, msg);
+    if (r == 0) {
+        r = t->parse(&ctx, msg, previous);
+    }
+    for (size_t i = 0; r == 0 && i < ctx.subscription_count; i++) {
+        struct subscription_ref *ref = &ctx.subscriptions[i];
+
+        discovery_set_source(s, store_slot_get(s, ref->kind, ref->name), ref->source);
+    }
+    *ret_unsupported = r == 0 ? unsupported_report_new(&ctx) : NULL;
+    s->counters[kind].unsupported_fields += r == 0 ? ctx.unsupported_count : 0;
+    parse_context_finish(&ctx);
+    /* Also after a failure: slots made on the way are let go with the part. */
+    store_hold_deps(s, part);
+    if (r != 0) {
+        part_unref(part);
+        return r;
+    }
+    *ret_part = part;
+    return 0;
+}
+
+static void store_warn_unsupported(struct slot *slot, const struct unsupported_report *u)
+{
+    if (u != NULL) {
+        log_warn(LOG_C_CONFIG, "%s '%.*s': %zu field(s) not supported and ignored, the first: %s",
+                 part_kind_name(slot->kind), STR_ARG(slot->name), u->count, u->paths[0]);
+    }
+}
+
+/* The version to compare and share with: the newest good one. */
+static const struct part *resource_newest(const struct resource *r)
+{
+    return r == NULL ? NULL : r->accepted != NULL ? r->accepted : r->published;
+}
+
+static int store_put_message(struct config_store *s, struct slot *slot,
+                             const ProtobufCMessage *msg, const uint8_t *bytes, size_t len,
+                             struct str version, bool is_static, struct error *reterr)
+{
+    struct discovery_counters *n = &s->counters[slot->kind];
+    const struct part *previous = resource_newest(slot->resource);
+    struct unsupported_report *unsupported = NULL;
+    struct part *part = NULL;
+    struct resource *res;
+    bool is_new;
+    int r;
+
+    r = store_parse(s, slot->kind, slot->name, msg, previous, is_static, &part, &unsupported,
+                    reterr);
+    if (r != 0) {
+        return r;
+    }
+    part->slot = slot->index;
+    if (slot->kind == PART_LISTENER && s->params.ops.listener_prepare != NULL) {
+        r = s->params.ops.listener_prepare(s->params.ops.ctx, (const struct listener_config *)part,
+                                           (const struct listener_config *)previous, reterr);
+        if (r != 0) {
+            unsupported_report_free(unsupported);
+            part_unref(part);
+            return r;
+        }
+    }
+    res = store_resource_get(slot);
+    is_new = previous == NULL || res->removed_at_ms != 0;
+    free(res->bytes);
+    res->bytes = xmalloc(len > 0 ? len : 1);
+    memcpy(res->bytes, bytes, len);
+    res->len = len;
+    res->is_static = is_static;
+    resource_set_version(res, version);
+    rejection_free(res->rejection);
+    res->rejection = NULL;
+    unsupported_report_free(res->unsupported);
+    res->unsupported = unsupported;
+    store_warn_unsupported(slot, unsupported);
+    if (is_new) {
+        n->added++;
+    } else if (slot->kind == PART_LISTENER &&
+               ((const struct listener_config *)previous)->listener_hash ==
+                   ((const struct listener_config *)part)->listener_hash) {
+        n->in_place_updated++;
+    } else {
+        n->modified++;
+    }
+    store_accept_part(s, slot, part);
+    return 0;
+}
+
+/* Equal bytes, or equal once maps are sorted: nothing to parse, nothing to publish. */
+static bool resource_is_unchanged(const struct resource *r, const uint8_t *bytes, size_t len)
+{
+    if (r == NULL || r->accepted == NULL || r->bytes == NULL) {
+        return false;
+    }
+    if (r->len == len && memcmp(r->bytes, bytes, len) == 0) {
+        return true;
+    }
+    return config_canonical_equal(resource_type_of(r->slot->kind)->descriptor, r->bytes, r->len,
+                                  bytes, len);
+}
+
+int store_put(struct config_store *s, enum part_kind kind, struct str name, const uint8_t *bytes,
+              size_t len, struct str version, bool is_static, struct error *reterr)
+{
+    struct slot *slot = store_slot_get(s, kind, name);
+    struct resource *res = slot->resource;
+    struct arena scratch;
+    ProtobufCMessage *msg = NULL;
+    int r;
+
+    slot->refs++; /* a refused first version must not leave its slot behind */
+    if (res != NULL && res->is_static && !is_static) {
+        r = 0; /* as Envoy: what the bootstrap defines is not replaced over xDS */
+    } else if (resource_is_unchanged(res, bytes, len)) {
+        resource_set_version(res, version);
+        rejection_free(res->rejection);
+        res->rejection = NULL;
+        res->removed_at_ms = 0; /* comes back whole */
+        list_remove(&res->removal_node);
+        r = 0;
+    } else {
+        arena_init(&scratch, &s->params.loop->arenas);
+        r = pb_unpack(resource_type_of(kind)->descriptor, bytes, len, &scratch, &msg, reterr);
+        if (r == 0) {
+            r = store_put_message(s, slot, msg, bytes, len, version, is_static, reterr);
+        }
+        arena_done(&scratch);
+    }
+    store_slot_unref(slot);
+    return r;
+}
+
+int config_store_put_static(struct config_store *s, enum part_kind kind,
+                            const struct ProtobufCMessage *msg, struct error *reterr)
+{
+    size_t len = protobuf_c_message_get_packed_size(msg);
+    uint8_t *bytes = xmalloc(len > 0 ? len : 1);
+    struct str name = STR_NONE;
+    int r;
+
+    protobuf_c_message_pack(msg, bytes);
+    if (!resource_name(bytes, len, &name) || name.len == 0) {
+        name = STR("");
+    }
+    if (map_get(&s->slots[kind].by_name, name) != NULL &&
+        ((struct slot *)map_get(&s->slots[kind].by_name, name))->resource != NULL) {
+        r = error_set(reterr, E_EXISTS, "duplicate %s name '%.*s'", part_kind_name(kind),
+                      STR_ARG(name));
+    } else {
+        r = store_put(s, kind, name, bytes, len, STR(""), true, reterr);
+    }
+    free(bytes);
+    return r;
+}
+
+void config_store_put_endpoints(struct config_store *s, uint32_t index, struct endpoint_set *take)
+{
+    struct slot *slot = store_slot_at(s, PART_ENDPOINTS, index);
+
+    if (slot == NULL || slot->users == 0) {
+        part_unref(&take->part);
+        return;
+    }
+    take->part.slot = index;
+    store_accept_part(s, slot, &take->part);
+}
+
+void store_remove(struct config_store *s, struct resource *r)
+{
+    if (r->removed_at_ms != 0) {
+        return;
+    }
+    resource_drop_unpublished(s, r);
+    list_remove(&r->pending_node);
+    r->held_since_ms = 0;
+    r->removed_at_ms = loop_now_ms(s->params.loop);
+    if (r->removed_at_ms == 0) {
+        r->removed_at_ms = 1;
+    }
+    s->counters[r->slot->kind].removed++;
+    if (!list_is_linked(&r->removal_node)) {
+        list_add_tail(&s->removals[r->slot->kind], &r->removal_node);
+    }
+    store_commit_soon(s);
+}
+
+void config_store_give_up(struct config_store *s, enum part_kind kind, uint32_t index)
+{
+    struct slot *slot = store_slot_at(s, kind, index);
+
+    if (slot != NULL && !slot->is_given_up) {
+        slot->is_given_up = true;
+        store_commit_soon(s);
+    }
+}
+
+/* --- life --------------------------------------------------------------------------------- */
+
+struct config_store *config_store_new(const struct config_store_params *p)
+{
+    struct config_store *s = xcalloc(1, sizeof(*s));
+
+    s->params = *p;
+    s->resolver.slot = store_resolve_slot;
+    for (int k = 0; k < PART_KIND_COUNT; k++) {
+        map_init(&s->slots[k].by_name);
+        list_init(&s->pending[k]);
+        list_init(&s->removals[k]);
+    }
+    store_warming_init(s);
+    discovery_new(s);
+    return s;
+}
+
+void config_store_free(struct config_store *s)
+{
+    if (s == NULL) {
+        return;
+    }
+    discovery_free(s);
+    store_warming_done(s);
+    /* Users first: listeners, tables, clusters, then what they name. */
+    for (int k = PART_LISTENER; k < PART_KIND_COUNT; k++) {
+        for (uint32_t i = 0; i < s->slots[k].count; i++) {
+            if (s->slots[k].by_index[i] != NULL && s->slots[k].by_index[i]->resource != NULL) {
+                store_resource_free(s, s->slots[k].by_index[i]->resource);
+            }
+        }
+    }
+    for (int k = 0; k < PART_KIND_COUNT; k++) {
+        /* Parts still pinned elsewhere hold their slots; server/ frees the store last. */
+        map_done(&s->slots[k].by_name);
+        free(s->slots[k].by_index);
+        free(s->slots[k].free_indexes);
+    }
+    free(s->staged);
+    free(s);
+}
+
+/* --- for admin ---------------------------------------------------------------------------- */
+
+enum resource_state resource_state_of(const struct resource *r)
+{
+    if (r->removed_at_ms != 0) {
+        return RESOURCE_REMOVING;
+    }
+    if (r->accepted == NULL) {
+        return RESOURCE_REFUSED;
+    }
+    return r->accepted == r->published ? RESOURCE_LIVE : RESOURCE_WARMING;
+}
+
+static int resource_cmp(const void *a, const void *b)
+{
+    const struct resource *const *x = a;
+    const struct resource *const *y = b;
+
+    return str_cmp((*x)->slot->name, (*y)->slot->name);
+}
+
+void config_store_visit(const struct config_store *s, enum part_kind kind,
+                        resource_visit_fn *visit, void *user)
+{
+    const struct slot_list *l = &s->slots[kind];
+    const struct resource **all;
+    size_t n = 0;
+
+    if (l->count == 0) {
+        return;
+    }
+    all = xcalloc(l->count, sizeof(struct resource *));
+    for (uint32_t i = 0; i < l->count; i++) {
+        if (l->by_index[i] != NULL && l->by_index[i]->resource != NULL) {
+            all[n++] = l->by_index[i]->resource;
+        }
+    }
+    qsort(all, n, sizeof(struct resource *), resource_cmp);
+    for (size_t i = 0; i < n; i++) {
+        visit(user, all[i]);
+    }
+    free(all);
+}
+
+uint64_t config_store_version(const struct config_store *s)
+{
+    return s->version;
+}
+
+bool config_store_is_initialized(const struct config_store *s)
+{
+    return s->is_open;
+}
+
+bool config_store_has_cds_response(const struct config_store *s)
+{
+    return s->is_cds_answered;
+}
+
+const struct discovery_counters *config_store_counters(const struct config_store *s,
+                                                       enum part_kind kind)
+{
+    return &s->counters[kind];
+}
