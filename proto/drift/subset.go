@@ -102,9 +102,9 @@ func (d *differences) field(ours protoreflect.FieldDescriptor, message protorefl
 
 func exactType(f protoreflect.FieldDescriptor) string {
 	if f.Kind() == protoreflect.EnumKind {
-		return f.Cardinality().String() + " enum " + string(f.Enum().FullName())
+		return fieldType(f) + " " + string(f.Enum().FullName())
 	}
-	return f.Cardinality().String() + " " + fieldType(f)
+	return fieldType(f)
 }
 
 // Proto3 `optional`, which protoc-c refuses, is written `oneof _f { T f = n; }`.
