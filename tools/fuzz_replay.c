@@ -1,6 +1,6 @@
 /*
- * main() for a fuzz target without a fuzzer: runs it over every file of the folders (or files) named
- * on the command line, and over the empty input. A folder that is not there counts as empty.
+ * main() for a fuzz target without a fuzzer: runs it over every file of the folders (or files)
+ * named on the command line, and over the empty input. A folder that is not there counts as empty.
  */
 
 #include <dirent.h>
