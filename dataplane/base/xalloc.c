@@ -39,6 +39,17 @@ void *xcalloc(size_t count, size_t bytes)
     return p;
 }
 
+void *xcalloc_aligned(size_t align, size_t bytes)
+{
+    size_t rounded = (bytes + align - 1) & ~(align - 1);
+    void *p = rounded >= bytes ? aligned_alloc(align, rounded) : NULL;
+
+    if (p == NULL) {
+        xalloc_failed(1, bytes);
+    }
+    return memset(p, 0, rounded);
+}
+
 void *xreallocarray(void *p, size_t count, size_t bytes)
 {
     size_t total;

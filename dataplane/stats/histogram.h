@@ -16,6 +16,7 @@ void histogram_free(struct histogram *h);
 void histogram_record(struct histogram *h, uint64_t value);
 void histogram_merge(struct histogram *into, const struct histogram *from);
 uint64_t histogram_count(const struct histogram *h);
+/* As Envoy: each sample counts as the middle of its bucket. */
 double histogram_sum(const struct histogram *h);
 /* q in [0, 1], interpolated inside a bucket; NaN when empty. */
 double histogram_quantile(const struct histogram *h, double q);

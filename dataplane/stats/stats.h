@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "dataplane/base/check.h"
 #include "dataplane/base/str.h"
 #include "dataplane/stats/histogram.h"
 
@@ -24,7 +25,8 @@ enum stat_kind {
     STAT_GAUGE,      /* signed; the sum over threads is shown */
     STAT_HISTOGRAM,  /* values as Envoy records them: ms or bytes */
     STAT_TEXT,       /* set on main only */
-    STAT_CODE_RANGE, /* "upstream_rq_" + three digits: a counter per HTTP status, made at first use */
+    STAT_CODE_RANGE, /* "upstream_rq_" + three digits: a counter per HTTP status, made at first use
+                      */
 };
 
 struct stat_def {
@@ -120,16 +122,19 @@ void stat_inc_code(struct stat_block *b, size_t i, unsigned status);
 /* Main thread. Copies. */
 void stat_set_text(struct stat_scope *scope, size_t i, struct str text);
 
-/* Main thread: the sum over all threads. */
+/* Main thread: the sum over all threads; counters and gauges. */
 uint64_t stat_scope_value(const struct stat_scope *scope, size_t i);
+/* Main thread: one counter of a STAT_CODE_RANGE; false when that status was never counted. */
+bool stat_scope_code(const struct stat_scope *scope, size_t i, unsigned status,
+                     uint64_t *ret_value);
 
 /* One sample as the admin pages and sinks see it. */
 struct stat_sample {
     const struct stat_scope_spec *spec;
-    struct str name;        /* full: "cluster.foo.upstream_rq_200" */
-    struct str tagged_name; /* "cluster.upstream_rq" with the code tags taken out */
+    struct str name;          /* full: "cluster.foo.upstream_rq_200" */
+    struct str tagged_name;   /* "cluster.upstream_rq" with the code tags taken out */
     struct stat_tag code_tag; /* envoy.response_code(_class), empty name for none */
-    enum stat_kind kind;
+    enum stat_kind kind;      /* STAT_COUNTER for those of a code range */
     bool is_used;
     uint64_t value;
     struct str text;
@@ -137,7 +142,8 @@ struct stat_sample {
 };
 
 typedef void stat_visit_fn(void *user, const struct stat_sample *s);
-/* Main thread; sorted by full name. Untouched lazily shown cells are passed over. */
+/* Main thread; sorted by full name. `visit` must not make or drop scopes. Untouched lazily shown
+ * cells are passed over. */
 void stat_store_visit(struct stat_store *s, stat_visit_fn *visit, void *user);
 /* POST /reset_counters. */
 void stat_store_reset_counters(struct stat_store *s);

@@ -1,0 +1,236 @@
+/*
+ * Log-linear histogram with circllhist's buckets: zero, and for each power of ten the 90 buckets
+ * 1.0, 1.1 ... 9.9 times it. One writer, which never locks; readers on other threads see counts
+ * that may lack the latest samples. Quantiles, sum and counts below a bound are computed as Envoy's
+ * library does, so that both print the same numbers for the same samples.
+ */
+
+#include "dataplane/stats/histogram.h"
+
+#include <math.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include "dataplane/base/check.h"
+#include "dataplane/base/xalloc.h"
+
+#define DECADES 20 /* 10^0 .. 10^19, all of uint64_t */
+#define DECADE_BUCKETS 90
+
+struct decade {
+    _Atomic uint64_t counts[DECADE_BUCKETS]; /* [d]: (10 + d) / 10 times the power */
+};
+
+struct histogram {
+    _Atomic uint64_t zeros;
+    _Atomic(struct decade *) decades[DECADES]; /* NULL until hit; published with release */
+};
+
+static const uint64_t power_of_ten[DECADES] = {
+    UINT64_C(1),
+    UINT64_C(10),
+    UINT64_C(100),
+    UINT64_C(1000),
+    UINT64_C(10000),
+    UINT64_C(100000),
+    UINT64_C(1000000),
+    UINT64_C(10000000),
+    UINT64_C(100000000),
+    UINT64_C(1000000000),
+    UINT64_C(10000000000),
+    UINT64_C(100000000000),
+    UINT64_C(1000000000000),
+    UINT64_C(10000000000000),
+    UINT64_C(100000000000000),
+    UINT64_C(1000000000000000),
+    UINT64_C(10000000000000000),
+    UINT64_C(100000000000000000),
+    UINT64_C(1000000000000000000),
+    UINT64_C(10000000000000000000),
+};
+
+struct histogram *histogram_new(void)
+{
+    return xcalloc(1, sizeof(struct histogram));
+}
+
+void histogram_free(struct histogram *h)
+{
+    if (h == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < DECADES; i++) {
+        free(atomic_load_explicit(&h->decades[i], memory_order_relaxed));
+    }
+    free(h);
+}
+
+/* The writer's own: another thread never stores. */
+static void count_add(_Atomic uint64_t *count, uint64_t n)
+{
+    atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + n,
+                          memory_order_relaxed);
+}
+
+static struct decade *decade_of_writer(struct histogram *h, size_t power)
+{
+    struct decade *d = atomic_load_explicit(&h->decades[power], memory_order_relaxed);
+
+    if (NUNCIO_UNLIKELY(d == NULL)) {
+        d = xcalloc(1, sizeof(*d));
+        atomic_store_explicit(&h->decades[power], d, memory_order_release);
+    }
+    return d;
+}
+
+void histogram_record(struct histogram *h, uint64_t value)
+{
+    size_t power;
+    uint64_t digits;
+
+    if (value == 0) {
+        count_add(&h->zeros, 1);
+        return;
+    }
+    if (value < 10) {
+        power = 0;
+        digits = value * 10;
+    } else if (value < 100) {
+        power = 1;
+        digits = value;
+    } else if (value < 1000) {
+        power = 2;
+        digits = value / 10;
+    } else {
+        /* log10 from log2 (1233 / 4096), one too high for some */
+        power = ((64 - (size_t)__builtin_clzll(value)) * 1233) >> 12;
+        if (power == DECADES || value < power_of_ten[power]) {
+            power--;
+        }
+        digits = value / power_of_ten[power - 1];
+    }
+    count_add(&decade_of_writer(h, power)->counts[digits - 10], 1);
+}
+
+void histogram_merge(struct histogram *into, const struct histogram *from)
+{
+    count_add(&into->zeros, atomic_load_explicit(&from->zeros, memory_order_relaxed));
+    for (size_t power = 0; power < DECADES; power++) {
+        const struct decade *d = atomic_load_explicit(&from->decades[power], memory_order_acquire);
+
+        for (size_t i = 0; d != NULL && i < DECADE_BUCKETS; i++) {
+            uint64_t n = atomic_load_explicit(&d->counts[i], memory_order_relaxed);
+
+            if (n > 0) {
+                count_add(&decade_of_writer(into, power)->counts[i], n);
+            }
+        }
+    }
+}
+
+/* One non-empty bucket: [left, left + width). */
+struct bucket {
+    double left;
+    double width; /* 0 for the zero bucket */
+    uint64_t count;
+};
+
+/* Walks the non-empty buckets in ascending order; starts at {0}. */
+struct bucket_cursor {
+    bool is_past_zero;
+    size_t power;
+    size_t index;
+};
+
+static bool bucket_next(const struct histogram *h, struct bucket_cursor *c,
+                        struct bucket *ret_bucket)
+{
+    if (!c->is_past_zero) {
+        uint64_t zeros = atomic_load_explicit(&h->zeros, memory_order_relaxed);
+
+        c->is_past_zero = true;
+        if (zeros > 0) {
+            *ret_bucket = (struct bucket){.count = zeros};
+            return true;
+        }
+    }
+    for (; c->power < DECADES; c->power++, c->index = 0) {
+        const struct decade *d = atomic_load_explicit(&h->decades[c->power], memory_order_acquire);
+
+        while (d != NULL && c->index < DECADE_BUCKETS) {
+            size_t i = c->index++;
+            uint64_t n = atomic_load_explicit(&d->counts[i], memory_order_relaxed);
+
+            if (n > 0) {
+                double power = (double)power_of_ten[c->power];
+
+                *ret_bucket = (struct bucket){
+                    .left = (double)(10 + i) / 10.0 * power, .width = power / 10.0, .count = n};
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+uint64_t histogram_count(const struct histogram *h)
+{
+    struct bucket_cursor cursor = {0};
+    struct bucket b;
+    uint64_t count = 0;
+
+    while (bucket_next(h, &cursor, &b)) {
+        count += b.count;
+    }
+    return count;
+}
+
+double histogram_sum(const struct histogram *h)
+{
+    struct bucket_cursor cursor = {0};
+    struct bucket b;
+    double sum = 0;
+
+    while (bucket_next(h, &cursor, &b)) {
+        sum += (b.left + b.width / 2.0) * (double)b.count;
+    }
+    return sum;
+}
+
+double histogram_quantile(const struct histogram *h, double q)
+{
+    struct bucket_cursor cursor = {0};
+    struct bucket b;
+    double wanted = (double)histogram_count(h) * q;
+    double below = 0;
+    double up_to;
+
+    if (!bucket_next(h, &cursor, &b)) {
+        return NAN;
+    }
+    up_to = (double)b.count;
+    while (up_to < wanted && bucket_next(h, &cursor, &b)) {
+        below = up_to;
+        up_to += (double)b.count;
+    }
+    if (wanted <= below) {
+        return b.left;
+    }
+    if (wanted >= up_to) {
+        return b.left + b.width;
+    }
+    return b.left + (wanted - below) / (up_to - below) * b.width;
+}
+
+uint64_t histogram_count_le(const struct histogram *h, double upper)
+{
+    struct bucket_cursor cursor = {0};
+    struct bucket b;
+    uint64_t count = 0;
+
+    while (bucket_next(h, &cursor, &b) && b.left + b.width <= upper) {
+        count += b.count;
+    }
+    return count;
+}

@@ -1,0 +1,73 @@
+#ifndef DATAPLANE_STATS_STATS_INTERNAL_H
+#define DATAPLANE_STATS_STATS_INTERNAL_H
+
+/*
+ * What stats.c (scopes and cells) and stats_visit.c (reading them in order) share.
+ *
+ * An untouched scope is one allocation of some 60 bytes and its prefix: tag values are windows into
+ * the prefix, and what thousands of scopes have in common (tag names, tagged prefix) is a shape.
+ */
+
+#include "dataplane/base/map.h"
+#include "dataplane/stats/stats.h"
+
+#define STAT_CODE_MIN 100
+#define STAT_CODE_MAX 599
+#define STAT_CODE_PAGE 100
+
+/* Counters of one class of status codes, of one thread. */
+struct stat_code_page {
+    _Atomic uint64_t counts[STAT_CODE_PAGE];
+};
+
+/* What a STAT_CODE_RANGE cell points to: 1xx to 5xx. */
+struct stat_code_range {
+    _Atomic(struct stat_code_page *) pages[(STAT_CODE_MAX + 1 - STAT_CODE_MIN) / STAT_CODE_PAGE];
+};
+
+/* Tag names and tagged prefix. Lives as long as the store: there are a few dozen. */
+struct stat_shape {
+    struct str key;           /* in the map of shapes */
+    struct str tagged_prefix; /* ptr NULL: the prefix itself */
+    size_t tag_count;
+    struct str tag_names[STAT_TAGS_MAX];
+};
+
+/* Blocks by thread: main, then the workers. Made at the first touch by any of them. */
+struct stat_block_table {
+    _Atomic(struct stat_block *) slots[1]; /* worker_count + 1 */
+};
+
+struct stat_value_at {
+    uint32_t offset; /* in the scope's text */
+    uint32_t len;
+};
+
+struct stat_scope {
+    struct stat_store *store;
+    const struct stat_schema *schema;
+    const struct stat_shape *shape;
+    _Atomic(struct stat_block_table *) blocks;
+    struct stat_scope *next; /* in its hash bucket */
+    uint32_t hash;
+    uint32_t refs;
+    uint32_t prefix_len;
+    struct stat_value_at values[]; /* tag_count of them, then the text: prefix, other values */
+};
+
+struct stat_store {
+    size_t thread_count; /* workers and main */
+    struct stat_scope **buckets;
+    size_t bucket_count; /* power of two */
+    size_t scope_count;
+    struct map shapes;
+};
+
+struct str stat_scope_prefix(const struct stat_scope *scope);
+/* The cell of each thread's block in turn; NULL where there is no block. */
+const struct stat_block *stat_scope_block_at(const struct stat_scope *scope, size_t thread);
+bool stat_scope_is_touched(const struct stat_scope *scope, size_t i);
+/* What the pointer in a cell points to, NULL for nothing yet. */
+void *stat_cell_ptr(const struct stat_block *b, size_t i);
+
+#endif
