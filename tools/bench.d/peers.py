@@ -1,0 +1,235 @@
+"""The proxies under comparison. A peer starts its process pinned to one CPU with one worker, from a Setup.
+
+To add a peer: a class with name, can(setup) and start(setup, cpu), and a line in PEERS.
+"""
+
+import os
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness import config as c
+from harness import paths
+from harness.proxy import Proxy, cpu_ns
+
+
+@dataclass
+class Setup:
+    """What a proxy has to be: one listener that forwards to one backend, or the bootstrap of a scenario."""
+
+    backend: int = 0
+    bootstrap: object = None  # a function (port) -> bootstrap, for proxies that speak xDS only
+    extra: dict = field(default_factory=dict)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def open_files():
+    """How many files a process here may open."""
+    return min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 1 << 20)
+
+
+def thresholds():
+    """Circuit breakers out of the way."""
+    return {"circuit_breakers": {"thresholds": [{
+        "max_connections": 100000, "max_pending_requests": 100000, "max_requests": 100000}]}}
+
+
+def plain_bootstrap(port, backend):
+    table = c.routes("r", c.vhost("all", ["*"], c.route("/", "backend")))
+    return c.static_bootstrap([c.listener("l", c.hcm(table), port=port)],
+                              [c.cluster("backend", backend, **thresholds())])
+
+
+class Running:
+    """A proxy that is up: its processes and its port."""
+
+    def __init__(self, name, port, pids, stop):
+        self.name = name
+        self.port = port
+        self._pids = pids
+        self.stop = stop
+
+    def pids(self):
+        return self._pids()
+
+    def cpu_ns(self):
+        """CPU time of all its processes, in nanoseconds."""
+        return sum(cpu_ns(pid) for pid in self.pids())
+
+    def memory_kb(self, key="VmRSS"):
+        total = 0
+        for pid in self.pids():
+            for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+                if line.startswith(key + ":"):
+                    total += int(line.split()[1])
+        return total
+
+    def settled_kb(self, limit=15.0):
+        """Resident memory once it stays within half a percent for a second."""
+        end = time.monotonic() + limit
+        window = []
+        while time.monotonic() < end:
+            window = [*window[-10:], self.memory_kb()]
+            if len(window) == 11 and max(window) - min(window) <= max(window) / 200:
+                break
+            time.sleep(0.1)
+        return window[-1]
+
+    def wait_answer(self, limit=60.0, path="/"):
+        """Poll until the first 200; the time of it (time.monotonic)."""
+        request = f"GET {path} HTTP/1.1\r\nhost: test\r\n\r\n".encode()
+        end = time.monotonic() + limit
+        while time.monotonic() < end:
+            try:
+                with socket.create_connection(("127.0.0.1", self.port), timeout=5) as probe:
+                    probe.sendall(request)
+                    if probe.recv(4096).startswith(b"HTTP/1.1 200"):
+                        return time.monotonic()
+            except OSError:
+                pass
+            time.sleep(0.0002)
+        raise RuntimeError(f"{self.name} gave no 200 within {limit:g} s")
+
+
+class EnvoyLike:
+    """nuncio or Envoy: the same bootstrap and flags."""
+
+    def __init__(self, name):
+        self.name = name
+        self.binary = getattr(paths, name)()
+
+    def can(self, setup):
+        return self.binary is not None
+
+    def start(self, setup, cpu):
+        port = free_port()
+        bootstrap = setup.bootstrap(port) if setup.bootstrap else plain_bootstrap(port, setup.backend)
+        proxy = PinnedProxy(self.name, bootstrap, cpu)
+        proxy.start()
+        running = Running(self.name, port, lambda: [proxy.pid], proxy.stop)
+        running.proxy = proxy
+        return running
+
+
+class PinnedProxy(Proxy):
+    """A Proxy that may only use one CPU, and does not wait to be ready."""
+
+    def __init__(self, flavour, bootstrap, cpu):
+        super().__init__(flavour, bootstrap, ready=False, args=["--log-level", "error"])
+        self.cpu = cpu
+
+    def command(self, extra=()):
+        base = super().command(extra)
+        at = base.index("--log-level")  # the harness's own, replaced by ours
+        base = base[:at] + base[at + 2:]
+        return base if self.cpu is None else ["taskset", "-c", str(self.cpu), *base]
+
+
+class Classic:
+    """nginx or HAProxy: a configuration file, a process tree, no xDS."""
+
+    def can(self, setup):
+        return setup.bootstrap is None and shutil.which(self.name) is not None
+
+    def start(self, setup, cpu):
+        port = free_port()
+        place = tempfile.TemporaryDirectory(prefix=f"bench-{self.name}-")
+        path = Path(place.name) / "config"
+        path.write_text(self.config(port, setup.backend, place.name))
+        command = self.command(path, place.name)
+        if cpu is not None:
+            command = ["taskset", "-c", str(cpu), *command]
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL)
+
+        def stop():
+            process.send_signal(signal.SIGTERM)
+            process.wait(20)
+            place.cleanup()
+
+        return Running(self.name, port, lambda: tree(process.pid), stop)
+
+
+def tree(pid):
+    """A process and its children."""
+    out = [pid]
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            out += tree(int(child))
+    return out
+
+
+class Nginx(Classic):
+    name = "nginx"
+
+    def command(self, path, place):
+        return [shutil.which("nginx"), "-c", str(path), "-p", place, "-e", "stderr"]
+
+    def config(self, port, backend, place):
+        user = "user root;" if os.getuid() == 0 else ""
+        return f"""
+            {user} worker_processes 1; daemon off; pid {place}/pid; error_log stderr crit;
+            worker_rlimit_nofile {open_files()};
+            events {{ worker_connections {open_files() - 100}; multi_accept on; use epoll; }}
+            http {{
+                access_log off; keepalive_requests 1000000000; keepalive_timeout 3600s; tcp_nodelay on;
+                client_body_temp_path {place}/b; proxy_temp_path {place}/p; fastcgi_temp_path {place}/f;
+                uwsgi_temp_path {place}/u; scgi_temp_path {place}/s;
+                upstream backend {{
+                    server 127.0.0.1:{backend}; keepalive 2048; keepalive_requests 1000000000;
+                }}
+                server {{
+                    listen 127.0.0.1:{port} backlog=4096;
+                    location / {{
+                        proxy_pass http://backend; proxy_http_version 1.1; proxy_set_header Connection "";
+                        proxy_set_header Host $host; proxy_set_header X-Forwarded-Proto $scheme;
+                        proxy_set_header X-Request-Id $request_id;
+                        proxy_read_timeout 15s; proxy_connect_timeout 5s;
+                    }}
+                }}
+            }}"""
+
+
+class Haproxy(Classic):
+    name = "haproxy"
+
+    def command(self, path, place):
+        return [shutil.which("haproxy"), "-q", "-db", "-f", str(path)]
+
+    def config(self, port, backend, place):
+        return f"""
+global
+    nbthread 1
+    maxconn {(open_files() - 200) // 2}
+    tune.idle-pool.shared on
+defaults
+    mode http
+    timeout client 3600s
+    timeout server 15s
+    timeout connect 5s
+    timeout http-request 60s
+    option http-keep-alive
+    http-reuse always
+frontend f
+    bind 127.0.0.1:{port} backlog 4096
+    unique-id-format %[uuid()]
+    unique-id-header x-request-id
+    http-request set-header x-forwarded-proto http
+    default_backend b
+backend b
+    server s 127.0.0.1:{backend} pool-max-conn -1 pool-purge-delay 3600s
+"""
+
+
+PEERS = [EnvoyLike("nuncio"), EnvoyLike("envoy"), Nginx(), Haproxy()]

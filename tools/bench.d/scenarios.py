@@ -1,0 +1,325 @@
+"""The scenarios of tools/bench.
+
+To add one: a class with a name, what it shows, prepare() (made once), measure(peer) -> {metric: value} (called once a
+round and peer, rounds interleaved), and a line in SCENARIOS. Ratios are made from the metrics in `compared`; for all
+of them less is better.
+"""
+
+import socket
+import time
+from contextlib import ExitStack
+
+from harness import config as c
+from harness.pyads import PyAds, message, packed
+from native import Load, Origins
+from peers import Setup, thresholds
+
+
+class Scenario:
+    """A scenario with a running process per peer, for all rounds. Subclasses say what is set up and measured."""
+
+    name = ""
+    title = ""
+    compared = ()
+    keeps_running = True  # one process for all rounds; False: measure() starts its own
+
+    def __init__(self, options):
+        self.options = options
+        self.stack = ExitStack()
+        self.running = {}
+
+    def __enter__(self):
+        self.prepare()
+        return self
+
+    def __exit__(self, *exc):
+        self.stack.close()
+
+    def prepare(self):
+        self.origins = self.stack.enter_context(Origins("ok", cpu=self.options.client_cpu))
+
+    def setup(self, peer):
+        return Setup(backend=self.origins["ok"])
+
+    def can(self, peer):
+        return peer.can(self.setup(peer))
+
+    def start(self, peer):
+        running = peer.start(self.setup(peer), self.options.proxy_cpu)
+        self.stack.callback(self.end, running)
+        return running
+
+    @staticmethod
+    def end(running):
+        if running.stop is not None:
+            stop, running.stop = running.stop, None
+            stop()
+
+    def get(self, peer):
+        """The peer's running process."""
+        if peer.name not in self.running:
+            self.running[peer.name] = self.start(peer)
+            self.running[peer.name].wait_answer()
+            self.warm(self.running[peer.name])
+        return self.running[peer.name]
+
+    def warm(self, running):
+        """Before the first measurement."""
+
+    def load(self, port, **kwargs):
+        return Load(port, cpu=self.options.client_cpu, **kwargs)
+
+
+class H1(Scenario):
+    name = "h1"
+    title = "HTTP/1.1 keep-alive, 64 connections, 2-byte body"
+    compared = ("cpu_us",)
+    connections = 64
+    path = "/"
+
+    def warm(self, running):
+        self.load(running.port, connections=self.connections, seconds=0.5, path=self.path).result()
+
+    def measure(self, peer):
+        return self.measure_path(peer, self.path)
+
+    def measure_path(self, peer, path):
+        running = self.get(peer)
+        before, started = running.cpu_ns(), time.monotonic()
+        totals = self.load(running.port, connections=self.connections, seconds=self.options.seconds,
+                           path=path).result()
+        spent = running.cpu_ns() - before
+        failed = sum(totals["failures"].values())
+        if failed:
+            raise RuntimeError(f"{peer.name} failed {failed} requests: {totals['failures']}")
+        return {
+            "cpu_us": spent / totals["responses"] / 1e3, "rps": totals["responses"] / totals["seconds"],
+            "p50_us": totals["p50_us"], "p99_us": totals["p99_us"],
+            "busy_percent": spent / (time.monotonic() - started) / 1e7, "rss_kb": running.memory_kb(),
+        }
+
+
+class H1k(H1):
+    name = "h1k"
+    title = "the same with 1000 connections"
+    connections = 1000
+
+
+class Routes(H1):
+    name = "routes"
+    title = "last of 10,000 prefix routes in one virtual host, against the first"
+    compared = ("cpu_us", "last_to_first")
+    count = 10000
+
+    def setup(self, peer):
+        def bootstrap(port):
+            table = [c.route(f"/service/{i:05}/", "backend") for i in range(self.count)]
+            return c.static_bootstrap(
+                [c.listener("l", c.hcm(c.routes("r", c.vhost("all", ["*"], *table, c.route("/", "backend")))),
+                            port=port)],
+                [c.cluster("backend", self.origins["ok"], **thresholds())])
+
+        return Setup(bootstrap=bootstrap)
+
+    def measure(self, peer):
+        first = self.measure_path(peer, "/service/00000/x")
+        last = self.measure_path(peer, f"/service/{self.count - 1:05}/x")
+        return {**last, "first_cpu_us": first["cpu_us"], "last_to_first": last["cpu_us"] / first["cpu_us"]}
+
+
+class Boot(Scenario):
+    name = "boot"
+    title = "first 200 after start, small configuration"
+    compared = ("first_200_ms",)
+
+    def measure(self, peer):
+        started = time.monotonic()
+        running = self.start(peer)
+        answered = running.wait_answer()
+        out = {"first_200_ms": (answered - started) * 1e3, "cpu_ms": running.cpu_ns() / 1e6,
+               "rss_kb": running.memory_kb()}
+        self.end(running)
+        return out
+
+
+class Clusters(Scenario):
+    name = "clusters"
+    title = "first 200 with 10,000 static clusters"
+    compared = ("first_200_ms", "rss_kb")
+    count = 10000
+
+    def setup(self, peer):
+        def bootstrap(port):
+            many = [c.cluster(f"cluster-{i}", self.origins["ok"]) for i in range(self.count)]
+            table = c.routes("r", c.vhost("all", ["*"], c.route("/", f"cluster-{self.count - 1}")))
+            return c.static_bootstrap([c.listener("l", c.hcm(table), port=port)], many)
+
+        return Setup(bootstrap=bootstrap)
+
+    def measure(self, peer):
+        started = time.monotonic()
+        running = self.start(peer)
+        answered = running.wait_answer()
+        out = {"first_200_ms": (answered - started) * 1e3, "cpu_ms": running.cpu_ns() / 1e6,
+               "rss_kb": running.settled_kb(), "peak_kb": running.memory_kb("VmHWM")}
+        self.end(running)
+        return out
+
+
+class OverAds(Scenario):
+    """With a management server of its own a peer."""
+
+    delta = False
+
+    def prepare(self):
+        super().prepare()
+        self.servers = {}
+
+    def server(self, peer):
+        if peer.name not in self.servers:
+            self.servers[peer.name] = self.stack.enter_context(PyAds())
+        return self.servers[peer.name]
+
+    def resources(self, ads, port):
+        """Serve what the peer is to start with."""
+        table = c.routes("r", c.vhost("all", ["*"], c.route("/", "backend")))
+        ads.set(c.CLUSTER, [c.cluster("backend", self.origins["ok"], **thresholds())])
+        ads.set(c.ROUTES, [table])
+        ads.set(c.LISTENER, [c.listener("l", c.hcm(rds="r"), port=port)])
+
+    def setup(self, peer):
+        def bootstrap(port):
+            ads = self.server(peer)
+            self.resources(ads, port)
+            return c.ads_bootstrap(ads.port, delta=self.delta)
+
+        return Setup(bootstrap=bootstrap)
+
+
+class ClustersAds(OverAds):
+    name = "clusters-ads"
+    title = "first 200 with 10,000 clusters over ADS (SotW)"
+    compared = ("first_200_ms", "rss_kb")
+    count = 10000
+
+    def prepare(self):
+        super().prepare()
+        made = message(c.CLUSTER, c.cluster("cluster", self.origins["ok"]))
+        self.clusters = []
+        for i in range(self.count):
+            made.name = made.load_assignment.cluster_name = f"cluster-{i}"
+            self.clusters.append(packed(made))
+
+    def resources(self, ads, port):
+        table = c.routes("r", c.vhost("all", ["*"], c.route("/", f"cluster-{self.count - 1}")))
+        ads.set(c.CLUSTER, self.clusters, replace=True)
+        ads.set(c.ROUTES, [table])
+        ads.set(c.LISTENER, [c.listener("l", c.hcm(rds="r"), port=port)])
+
+    measure = Clusters.measure
+
+
+class Idle(OverAds):
+    name = "idle"
+    title = "resident memory: small configuration with ADS, and an idle keep-alive connection"
+    compared = ("rss_kb", "connection_bytes")
+    connections = 5000
+
+    def can(self, peer):
+        return super().can(peer) or Scenario.can(self, peer)
+
+    def setup(self, peer):
+        made = super().setup(peer)
+        return made if peer.can(made) else Scenario.setup(self, peer)
+
+    def can_speak_xds(self, peer):
+        return self.setup(peer).bootstrap is not None
+
+    def measure(self, peer):
+        running = self.start(peer)
+        running.wait_answer()
+        empty = running.settled_kb()
+        # The same requests over few connections first: what that leaves behind is not a connection's.
+        self.load(running.port, connections=64, requests=self.connections * 2).result()
+        before = running.settled_kb()
+        with self.load(running.port, connections=self.connections, hold=True) as load:
+            end = time.monotonic() + 60
+            while load.report()["held"] < self.connections:
+                if time.monotonic() > end:
+                    raise RuntimeError(f"{peer.name} does not hold {self.connections} connections")
+                time.sleep(0.05)
+            after = running.settled_kb()
+            load.stop()
+        self.end(running)
+        out = {"connection_bytes": (after - before) * 1024 / self.connections}
+        if self.can_speak_xds(peer):
+            out["rss_kb"] = empty
+        return out
+
+
+class RdsPush(OverAds):
+    name = "rds-push"
+    title = "RDS push of 10,000 routes until a request sees it"
+    compared = ("visible_ms",)
+    count = 10000
+
+    def prepare(self):
+        super().prepare()
+        self.generation = 0
+
+    def table(self, generation):
+        table = [c.route(f"/g{generation}/{i:05}/", "backend") for i in range(self.count)]
+        return packed(message(c.ROUTES, c.routes(
+            "r", c.vhost("all", ["*"], *table, c.route({"path": "/"}, "backend")))))
+
+    def measure(self, peer):
+        running = self.get(peer)
+        ads = self.server(peer)
+        self.generation += 1
+        made = self.table(self.generation)
+        path = f"/g{self.generation}/{self.count - 1:05}/x"
+        request = f"GET {path} HTTP/1.1\r\nhost: test\r\n\r\n".encode()
+        cpu = running.cpu_ns()
+        with socket.create_connection(("127.0.0.1", running.port)) as probe:
+            started = time.monotonic()
+            version = ads.set(c.ROUTES, [made])
+            while True:
+                probe.sendall(request)
+                if probe.recv(4096).startswith(b"HTTP/1.1 200"):
+                    break
+                if time.monotonic() - started > 30:
+                    raise RuntimeError(f"{peer.name} never saw the new routes")
+            seen = time.monotonic()
+        acked = ads.wait_ack(c.ROUTES, version)
+        return {"visible_ms": (seen - started) * 1e3, "ack_ms": (acked - started) * 1e3,
+                "cpu_ms": (running.cpu_ns() - cpu) / 1e6, "rss_kb": running.memory_kb()}
+
+
+class CdsPush(ClustersAds):
+    name = "cds-push"
+    title = "1 new cluster among 10,000 (SotW) until the ACK"
+    compared = ("ack_ms",)
+
+    def prepare(self):
+        super().prepare()
+        self.generation = 0
+
+    def measure(self, peer):
+        running = self.get(peer)
+        ads = self.server(peer)
+        self.generation += 1
+        made = packed(message(c.CLUSTER, c.cluster(f"new-{self.generation}", self.origins["ok"])))
+        cpu, started = running.cpu_ns(), time.monotonic()
+        version = ads.set(c.CLUSTER, [made])
+        acked = ads.wait_ack(c.CLUSTER, version)
+        return {"ack_ms": (acked - started) * 1e3, "cpu_ms": (running.cpu_ns() - cpu) / 1e6,
+                "rss_kb": running.memory_kb()}
+
+
+class CdsPushDelta(CdsPush):
+    name = "cds-push-delta"
+    title = "1 new cluster beside 10,000 (delta) until the ACK"
+    delta = True
+
+
+SCENARIOS = {s.name: s for s in (H1, H1k, Routes, Boot, Clusters, ClustersAds, Idle, RdsPush, CdsPush, CdsPushDelta)}
