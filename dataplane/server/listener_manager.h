@@ -1,0 +1,65 @@
+#ifndef DATAPLANE_SERVER_LISTENER_MANAGER_H
+#define DATAPLANE_SERVER_LISTENER_MANAGER_H
+
+/*
+ * Main's side of listeners: sockets (made, bound, shared between versions and handed from a
+ * removed listener to a new one on the same address), chain indexes, stat scopes, and Envoy's
+ * verdicts on addresses. Main thread.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "config/model/listener.h"
+#include "dataplane/base/error.h"
+#include "dataplane/base/list.h"
+#include "dataplane/net/filter_chain_match.h"
+#include "dataplane/net/listen_socket.h"
+#include "dataplane/stats/stats.h"
+
+struct listener_manager;
+struct config_store;
+
+/* What workers need beside the model of one listener version. Counted on main: one by the manager
+ * while it is the newest, one per publication, one per worker. Immutable. */
+struct listener_version {
+    struct list node;
+    uint32_t refs;
+    const struct listener_config *config; /* its part is referenced */
+    struct filter_chain_index *chains;
+    struct listener_scope *scope;
+    size_t socket_count;
+    struct listen_socket *sockets[];
+};
+
+/* The stat scope "listener.<address>." outlives the versions that share it. */
+struct listener_scope {
+    uint32_t refs;
+    struct stat_scope *stats;
+};
+
+struct listener_manager *listener_manager_new(struct stat_store *stats, size_t worker_count);
+void listener_manager_free(struct listener_manager *m);
+void listener_manager_set_store(struct listener_manager *m, const struct config_store *s);
+
+/* config_store_ops.listener_prepare and listener_discard. */
+int listener_manager_prepare(struct listener_manager *m, const struct listener_config *l,
+                             const struct listener_config *before, struct error *reterr);
+void listener_manager_discard(struct listener_manager *m, const struct listener_config *l);
+/* The prepared version of a listener that is being published: starts listening on sockets that do
+ * not yet. Referenced for the caller. A listen error is logged and counted: the bind was good. */
+struct listener_version *listener_manager_publish(struct listener_manager *m,
+                                                  const struct listener_config *l);
+void listener_version_ref(struct listener_version *v);
+void listener_version_unref(struct listener_version *v); /* NULL allowed */
+/* One reference on every chain of the listener, for one worker. */
+void listener_ref_chains(const struct listener_config *l);
+
+/* "127.0.0.1:10000" as bound (port 0 resolved), for admin. */
+typedef void listener_visit_fn(void *user, const struct listener_version *v);
+void listener_manager_visit(const struct listener_manager *m, listener_visit_fn *visit, void *user);
+/* Connections open on all listeners, summed from the stats. */
+uint64_t listener_manager_active_connections(const struct listener_manager *m);
+
+#endif

@@ -1,0 +1,388 @@
+/*
+ * A worker thread: applies published versions by diff between two callbacks, owns its listeners.
+ * Runs on the worker's thread except worker_start, worker_publish, worker_drain, worker_stop and
+ * worker_join, which main calls.
+ */
+
+#include "dataplane/server/worker.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/model/listener.h"
+#include "dataplane/base/log.h"
+#include "dataplane/base/xalloc.h"
+#include "dataplane/net/listener.h"
+#include "dataplane/server/listener_manager.h"
+#include "dataplane/server/publish.h"
+#include "dataplane/upstream/upstream.h"
+
+/* A listener of this worker with the version it runs. */
+struct worker_listener_slot {
+    struct worker_listener *listener;   /* NULL: none */
+    struct listener_version *version;   /* referenced */
+    const struct listener_config *config; /* referenced, through the version's publication */
+};
+
+/* --- parts and filter chains -------------------------------------------------------------- */
+
+static void release_part(void *object)
+{
+    part_unref(object);
+}
+
+static void release_listener_version(void *object)
+{
+    listener_version_unref(object);
+}
+
+static void *unconst(const void *p)
+{
+    return (void *)(uintptr_t)p;
+}
+
+static void worker_release_part(struct part_releaser *r, const struct part *p)
+{
+    struct worker *w = container_of(r, struct worker, releaser);
+
+    release_batch_add(&w->released, release_part, unconst(p));
+}
+
+/* This worker's hold on one filter chain: a count per listener version that has it and one per
+ * connection. Backed by one part reference taken by main. */
+struct chain_hold {
+    const struct filter_chain_config *chain; /* also the map key, by address */
+    size_t count;
+};
+
+static struct str chain_key(const struct chain_hold *h)
+{
+    return str_n((const char *)&h->chain, sizeof(h->chain));
+}
+
+static void worker_chain_ref(void *user, const struct filter_chain_config *chain, int delta)
+{
+    struct worker *w = user;
+    struct chain_hold key = {.chain = chain};
+    struct chain_hold *h = map_get(&w->chains, chain_key(&key));
+
+    CHECK(h != NULL);
+    h->count += (size_t)delta;
+    if (h->count == 0) {
+        (void)map_remove(&w->chains, chain_key(h));
+        release_batch_add(&w->released, release_part, unconst(&chain->part));
+        free(h);
+    }
+}
+
+/* A version brings one reference per chain; where this worker holds the chain already, the
+ * reference goes straight back. */
+static void worker_chain_add(struct worker *w, const struct filter_chain_config *chain)
+{
+    struct chain_hold key = {.chain = chain};
+    struct chain_hold *h = map_get(&w->chains, chain_key(&key));
+
+    if (h != NULL) {
+        release_batch_add(&w->released, release_part, unconst(&chain->part));
+    } else {
+        h = xcalloc(1, sizeof(*h));
+        h->chain = chain;
+        map_put(&w->chains, chain_key(h), h);
+    }
+    h->count++;
+}
+
+static void worker_chains_add(struct worker *w, const struct listener_config *l)
+{
+    for (size_t i = 0; i < l->chain_count; i++) {
+        worker_chain_add(w, l->chains[i]);
+    }
+    if (l->default_chain != NULL) {
+        worker_chain_add(w, l->default_chain);
+    }
+}
+
+static void worker_chains_drop(struct worker *w, const struct listener_config *l)
+{
+    for (size_t i = 0; i < l->chain_count; i++) {
+        worker_chain_ref(w, l->chains[i], -1);
+    }
+    if (l->default_chain != NULL) {
+        worker_chain_ref(w, l->default_chain, -1);
+    }
+}
+
+/* --- listeners ---------------------------------------------------------------------------- */
+
+static struct worker_listener_slot *worker_listener_slot_at(struct worker *w, uint32_t slot)
+{
+    if (slot >= w->listener_count) {
+        uint32_t count = slot + 16;
+
+        w->listeners = xreallocarray(w->listeners, count, sizeof(*w->listeners));
+        memset(w->listeners + w->listener_count, 0,
+               (count - w->listener_count) * sizeof(*w->listeners));
+        w->listener_count = count;
+    }
+    return &w->listeners[slot];
+}
+
+struct keep_chain {
+    const struct listener_config *before;
+    const struct listener_config *after;
+};
+
+/* A chain stays when the new version shares it and nothing around it changed. */
+static bool worker_keep_chain(void *user, const struct filter_chain_config *chain)
+{
+    const struct keep_chain *k = user;
+
+    if (k->before->listener_hash != k->after->listener_hash) {
+        return false;
+    }
+    for (size_t i = 0; i < k->after->chain_count; i++) {
+        if (k->after->chains[i] == chain) {
+            return true;
+        }
+    }
+    return k->after->default_chain == chain;
+}
+
+static void worker_listener_closed(void *user)
+{
+    struct worker *w = user;
+
+    CHECK(w->closing_listeners > 0);
+    if (--w->closing_listeners == 0 && w->is_stopping) {
+        loop_stop(&w->loop);
+    }
+}
+
+static void worker_listener_slot_drop(struct worker *w, struct worker_listener_slot *s)
+{
+    worker_chains_drop(w, s->config);
+    release_batch_add(&w->released, release_listener_version, s->version);
+    release_batch_add(&w->released, release_part, unconst(&s->config->part));
+    s->version = NULL;
+    s->config = NULL;
+}
+
+static void worker_listener_close_slot(struct worker *w, struct worker_listener_slot *s,
+                                       bool accept_queued, uint64_t drain_ms)
+{
+    struct worker_listener *wl = s->listener;
+
+    if (wl == NULL) {
+        return;
+    }
+    s->listener = NULL;
+    w->closing_listeners++;
+    worker_listener_close(wl, accept_queued, drain_ms, worker_listener_closed, w);
+    worker_listener_slot_drop(w, s);
+}
+
+static void worker_apply_listener(struct worker *w, const struct snapshot_change *c,
+                                  struct listener_version *version)
+{
+    struct worker_listener_slot *s = worker_listener_slot_at(w, c->slot);
+    const struct listener_config *l = (const struct listener_config *)c->after;
+    struct worker_listener_params params;
+    int fds[16];
+    int r;
+
+    if (l == NULL) {
+        worker_listener_close_slot(w, s, true, w->drain_ms);
+        return;
+    }
+    worker_chains_add(w, l);
+    params = (struct worker_listener_params){
+        .thread = &w->context,
+        .config = l,
+        .chains = version->chains,
+        .fds = fds,
+        .scope = version->scope->stats,
+        .chain_ref = worker_chain_ref,
+        .user = w,
+    };
+    for (size_t i = 0; i < version->socket_count && i < ARRAY_LEN(fds); i++) {
+        const struct listen_socket *ls = version->sockets[i];
+
+        fds[params.fd_count++] = ls->fds[(size_t)w->loop.index < ls->fd_count ? w->loop.index : 0];
+    }
+    if (s->listener == NULL) {
+        r = worker_listener_new(&params, &s->listener);
+    } else {
+        struct keep_chain keep = {.before = s->config, .after = l};
+
+        r = worker_listener_update(s->listener, &params, worker_keep_chain, &keep, w->drain_ms);
+        worker_listener_slot_drop(w, s);
+    }
+    s->version = version;
+    s->config = l;
+    if (r != 0) {
+        log_error(LOG_C_MAIN, "worker %d cannot listen for '%.*s': %s", w->loop.index,
+                  STR_ARG(l->name), error_name(r));
+    }
+}
+
+/* --- applying a version ------------------------------------------------------------------- */
+
+void part_table_apply(struct part_table *t, struct cluster_manager *cm,
+                      const struct snapshot_change *c)
+{
+    switch (c->kind) {
+    case PART_ENDPOINTS:
+    case PART_CLUSTER:
+        /* The manager lets go of its pointers into the old part before its handle goes. */
+        if (c->after == NULL) {
+            cluster_manager_apply(cm, c);
+            part_table_set(t, c->kind, c->slot, NULL);
+        } else {
+            struct part_handle *old = part_table_get(t, c->kind, c->slot);
+
+            if (old != NULL) {
+                part_handle_ref(old);
+            }
+            part_table_set(t, c->kind, c->slot, c->after);
+            cluster_manager_apply(cm, c);
+            part_handle_unref(old);
+        }
+        break;
+    case PART_ROUTE_TABLE:
+    case PART_SECRET:
+        part_table_set(t, c->kind, c->slot, c->after);
+        break;
+    default:
+        CHECK(false);
+    }
+}
+
+static void worker_apply(struct loop *l, struct post *p)
+{
+    struct publication_post *pp = container_of(p, struct publication_post, post);
+    struct publication *pub = pp->publication;
+    struct worker *w = pp->worker;
+
+    (void)l;
+    for (size_t i = 0; i < pub->snapshot->change_count; i++) {
+        const struct snapshot_change *c = &pub->snapshot->changes[i];
+
+        if (c->kind == PART_LISTENER) {
+            worker_apply_listener(w, c, pub->listeners[i]);
+        } else {
+            part_table_apply(&w->parts, w->context.clusters, c);
+        }
+    }
+    atomic_store_explicit(&w->seen_version, pub->snapshot->version, memory_order_release);
+    publication_applied(pub);
+}
+
+void worker_publish(struct worker *w, struct publication *p)
+{
+    for (size_t i = 0; i < p->snapshot->change_count; i++) {
+        if (p->listeners[i] != NULL) {
+            listener_version_ref(p->listeners[i]);
+        }
+    }
+    p->posts[w->loop.index].post.run = worker_apply;
+    post_send(&w->loop, &p->posts[w->loop.index].post);
+}
+
+/* --- life --------------------------------------------------------------------------------- */
+
+struct worker_command {
+    struct post post;
+    struct worker *worker;
+};
+
+static void worker_command_send(struct worker *w, void (*run)(struct loop *l, struct post *p))
+{
+    struct worker_command *c = xcalloc(1, sizeof(*c));
+
+    c->worker = w;
+    c->post.run = run;
+    post_send(&w->loop, &c->post);
+}
+
+static void worker_on_drain(struct loop *l, struct post *p)
+{
+    struct worker *w = container_of(p, struct worker_command, post)->worker;
+
+    (void)l;
+    free(container_of(p, struct worker_command, post));
+    w->context.is_draining = 1;
+    for (uint32_t i = 0; i < w->listener_count; i++) {
+        if (w->listeners[i].listener != NULL) {
+            worker_listener_drain(w->listeners[i].listener);
+        }
+    }
+}
+
+void worker_drain(struct worker *w)
+{
+    worker_command_send(w, worker_on_drain);
+}
+
+static void worker_on_stop(struct loop *l, struct post *p)
+{
+    struct worker *w = container_of(p, struct worker_command, post)->worker;
+
+    (void)l;
+    free(container_of(p, struct worker_command, post));
+    w->is_stopping = true;
+    w->closing_listeners++; /* so that the last close is seen after the walk */
+    for (uint32_t i = 0; i < w->listener_count; i++) {
+        worker_listener_close_slot(w, &w->listeners[i], true, 0);
+    }
+    worker_listener_closed(w);
+}
+
+void worker_stop(struct worker *w)
+{
+    worker_command_send(w, worker_on_stop);
+}
+
+static void worker_thread(void *arg)
+{
+    struct worker *w = arg;
+
+    loop_run(&w->loop);
+    cluster_manager_free(w->context.clusters);
+    part_table_done(&w->parts);
+    loop_done(&w->loop);
+    release_batch_flush(&w->released);
+}
+
+int worker_start(struct worker *w, const struct worker_params *p)
+{
+    int r;
+
+    memset(w, 0, sizeof(*w));
+    r = loop_init(&w->loop, p->index);
+    if (r != 0) {
+        return r;
+    }
+    w->main_loop = p->main_loop;
+    w->drain_ms = p->drain_ms;
+    w->loop.owner = w;
+    w->context = *p->context;
+    w->context.loop = &w->loop;
+    w->context.parts = &w->parts;
+    w->context.next_connection_id = (uint64_t)(p->index + 1) << 48;
+    w->releaser.release = worker_release_part;
+    release_batch_init(&w->released, &w->loop, p->main_loop);
+    part_table_init(&w->parts, &w->releaser);
+    map_init(&w->chains);
+    w->context.clusters = cluster_manager_new(&w->context);
+    if (uv_thread_create(&w->thread, worker_thread, w) != 0) {
+        return E_SYS;
+    }
+    return 0;
+}
+
+void worker_join(struct worker *w)
+{
+    uv_thread_join(&w->thread);
+    map_done(&w->chains);
+    free(w->listeners);
+}

@@ -1,0 +1,60 @@
+#ifndef DATAPLANE_SERVER_WORKER_H
+#define DATAPLANE_SERVER_WORKER_H
+
+/*
+ * One worker thread: its loop, its view of the published configuration and its listeners. Main
+ * talks to it only through posted messages; it answers the same way.
+ */
+
+#include <stdatomic.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "config/model/part_handle.h"
+#include "dataplane/base/map.h"
+#include "dataplane/event/loop.h"
+#include "dataplane/runtime/thread_context.h"
+#include "dataplane/server/release.h"
+
+struct publication;
+struct worker_listener_slot;
+
+struct worker {
+    struct loop loop;
+    struct thread_context context;
+    struct part_table parts;
+    struct part_releaser releaser;
+    struct release_batch released;
+    struct worker_listener_slot *listeners; /* by slot number */
+    uint32_t listener_count;
+    struct map chains; /* pinned filter chains, by pointer */
+    uv_thread_t thread;
+    struct loop *main_loop;
+    uint32_t closing_listeners;
+    uint64_t drain_ms;  /* --drain-time-s: for chains and listeners that config replaced */
+    bool is_stopping;
+    _Atomic(uint64_t) seen_version; /* newest version applied; admin shows it */
+};
+
+struct worker_params {
+    int index;
+    struct loop *main_loop;
+    const struct thread_context *context; /* template: stats, node, access logs */
+    uint64_t drain_ms;
+};
+
+/* Main thread. The thread runs when this returns 0. */
+int worker_start(struct worker *w, const struct worker_params *p) MUST_CHECK;
+/* Main thread: posts it; the worker applies it between two callbacks. */
+void worker_publish(struct worker *w, struct publication *p);
+/* Main thread: keep accepting, tell every connection to finish. */
+void worker_drain(struct worker *w);
+/* Main thread: accepts what is queued, closes listeners and connections, ends the thread; then
+ * worker_join frees what is left. */
+void worker_stop(struct worker *w);
+void worker_join(struct worker *w);
+/* Used by main itself, which has the same view without a thread. */
+void part_table_apply(struct part_table *t, struct cluster_manager *cm,
+                      const struct snapshot_change *c);
+
+#endif
