@@ -1,0 +1,157 @@
+"""Builds and runs all tests, then says how many passed. Started by tools/test, which sets up the machine."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = ROOT / "build"
+
+SANITIZER_ENV = {
+    "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:detect_stack_use_after_return=1:strict_string_checks=1",
+    "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
+    "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",
+}
+
+
+class Tally:
+    def __init__(self):
+        self.passed = self.failed = self.skipped = 0
+        self.problems = []
+
+    def add(self, passed, failed, skipped=0):
+        self.passed += passed
+        self.failed += failed
+        self.skipped += skipped
+
+    def fail(self, what):
+        """A step that could not run counts as one failed test."""
+        self.failed += 1
+        self.problems.append(what)
+
+    def line(self):
+        skipped = f", {self.skipped} skipped" if self.skipped else ""
+        return f"{self.passed} passed, {self.failed} failed{skipped}"
+
+
+def run(*command, env=None):
+    print("$", *command, flush=True)
+    return subprocess.run([str(c) for c in command], cwd=ROOT, env={**os.environ, **(env or {})}).returncode
+
+
+def configure(directory, *options):
+    if (directory / "build.ninja").exists():
+        return True
+    kind = (BUILD / "boringssl.kind").read_text().strip()
+    return run("meson", "setup", directory, f"-Dboringssl={kind}", *options) == 0
+
+
+def without_aslr():
+    """TSan of gcc 12 cannot map its shadow where the kernel randomises more than 28 bits."""
+    command = ["setarch", os.uname().machine, "-R"]
+    return command if subprocess.run([*command, "true"], capture_output=True).returncode == 0 else []
+
+
+def add_meson_log(tally, log):
+    """Counts the cases inside a cmocka program, and any other program as one."""
+    for line in log.read_text(errors="replace").splitlines():
+        test = json.loads(line)
+        output = test.get("stdout", "") + test.get("stderr", "")
+        cases = sum(map(int, re.findall(r"^\[  PASSED  \] (\d+) test", output, re.M)))
+        failed_cases = sum(map(int, re.findall(r"^\[  FAILED  \] (\d+) test", output, re.M)))
+        if test["result"] in ("OK", "EXPECTEDFAIL"):
+            tally.add(max(cases, 1), 0)
+        elif test["result"] == "SKIP":
+            tally.add(0, 0, 1)
+        else:
+            tally.add(cases, max(failed_cases, 1))
+            tally.problems.append(f"{test['name']}: {test['result']}")
+
+
+def meson_test(tally, name, options, arguments, wrapper=()):
+    directory = BUILD / name
+    if not configure(directory, *options):
+        tally.fail(f"{name}: meson setup")
+        return
+    if run("ninja", "-C", directory) != 0:
+        tally.fail(f"{name}: build")
+        return
+    log = directory / "meson-logs" / "testlog.json"
+    log.unlink(missing_ok=True)
+    status = run(*wrapper, "meson", "test", "-C", directory, "--print-errorlogs", *arguments, env=SANITIZER_ENV)
+    if log.exists():
+        failed = tally.failed
+        add_meson_log(tally, log)
+        if status != 0 and tally.failed == failed:
+            tally.fail(f"{name}: meson test")
+    else:
+        tally.fail(f"{name}: no test ran")
+
+
+def unit(tally):
+    options = ["-Db_sanitize=address,undefined", "-Doptimization=1"]
+    meson_test(tally, "asan", options, [])
+
+
+def threads(tally):
+    options = ["-Db_sanitize=thread", "-Doptimization=1"]
+    meson_test(tally, "tsan", options, ["--suite", "threads"], without_aslr())
+
+
+def pytest(tally, what, binary, *arguments):
+    report = BUILD / f"pytest-{what}.xml"
+    report.unlink(missing_ok=True)
+    status = run(BUILD / "venv/bin/python", "-m", "pytest", "-q", f"--junitxml={report}", *arguments, "integration",
+                 env={**SANITIZER_ENV, "NUNCIO_BIN": str(binary)})
+    if not report.exists():
+        tally.fail(f"integration ({what}): pytest did not run")
+        return
+    suite = ElementTree.parse(report).getroot().find("testsuite")
+    total, errors, failures, skipped = (int(suite.get(k)) for k in ("tests", "errors", "failures", "skipped"))
+    tally.add(total - errors - failures - skipped, errors + failures, skipped)
+    if status not in (0, 1):
+        tally.fail(f"integration ({what}): pytest exited {status}")
+    elif status == 1:
+        tally.problems.append(f"integration ({what})")
+
+
+def integration(tally):
+    if run("tools/build") != 0:
+        tally.fail("tools/build")
+        return
+    pytest(tally, "release", BUILD / "nuncio")
+    asan = BUILD / "asan" / "nuncio"
+    if asan.exists():
+        # The oracle has spoken above; here only nuncio's own memory is on trial.
+        pytest(tally, "asan", asan, "--nuncio-only")
+
+
+STEPS = {"unit": unit, "threads": threads, "integration": integration}
+
+
+def main():
+    chosen = sys.argv[1:] or list(STEPS)
+    unknown = set(chosen) - set(STEPS)
+    if unknown:
+        sys.exit(f"tools/test: no such part: {' '.join(unknown)}; there are {' '.join(STEPS)}")
+    tally = Tally()
+    times = []
+    for name in chosen:
+        start = time.monotonic()
+        STEPS[name](tally)
+        times.append(f"{name} {time.monotonic() - start:.0f} s")
+    print()
+    print("time:", ", ".join(times))
+    for problem in tally.problems:
+        print("FAILED:", problem)
+    print(tally.line(), flush=True)
+    sys.exit(1 if tally.failed or not tally.passed else 0)
+
+
+if __name__ == "__main__":
+    main()
