@@ -49,14 +49,10 @@ struct extension {
 };
 
 /* The whole table: {&http_filter_router.ext, ...}, built by dataplane/extensions/registry.c and
- * handed to config/ by main. */
+ * handed to config/ by main. Searched with extension_find (config/parse/extension.h). */
 struct extension_registry {
     const struct extension *const *extensions;
     size_t count;
 };
-
-/* `type_name` is the message's full name ("envoy.extensions...Router"). NULL when absent. */
-const struct extension *extension_find(const struct extension_registry *r,
-                                       enum extension_category category, struct str type_name);
 
 #endif
