@@ -41,22 +41,12 @@ const char *error_name(int code)
     }
 }
 
-/* Heap text of the formatted message; a broken format gives the format itself. */
+/* Heap text of the formatted message. */
 static PRINTF_LIKE(1, 0) char *error_vformat(const char *fmt, va_list args)
 {
-    va_list again;
     char *text;
-    int n;
 
-    va_copy(again, args);
-    n = vsnprintf(NULL, 0, fmt, again);
-    va_end(again);
-    if (n < 0) {
-        return xstrdup(fmt);
-    }
-    text = xmalloc((size_t)n + 1);
-    (void)vsnprintf(text, (size_t)n + 1, fmt, args); /* measured above */
-    return text;
+    return vasprintf(&text, fmt, args) >= 0 ? text : xstrdup("message cannot be formatted");
 }
 
 void error_init(struct error *e)
