@@ -1,0 +1,507 @@
+/* /stats, /stats/prometheus and /reset_counters, in Envoy's shapes. Main thread. */
+
+#include "dataplane/stats/admin_stats.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dataplane/base/json.h"
+#include "dataplane/base/regex.h"
+#include "dataplane/base/xalloc.h"
+#include "dataplane/stats/stats.h"
+
+static const double QUANTILES[] = {0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 1};
+static const char *const QUANTILE_NAMES[] = {"P0",  "P25", "P50",   "P75",   "P90",
+                                             "P95", "P99", "P99.5", "P99.9", "P100"};
+/* Envoy's default Prometheus buckets, milliseconds. */
+static const double BUCKETS[] = {0.5,   1,      5,      10,      25,     50,    100,
+                                 250,   500,    1000,   2500,    5000,   10000, 30000,
+                                 60000, 300000, 600000, 1800000, 3600000};
+
+/* --- selection ---------------------------------------------------------------------------- */
+
+enum stat_type_filter { TYPE_ALL, TYPE_COUNTERS, TYPE_GAUGES, TYPE_HISTOGRAMS, TYPE_TEXT };
+
+struct selection {
+    bool used_only;
+    enum stat_type_filter type;
+    struct regex *filter; /* NULL: everything */
+};
+
+static bool selection_parse_type(struct str name, enum stat_type_filter *ret_type)
+{
+    static const char *const NAMES[] = {"All", "Counters", "Gauges", "Histograms", "TextReadouts"};
+
+    for (size_t i = 0; i < ARRAY_LEN(NAMES); i++) {
+        if (str_eq_nocase(name, str_c(NAMES[i]))) {
+            *ret_type = (enum stat_type_filter)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* False after having answered 400. */
+static bool selection_parse(struct selection *s, const struct admin_request *rq,
+                            struct admin_response *rs)
+{
+    const struct str *filter = admin_param(rq, STR("filter"));
+    const struct str *type = admin_param(rq, STR("type"));
+    struct error err;
+    bool ok = true;
+
+    *s = (struct selection){.used_only = admin_param(rq, STR("usedonly")) != NULL};
+    if (type != NULL && !selection_parse_type(*type, &s->type)) {
+        rs->status = 400;
+        strbuf_add_c(&rs->body, "invalid &type= param");
+        return false;
+    }
+    error_init(&err);
+    if (filter != NULL && filter->len > 0 && regex_new(*filter, 0, &s->filter, &err) != 0) {
+        rs->status = 400;
+        strbuf_addf(&rs->body, "Invalid re2 regex: %s", error_message(&err));
+        ok = false;
+    }
+    error_done(&err);
+    return ok;
+}
+
+static bool selection_wants(const struct selection *s, const struct stat_sample *sample)
+{
+    if (s->used_only && !sample->is_used) {
+        return false;
+    }
+    switch (s->type) {
+    case TYPE_COUNTERS:
+        if (sample->kind != STAT_COUNTER) {
+            return false;
+        }
+        break;
+    case TYPE_GAUGES:
+        if (sample->kind != STAT_GAUGE) {
+            return false;
+        }
+        break;
+    case TYPE_HISTOGRAMS:
+        if (sample->kind != STAT_HISTOGRAM) {
+            return false;
+        }
+        break;
+    case TYPE_TEXT:
+        if (sample->kind != STAT_TEXT) {
+            return false;
+        }
+        break;
+    default:
+        break;
+    }
+    return s->filter == NULL || regex_partial_match(s->filter, sample->name);
+}
+
+/* --- text --------------------------------------------------------------------------------- */
+
+struct text_page {
+    struct selection selection;
+    struct strbuf texts;
+    struct strbuf numbers;
+    struct strbuf histograms;
+};
+
+static void number_add(struct strbuf *out, double v)
+{
+    if (isnan(v)) {
+        strbuf_add_c(out, "nan");
+    } else {
+        strbuf_addf(out, "%.10g", v);
+    }
+}
+
+static void histogram_text(struct strbuf *out, const struct histogram *h)
+{
+    if (histogram_count(h) == 0) {
+        strbuf_add_c(out, "No recorded values");
+        return;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(QUANTILES); i++) {
+        strbuf_addf(out, "%s%s(nan,", i == 0 ? "" : " ", QUANTILE_NAMES[i]);
+        number_add(out, histogram_quantile(h, QUANTILES[i]));
+        strbuf_add_char(out, ')');
+    }
+}
+
+static void value_text(struct strbuf *out, const struct stat_sample *s)
+{
+    if (s->kind == STAT_GAUGE && (int64_t)s->value < 0) {
+        strbuf_add_char(out, '0'); /* between two threads' updates */
+    } else {
+        strbuf_add_u64(out, s->value);
+    }
+}
+
+static void text_visit(void *user, const struct stat_sample *s)
+{
+    struct text_page *p = user;
+    struct strbuf *out = s->kind == STAT_TEXT        ? &p->texts
+                         : s->kind == STAT_HISTOGRAM ? &p->histograms
+                                                     : &p->numbers;
+
+    if (!selection_wants(&p->selection, s)) {
+        return;
+    }
+    strbuf_add_str(out, s->name);
+    strbuf_add_c(out, ": ");
+    if (s->kind == STAT_TEXT) {
+        strbuf_add_char(out, '"');
+        strbuf_add_str(out, s->text);
+        strbuf_add_char(out, '"');
+    } else if (s->kind == STAT_HISTOGRAM) {
+        histogram_text(out, s->histogram);
+    } else {
+        value_text(out, s);
+    }
+    strbuf_add_char(out, '\n');
+}
+
+/* Envoy's order: text readouts, counters and gauges, histograms; by name in each. */
+static void text_render(struct stat_store *store, const struct selection *sel,
+                        struct admin_response *rs)
+{
+    struct text_page p = {.selection = *sel};
+
+    strbuf_init(&p.texts);
+    strbuf_init(&p.numbers);
+    strbuf_init(&p.histograms);
+    stat_store_visit(store, text_visit, &p);
+    strbuf_add_str(&rs->body, strbuf_str(&p.texts));
+    strbuf_add_str(&rs->body, strbuf_str(&p.numbers));
+    strbuf_add_str(&rs->body, strbuf_str(&p.histograms));
+    strbuf_done(&p.texts);
+    strbuf_done(&p.numbers);
+    strbuf_done(&p.histograms);
+}
+
+/* --- JSON --------------------------------------------------------------------------------- */
+
+struct json_page {
+    struct selection selection;
+    struct json_writer numbers;
+    struct json_writer histograms;
+    size_t histogram_count;
+};
+
+static void json_number(struct json_writer *w, double v)
+{
+    if (isnan(v)) {
+        json_null(w);
+    } else {
+        json_double(w, v);
+    }
+}
+
+static void json_histogram(struct json_writer *w, const struct stat_sample *s)
+{
+    json_object_begin(w);
+    json_key(w, STR("name"));
+    json_str(w, s->name);
+    json_key(w, STR("values"));
+    json_array_begin(w);
+    for (size_t i = 0; i < ARRAY_LEN(QUANTILES); i++) {
+        json_object_begin(w);
+        json_key(w, STR("cumulative"));
+        json_number(w, histogram_quantile(s->histogram, QUANTILES[i]));
+        json_key(w, STR("interval"));
+        json_null(w);
+        json_object_end(w);
+    }
+    json_array_end(w);
+    json_object_end(w);
+}
+
+static void json_visit(void *user, const struct stat_sample *s)
+{
+    struct json_page *p = user;
+
+    if (!selection_wants(&p->selection, s)) {
+        return;
+    }
+    if (s->kind == STAT_HISTOGRAM) {
+        json_histogram(&p->histograms, s);
+        p->histogram_count++;
+        return;
+    }
+    json_object_begin(&p->numbers);
+    json_key(&p->numbers, STR("name"));
+    json_str(&p->numbers, s->name);
+    json_key(&p->numbers, STR("value"));
+    if (s->kind == STAT_TEXT) {
+        json_str(&p->numbers, s->text);
+    } else {
+        json_u64(&p->numbers, s->kind == STAT_GAUGE && (int64_t)s->value < 0 ? 0 : s->value);
+    }
+    json_object_end(&p->numbers);
+}
+
+static void json_render(struct stat_store *store, const struct selection *sel,
+                        struct admin_response *rs)
+{
+    struct json_page p = {.selection = *sel};
+    struct strbuf histograms;
+
+    strbuf_init(&histograms);
+    rs->content_type = "application/json";
+    json_init(&p.numbers, &rs->body, false);
+    json_init(&p.histograms, &histograms, false);
+    json_object_begin(&p.numbers);
+    json_key(&p.numbers, STR("stats"));
+    json_array_begin(&p.numbers);
+    json_array_begin(&p.histograms);
+    stat_store_visit(store, json_visit, &p);
+    json_array_end(&p.histograms);
+    if (p.histogram_count > 0) {
+        json_object_begin(&p.numbers);
+        json_key(&p.numbers, STR("histograms"));
+        json_object_begin(&p.numbers);
+        json_key(&p.numbers, STR("supported_quantiles"));
+        json_array_begin(&p.numbers);
+        for (size_t i = 0; i < ARRAY_LEN(QUANTILES); i++) {
+            json_double(&p.numbers, QUANTILES[i] * 100);
+        }
+        json_array_end(&p.numbers);
+        json_key(&p.numbers, STR("computed_quantiles"));
+        json_raw(&p.numbers, strbuf_str(&histograms));
+        json_object_end(&p.numbers);
+        json_object_end(&p.numbers);
+    }
+    json_array_end(&p.numbers);
+    json_object_end(&p.numbers);
+    strbuf_done(&histograms);
+}
+
+static void stats_render(void *context, const struct admin_request *rq, struct admin_response *rs)
+{
+    const struct str *format = admin_param(rq, STR("format"));
+    struct selection sel;
+
+    if (format != NULL && str_eq(*format, STR("prometheus"))) {
+        admin_stats_prometheus_endpoint.render(context, rq, rs);
+        return;
+    }
+    if (!selection_parse(&sel, rq, rs)) {
+        return;
+    }
+    if (format != NULL && str_eq(*format, STR("json"))) {
+        json_render(context, &sel, rs);
+    } else {
+        text_render(context, &sel, rs);
+    }
+    regex_free(sel.filter);
+}
+
+/* --- Prometheus --------------------------------------------------------------------------- */
+
+/* One line group; collected first, because all samples of a metric must stand together. */
+struct metric {
+    struct str name; /* envoy_cluster_upstream_rq */
+    enum stat_kind kind;
+    size_t order; /* keeps the walk's order within a metric */
+    struct str lines;
+};
+
+struct prometheus_page {
+    struct selection selection;
+    bool has_texts;
+    struct arena arena;
+    struct metric *metrics;
+    size_t count;
+    size_t cap;
+    struct strbuf line;
+    struct strbuf labels;
+};
+
+static void prometheus_name(struct strbuf *out, struct str name)
+{
+    strbuf_add_c(out, "envoy_");
+    for (size_t i = 0; i < name.len; i++) {
+        char c = name.ptr[i];
+        bool ok =
+            (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+
+        strbuf_add_char(out, ok ? c : '_');
+    }
+}
+
+static void prometheus_label(struct strbuf *out, struct str name, struct str value)
+{
+    if (out->len > 0) {
+        strbuf_add_char(out, ',');
+    }
+    for (size_t i = 0; i < name.len; i++) {
+        strbuf_add_char(out, name.ptr[i] == '.' ? '_' : name.ptr[i]);
+    }
+    strbuf_add_c(out, "=\"");
+    for (size_t i = 0; i < value.len; i++) {
+        char c = value.ptr[i];
+
+        if (c == '\\' || c == '"') {
+            strbuf_add_char(out, '\\');
+        }
+        if (c == '\n') {
+            strbuf_add_c(out, "\\n");
+        } else {
+            strbuf_add_char(out, c);
+        }
+    }
+    strbuf_add_char(out, '"');
+}
+
+static void prometheus_labels(struct strbuf *out, const struct stat_sample *s)
+{
+    strbuf_reset(out);
+    if (s->code_tag.name.len > 0) {
+        prometheus_label(out, s->code_tag.name, s->code_tag.value);
+    }
+    for (size_t i = 0; i < s->spec->tag_count; i++) {
+        prometheus_label(out, s->spec->tags[i].name, s->spec->tags[i].value);
+    }
+    if (s->kind == STAT_TEXT) {
+        prometheus_label(out, STR("text_value"), s->text);
+    }
+}
+
+static void prometheus_histogram(struct prometheus_page *p, struct str name,
+                                 const struct stat_sample *s)
+{
+    struct str labels = strbuf_str(&p->labels);
+    const char *comma = labels.len > 0 ? "," : "";
+
+    for (size_t i = 0; i < ARRAY_LEN(BUCKETS); i++) {
+        strbuf_addf(&p->line, "%.*s_bucket{%.*s%sle=\"%.10g\"} ", STR_ARG(name), STR_ARG(labels),
+                    comma, BUCKETS[i]);
+        strbuf_add_u64(&p->line, histogram_count_le(s->histogram, BUCKETS[i]));
+        strbuf_add_char(&p->line, '\n');
+    }
+    strbuf_addf(&p->line, "%.*s_bucket{%.*s%sle=\"+Inf\"} ", STR_ARG(name), STR_ARG(labels), comma);
+    strbuf_add_u64(&p->line, histogram_count(s->histogram));
+    strbuf_addf(&p->line, "\n%.*s_sum{%.*s} ", STR_ARG(name), STR_ARG(labels));
+    number_add(&p->line, histogram_sum(s->histogram));
+    strbuf_addf(&p->line, "\n%.*s_count{%.*s} ", STR_ARG(name), STR_ARG(labels));
+    strbuf_add_u64(&p->line, histogram_count(s->histogram));
+    strbuf_add_char(&p->line, '\n');
+}
+
+static void prometheus_visit(void *user, const struct stat_sample *s)
+{
+    struct prometheus_page *p = user;
+    struct strbuf name;
+    struct metric *m;
+
+    if ((s->kind == STAT_TEXT && !p->has_texts) || !selection_wants(&p->selection, s)) {
+        return;
+    }
+    if (p->count == p->cap) {
+        p->cap = p->cap == 0 ? 256 : p->cap * 2;
+        p->metrics = xreallocarray(p->metrics, p->cap, sizeof(*p->metrics));
+    }
+    strbuf_init(&name);
+    prometheus_name(&name, s->tagged_name);
+    prometheus_labels(&p->labels, s);
+    strbuf_reset(&p->line);
+    if (s->kind == STAT_HISTOGRAM) {
+        prometheus_histogram(p, strbuf_str(&name), s);
+    } else {
+        strbuf_addf(&p->line, "%.*s{%.*s} ", STR_ARG(strbuf_str(&name)),
+                    STR_ARG(strbuf_str(&p->labels)));
+        value_text(&p->line, s);
+        strbuf_add_char(&p->line, '\n');
+    }
+    m = &p->metrics[p->count];
+    m->name = arena_str(&p->arena, strbuf_str(&name));
+    m->kind = s->kind;
+    m->order = p->count++;
+    m->lines = arena_str(&p->arena, strbuf_str(&p->line));
+    strbuf_done(&name);
+}
+
+/* Counters, gauges, text, histograms; then name; then the order of the walk. */
+static int metric_rank(enum stat_kind k)
+{
+    return k == STAT_COUNTER ? 0 : k == STAT_GAUGE ? 1 : k == STAT_TEXT ? 2 : 3;
+}
+
+static int metric_cmp(const void *a, const void *b)
+{
+    const struct metric *x = a;
+    const struct metric *y = b;
+    int c = metric_rank(x->kind) - metric_rank(y->kind);
+
+    if (c == 0) {
+        c = str_cmp(x->name, y->name);
+    }
+    return c != 0 ? c : x->order < y->order ? -1 : 1;
+}
+
+static void prometheus_write(struct prometheus_page *p, struct strbuf *out)
+{
+    static const char *const TYPES[] = {"counter", "gauge", "gauge", "histogram"};
+
+    qsort(p->metrics, p->count, sizeof(*p->metrics), metric_cmp);
+    for (size_t i = 0; i < p->count; i++) {
+        const struct metric *m = &p->metrics[i];
+
+        if (i == 0 || metric_rank(m->kind) != metric_rank(p->metrics[i - 1].kind) ||
+            !str_eq(m->name, p->metrics[i - 1].name)) {
+            strbuf_addf(out, "# TYPE %.*s %s\n", STR_ARG(m->name), TYPES[metric_rank(m->kind)]);
+        }
+        strbuf_add_str(out, m->lines);
+    }
+}
+
+static void prometheus_render(void *context, const struct admin_request *rq,
+                              struct admin_response *rs)
+{
+    struct prometheus_page p = {.has_texts = admin_param(rq, STR("text_readouts")) != NULL};
+
+    if (!selection_parse(&p.selection, rq, rs)) {
+        return;
+    }
+    arena_init(&p.arena, NULL);
+    strbuf_init(&p.line);
+    strbuf_init(&p.labels);
+    stat_store_visit(context, prometheus_visit, &p);
+    if (p.count > 0) {
+        prometheus_write(&p, &rs->body);
+    }
+    strbuf_done(&p.line);
+    strbuf_done(&p.labels);
+    arena_done(&p.arena);
+    free(p.metrics);
+    regex_free(p.selection.filter);
+}
+
+static void reset_counters_render(void *context, const struct admin_request *rq,
+                                  struct admin_response *rs)
+{
+    (void)rq;
+    stat_store_reset_counters(context);
+    strbuf_add_c(&rs->body, "OK\n");
+}
+
+const struct admin_endpoint admin_stats_endpoint = {
+    .path = "/stats",
+    .help = "print server stats",
+    .render = stats_render,
+};
+
+const struct admin_endpoint admin_stats_prometheus_endpoint = {
+    .path = "/stats/prometheus",
+    .help = "print server stats in prometheus format",
+    .render = prometheus_render,
+};
+
+const struct admin_endpoint admin_reset_counters_endpoint = {
+    .path = "/reset_counters",
+    .help = "reset all counters to zero",
+    .needs_post = true,
+    .render = reset_counters_render,
+};
