@@ -86,8 +86,7 @@ static struct discovery_source *discovery_source_get(struct config_store *s, enu
     arena_init(&arena, NULL);
     metadata = ARENA_ARRAY(&arena, struct xds_metadata, c->grpc.initial_metadata_count + 1);
     x = xds_source_from(c, metadata);
-    list_for_each(d, &s->discovery->sources, struct discovery_source, node)
-    {
+    list_for_each (d, &s->discovery->sources, struct discovery_source, node) {
         if (d->kind == kind && xds_source_eq(&d->source, &x)) {
             arena_done(&arena);
             return d;
@@ -335,8 +334,8 @@ static bool discovery_answer_from_memory(struct discovery_source *d, uint64_t ha
     if (d->refused_detail == NULL || d->refused_hash != hash) {
         return false;
     }
-    d->refused_delay_ms = d->refused_delay_ms == 0 ? REFUSED_AGAIN_DELAY_MIN_MS
-                                                   : d->refused_delay_ms * 2;
+    d->refused_delay_ms =
+        d->refused_delay_ms == 0 ? REFUSED_AGAIN_DELAY_MIN_MS : d->refused_delay_ms * 2;
     if (d->refused_delay_ms > REFUSED_AGAIN_DELAY_MAX_MS) {
         d->refused_delay_ms = REFUSED_AGAIN_DELAY_MAX_MS;
     }
@@ -537,8 +536,7 @@ void discovery_free(struct config_store *s)
         free((void *)(uintptr_t)s->counters[k].version.ptr);
         s->counters[k].version = STR_NONE;
     }
-    list_for_each(d, &s->discovery->sources, struct discovery_source, node)
-    {
+    list_for_each (d, &s->discovery->sources, struct discovery_source, node) {
         discovery_source_free(d);
     }
     free(s->discovery);

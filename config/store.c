@@ -168,8 +168,8 @@ static void slot_use_fn(struct config_store *s, struct slot *slot, void *user)
         slot->missing_since_ms = 0;
         slot->is_given_up = false;
         /* EDS, RDS and SDS resources live as long as something names them. */
-        if (slot->resource != NULL && slot->kind != PART_CLUSTER &&
-            slot->kind != PART_LISTENER && !list_is_linked(&slot->resource->removal_node)) {
+        if (slot->resource != NULL && slot->kind != PART_CLUSTER && slot->kind != PART_LISTENER &&
+            !list_is_linked(&slot->resource->removal_node)) {
             list_add_tail(&s->removals[slot->kind], &slot->resource->removal_node);
             store_commit_soon(s);
         }
@@ -404,9 +404,9 @@ static const struct part *resource_newest(const struct resource *r)
     return r == NULL ? NULL : r->accepted != NULL ? r->accepted : r->published;
 }
 
-static int store_put_message(struct config_store *s, struct slot *slot,
-                             const ProtobufCMessage *msg, const uint8_t *bytes, size_t len,
-                             struct str version, bool is_static, struct error *reterr)
+static int store_put_message(struct config_store *s, struct slot *slot, const ProtobufCMessage *msg,
+                             const uint8_t *bytes, size_t len, struct str version, bool is_static,
+                             struct error *reterr)
 {
     struct discovery_counters *n = &s->counters[slot->kind];
     const struct part *previous = resource_newest(slot->resource);
@@ -629,8 +629,8 @@ static int resource_cmp(const void *a, const void *b)
     return str_cmp((*x)->slot->name, (*y)->slot->name);
 }
 
-void config_store_visit(const struct config_store *s, enum part_kind kind,
-                        resource_visit_fn *visit, void *user)
+void config_store_visit(const struct config_store *s, enum part_kind kind, resource_visit_fn *visit,
+                        void *user)
 {
     const struct slot_list *l = &s->slots[kind];
     const struct resource **all;
@@ -660,6 +660,13 @@ uint64_t config_store_version(const struct config_store *s)
 bool config_store_is_initialized(const struct config_store *s)
 {
     return s->is_open;
+}
+
+bool config_store_is_removed(const struct config_store *s, enum part_kind kind, struct str name)
+{
+    const struct slot *slot = map_get(&s->slots[kind].by_name, name);
+
+    return slot == NULL || slot->resource == NULL || slot->resource->removed_at_ms != 0;
 }
 
 bool config_store_has_cds_response(const struct config_store *s)

@@ -30,7 +30,8 @@ struct parse_context;
 
 /* What the store asks of its owner (server/). NULL members are skipped. */
 struct config_store_ops {
-    /* A new version: `take` is the receiver's; snapshot_free it when every thread has applied it. */
+    /* A new version: `take` is the receiver's; snapshot_free it when every thread has applied it.
+     */
     void (*publish)(void *ctx, struct snapshot *take);
     /* A listener was validated: bind what it needs. An error refuses it (the NACK text). Called
      * again for the same part never. */
@@ -72,6 +73,8 @@ void config_store_put_endpoints(struct config_store *s, uint32_t slot, struct en
 /* DNS failed for the first time: stop waiting for it. */
 void config_store_give_up(struct config_store *s, enum part_kind kind, uint32_t slot);
 bool config_store_is_initialized(const struct config_store *s);
+/* Whether the control plane has withdrawn it (it may still be in service). */
+bool config_store_is_removed(const struct config_store *s, enum part_kind kind, struct str name);
 bool config_store_has_cds_response(const struct config_store *s);
 
 /* --- for admin and tests ------------------------------------------------------------------- */
@@ -137,8 +140,8 @@ void resource_waits_for(const struct resource *r, struct strbuf *out);
 
 typedef void resource_visit_fn(void *user, const struct resource *r);
 /* In name order. */
-void config_store_visit(const struct config_store *s, enum part_kind kind,
-                        resource_visit_fn *visit, void *user);
+void config_store_visit(const struct config_store *s, enum part_kind kind, resource_visit_fn *visit,
+                        void *user);
 uint64_t config_store_version(const struct config_store *s);
 
 /* Counters per type, under Envoy's names, read by server/ into the stats. */
@@ -151,11 +154,11 @@ struct discovery_counters {
     uint64_t added;
     uint64_t modified;
     uint64_t removed;
-    uint64_t in_place_updated;   /* listeners: only filter chains changed */
-    uint64_t ignored_removals;   /* EDS, RDS, SDS */
+    uint64_t in_place_updated; /* listeners: only filter chains changed */
+    uint64_t ignored_removals; /* EDS, RDS, SDS */
     uint64_t config_reload;
-    uint64_t update_time_ms;     /* wall clock of the last good update */
-    struct str version;          /* of the last good update */
+    uint64_t update_time_ms; /* wall clock of the last good update */
+    struct str version;      /* of the last good update */
     uint64_t unsupported_fields;
 };
 const struct discovery_counters *config_store_counters(const struct config_store *s,

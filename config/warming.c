@@ -64,8 +64,8 @@ static void dep_check_fn(struct config_store *s, struct slot *slot, void *user)
     /* Only a cluster name has a deadline of ours; the other kinds have their source's
      * initial_fetch_timeout, which arrives as config_store_give_up. It runs while the name is
      * unknown: a cluster that is there but warming is waited for as long as it warms. */
-    if (slot->kind == PART_CLUSTER && (slot->resource == NULL || slot->resource->accepted == NULL) &&
-        s->is_cds_answered) {
+    if (slot->kind == PART_CLUSTER &&
+        (slot->resource == NULL || slot->resource->accepted == NULL) && s->is_cds_answered) {
         if (slot->missing_since_ms == 0) {
             slot->missing_since_ms = now > 0 ? now : 1;
         }
@@ -165,8 +165,7 @@ static bool store_stage_additions(struct config_store *s)
         if (ADD_ORDER[k] == PART_LISTENER && !s->is_open) {
             continue;
         }
-        list_for_each(r, &s->pending[ADD_ORDER[k]], struct resource, pending_node)
-        {
+        list_for_each (r, &s->pending[ADD_ORDER[k]], struct resource, pending_node) {
             if (resource_is_ready(s, r)) {
                 store_stage_resource(s, r);
                 any = true;
@@ -201,8 +200,7 @@ static void store_stage_removals(struct config_store *s)
     for (size_t k = ARRAY_LEN(ADD_ORDER); k-- > 0;) {
         struct resource *r;
 
-        list_for_each(r, &s->removals[ADD_ORDER[k]], struct resource, removal_node)
-        {
+        list_for_each (r, &s->removals[ADD_ORDER[k]], struct resource, removal_node) {
             if (!resource_may_go(s, r)) {
                 continue;
             }
@@ -253,8 +251,7 @@ static bool store_has_unready_first(struct config_store *s, enum part_kind kind)
 {
     struct resource *r;
 
-    list_for_each(r, &s->pending[kind], struct resource, pending_node)
-    {
+    list_for_each (r, &s->pending[kind], struct resource, pending_node) {
         if (r->published == NULL && !resource_is_ready(s, r)) {
             return true;
         }

@@ -122,8 +122,7 @@ static struct listener_version *listener_manager_find(const struct listener_mana
 {
     struct listener_version *v;
 
-    list_for_each(v, &m->versions, struct listener_version, node)
-    {
+    list_for_each (v, &m->versions, struct listener_version, node) {
         if (v->config == l) {
             return v;
         }
@@ -145,8 +144,7 @@ static int listener_check_duplicates(const struct listener_manager *m,
     struct listener_version *v;
     char text[ADDRESS_TEXT_MAX];
 
-    list_for_each(v, &m->versions, struct listener_version, node)
-    {
+    list_for_each (v, &m->versions, struct listener_version, node) {
         if (str_eq(v->config->name, l->name) || !v->config->bind_to_port || !l->bind_to_port ||
             listener_is_going(m, v->config)) {
             continue;
@@ -179,8 +177,7 @@ static struct listen_socket *listener_find_socket(const struct listener_manager 
     uint64_t hash = listen_socket_options_hash(l, index);
     struct listener_version *v;
 
-    list_for_each(v, &m->versions, struct listener_version, node)
-    {
+    list_for_each (v, &m->versions, struct listener_version, node) {
         if (!str_eq(v->config->name, l->name) && !listener_is_going(m, v->config)) {
             continue;
         }
@@ -240,8 +237,8 @@ int listener_manager_prepare(struct listener_manager *m, const struct listener_c
         return r;
     }
     bound = v->socket_count > 0 ? &v->sockets[0]->bound : &l->addresses[0];
-    if (old != NULL && str_eq(old->config->stat_prefix, l->stat_prefix) &&
-        old->socket_count > 0 && v->socket_count > 0 && old->sockets[0] == v->sockets[0]) {
+    if (old != NULL && str_eq(old->config->stat_prefix, l->stat_prefix) && old->socket_count > 0 &&
+        v->socket_count > 0 && old->sockets[0] == v->sockets[0]) {
         v->scope = old->scope;
         v->scope->refs++;
     } else {
@@ -283,8 +280,7 @@ void listener_manager_visit(const struct listener_manager *m, listener_visit_fn 
 {
     struct listener_version *v;
 
-    list_for_each(v, &m->versions, struct listener_version, node)
-    {
+    list_for_each (v, &m->versions, struct listener_version, node) {
         visit(user, v);
     }
 }
@@ -294,8 +290,7 @@ uint64_t listener_manager_active_connections(const struct listener_manager *m)
     struct listener_version *v;
     uint64_t n = 0;
 
-    list_for_each(v, &m->versions, struct listener_version, node)
-    {
+    list_for_each (v, &m->versions, struct listener_version, node) {
         n += stat_scope_value(v->scope->stats, LISTENER_DOWNSTREAM_CX_ACTIVE);
     }
     return n;
@@ -308,8 +303,7 @@ void listener_manager_free(struct listener_manager *m)
     if (m == NULL) {
         return;
     }
-    list_for_each(v, &m->versions, struct listener_version, node)
-    {
+    list_for_each (v, &m->versions, struct listener_version, node) {
         list_remove(&v->node);
         listener_version_unref(v);
     }

@@ -54,13 +54,14 @@ struct options {
 };
 
 /* E_INVALID with a sentence. Strings point into argv. */
-int options_parse(int argc, char **argv, struct options *ret_options, struct error *reterr)
-    MUST_CHECK;
+int options_parse(int argc, char **argv, struct options *ret_options,
+                  struct error *reterr) MUST_CHECK;
 
 /* "<sha>/<version>/Clean/RELEASE/BoringSSL", as Envoy's --version and /server_info print it. */
 const char *options_version(void);
 #define NUNCIO_VERSION "0.1.0"
-/* The Envoy release whose API and behaviour this build follows; sent as user_agent_build_version. */
+/* The Envoy release whose API and behaviour this build follows; sent as user_agent_build_version.
+ */
 #define NUNCIO_ENVOY_MAJOR 1
 #define NUNCIO_ENVOY_MINOR 40
 #define NUNCIO_ENVOY_PATCH 0

@@ -51,8 +51,7 @@ static void publication_ref_parts(const struct snapshot *s, size_t worker_count)
 void publication_send(struct snapshot *take, struct listener_version **take_listeners,
                       struct worker *workers, size_t worker_count, struct loop *main_loop)
 {
-    struct publication *p =
-        xcalloc(1, sizeof(*p) + worker_count * sizeof(struct publication_post));
+    struct publication *p = xcalloc(1, sizeof(*p) + worker_count * sizeof(struct publication_post));
 
     p->snapshot = take;
     p->listeners = take_listeners;

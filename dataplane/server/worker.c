@@ -19,8 +19,8 @@
 
 /* A listener of this worker with the version it runs. */
 struct worker_listener_slot {
-    struct worker_listener *listener;   /* NULL: none */
-    struct listener_version *version;   /* referenced */
+    struct worker_listener *listener;     /* NULL: none */
+    struct listener_version *version;     /* referenced */
     const struct listener_config *config; /* referenced, through the version's publication */
 };
 
@@ -130,12 +130,12 @@ static struct worker_listener_slot *worker_listener_slot_at(struct worker *w, ui
 struct keep_chain {
     const struct listener_config *before;
     const struct listener_config *after;
-};
+}; /* worker.keep points to one during an update */
 
 /* A chain stays when the new version shares it and nothing around it changed. */
 static bool worker_keep_chain(void *user, const struct filter_chain_config *chain)
 {
-    const struct keep_chain *k = user;
+    const struct keep_chain *k = ((const struct worker *)user)->keep;
 
     if (k->before->listener_hash != k->after->listener_hash) {
         return false;
@@ -214,7 +214,9 @@ static void worker_apply_listener(struct worker *w, const struct snapshot_change
     } else {
         struct keep_chain keep = {.before = s->config, .after = l};
 
-        r = worker_listener_update(s->listener, &params, worker_keep_chain, &keep, w->drain_ms);
+        w->keep = &keep;
+        r = worker_listener_update(s->listener, &params, worker_keep_chain, w->drain_ms);
+        w->keep = NULL;
         worker_listener_slot_drop(w, s);
     }
     s->version = version;

@@ -16,7 +16,9 @@
 #include "dataplane/runtime/thread_context.h"
 #include "dataplane/server/release.h"
 
+struct keep_chain;
 struct publication;
+struct snapshot_change;
 struct worker_listener_slot;
 
 struct worker {
@@ -27,11 +29,12 @@ struct worker {
     struct release_batch released;
     struct worker_listener_slot *listeners; /* by slot number */
     uint32_t listener_count;
+    const struct keep_chain *keep;
     struct map chains; /* pinned filter chains, by pointer */
     uv_thread_t thread;
     struct loop *main_loop;
     uint32_t closing_listeners;
-    uint64_t drain_ms;  /* --drain-time-s: for chains and listeners that config replaced */
+    uint64_t drain_ms; /* --drain-time-s: for chains and listeners that config replaced */
     bool is_stopping;
     _Atomic(uint64_t) seen_version; /* newest version applied; admin shows it */
 };

@@ -1,0 +1,83 @@
+#ifndef DATAPLANE_SERVER_SERVER_H
+#define DATAPLANE_SERVER_SERVER_H
+
+/*
+ * The process: start order, the one place that wires the layers together, drain and stop. All of
+ * it on the main thread.
+ *
+ *   pre-initializing  bootstrap read, static clusters warming
+ *   initializing      control plane: clusters, then listeners and their route tables
+ *   live              listeners open
+ *   draining          SIGTERM: still accepting, every response closes its connection
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "dataplane/base/error.h"
+#include "dataplane/event/loop.h"
+#include "dataplane/runtime/thread_context.h"
+#include "dataplane/server/node.h"
+#include "dataplane/server/options.h"
+#include "dataplane/server/worker.h"
+
+/* Envoy's server.state values. */
+enum server_state {
+    SERVER_LIVE,
+    SERVER_DRAINING,
+    SERVER_PRE_INITIALIZING,
+    SERVER_INITIALIZING,
+};
+
+const char *server_state_name(enum server_state s); /* "LIVE" */
+
+struct admin;
+struct bootstrap;
+struct cluster_registry;
+struct config_store;
+struct dns_clusters;
+struct listener_manager;
+struct server_stats;
+struct xds_client;
+
+struct server {
+    struct options options;
+    struct loop loop;
+    struct thread_context context; /* main's own */
+    struct part_table parts;
+    struct part_releaser releaser;
+    enum server_state state;
+    struct bootstrap *bootstrap;
+    struct arena arena; /* of the node */
+    struct node node;
+    struct stat_store *stats;
+    struct server_stats *server_stats;
+    struct cluster_registry *registry;
+    struct listener_manager *listeners;
+    struct dns_clusters *dns;
+    struct xds_client *xds;
+    struct config_store *store;
+    struct admin *admin;
+    struct worker *workers;
+    size_t worker_count;
+    uint64_t start_wall_ns;
+    uint64_t start_ms;
+    struct timer drain_timer;
+    uint64_t drain_deadline_ms;
+    uv_signal_t sigterm;
+    uv_signal_t sigint;
+    uv_signal_t sighup;
+    uv_signal_t sigusr1;
+    bool is_stopping;
+};
+
+/* Reads and checks the bootstrap, builds everything, starts the threads. With MODE_VALIDATE only
+ * checks. E_* with the sentence to print. */
+int server_init(struct server *s, const struct options *o, struct error *reterr) MUST_CHECK;
+/* Runs until told to stop; then tears down. */
+void server_run(struct server *s);
+/* From the loop: SIGTERM's drain; twice, or `now`: stops at once. */
+void server_drain(struct server *s);
+void server_stop(struct server *s);
+
+#endif
