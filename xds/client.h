@@ -16,6 +16,8 @@
 #include "dataplane/event/loop.h"
 #include "xds/subscription.h"
 
+struct xds_transport_factory; /* xds/transport.h: tests bring their own */
+
 /* Outcome of a dial: a connected, non-blocking socket that the callee owns, or -1 with a reason. */
 typedef void xds_dialed_fn(void *user, int take_fd, struct str reason);
 
@@ -34,10 +36,13 @@ struct xds_client_params {
     const uint8_t *node; /* serialized core.v3.Node */
     size_t node_len;
     uint32_t max_message_bytes; /* 0: 64 MiB */
+    /* Text files to serialized DiscoveryResponses (config/ knows how). */
+    int (*read_file)(struct str path, uint8_t **ret_bytes, size_t *ret_len, struct error *reterr);
+    struct xds_transport_factory *transports; /* NULL: gRPC; taken over */
 };
 
 struct xds_client *xds_client_new(const struct xds_client_params *p);
-/* The ADS source: kind XDS_SOURCE_GRPC or XDS_SOURCE_PATH. Before the first ADS subscription. */
+/* The ADS source, kind XDS_SOURCE_GRPC. Before the first ADS subscription. */
 void xds_client_set_ads(struct xds_client *c, const struct xds_source *ads);
 /* Closes every stream; runs nothing afterwards; `on_closed` from the loop when memory may go. */
 void xds_client_close(struct xds_client *c, void (*on_closed)(void *user), void *user);

@@ -16,12 +16,13 @@
 
 /* Bytes stay valid until the callback returns. */
 struct xds_resource {
-    struct str name;     /* delta, or wrapped in discovery.v3.Resource; else empty: read it from the bytes */
+    struct str
+        name; /* delta, or wrapped in discovery.v3.Resource; else empty: read it from the bytes */
     struct str version;
-    struct str type_url; /* of the Any inside */
+    struct str type_url;  /* of the Any inside */
     const uint8_t *bytes; /* the resource message itself */
     size_t len;
-    bool undecodable;    /* the wrapper around it could not be decoded */
+    bool undecodable; /* the wrapper around it could not be decoded */
 };
 
 /* One response, not yet acknowledged. */
@@ -37,8 +38,10 @@ struct xds_update {
 
 /* Filled by the callback: the verdict that becomes ACK or NACK. */
 struct xds_verdict {
-    bool accepted;         /* every resource was */
-    struct strbuf detail;  /* NACK text: one line per refused resource; empty when accepted */
+    bool accepted;        /* every resource was */
+    struct strbuf detail; /* NACK text: one line per refused resource; empty when accepted */
+    /* Hold this answer back: a server that resends what was just refused is slowed down. */
+    uint64_t delay_ms;
 };
 
 struct xds_client; /* xds/client.h: made by server/ */
@@ -51,8 +54,7 @@ struct xds_metadata {
     struct str value;
 };
 
-/* Where a type comes from. Borrowed during xds_subscribe; what is needed is copied. Two equal
- * XDS_SOURCE_GRPC sources of one type share a stream. */
+/* Where a type comes from. Borrowed during xds_subscribe; what is needed is copied. */
 struct xds_source {
     enum xds_source_kind kind;
     struct str path;              /* PATH: the file */
