@@ -163,10 +163,12 @@ static bool bucket_next(const struct histogram *h, struct bucket_cursor *c,
             uint64_t n = atomic_load_explicit(&d->counts[i], memory_order_relaxed);
 
             if (n > 0) {
-                double power = (double)power_of_ten[c->power];
+                double width = c->power == 0 ? 0.1 : (double)power_of_ten[c->power - 1];
 
-                *ret_bucket = (struct bucket){
-                    .left = (double)(10 + i) / 10.0 * power, .width = power / 10.0, .count = n};
+                /* In one rounding: 11 * 0.1 would not be 1.1. */
+                ret_bucket->left = c->power == 0 ? (double)(10 + i) / 10 : (double)(10 + i) * width;
+                ret_bucket->width = width;
+                ret_bucket->count = n;
                 return true;
             }
         }
@@ -186,6 +188,12 @@ uint64_t histogram_count(const struct histogram *h)
     return count;
 }
 
+/* Where a sample of the bucket is taken to be: it makes the relative error equal on both sides. */
+static double bucket_middle(const struct bucket *b)
+{
+    return b->width > 0 ? b->left + b->width * (b->left / (2 * b->left + b->width)) : 0;
+}
+
 double histogram_sum(const struct histogram *h)
 {
     struct bucket_cursor cursor = {0};
@@ -193,7 +201,7 @@ double histogram_sum(const struct histogram *h)
     double sum = 0;
 
     while (bucket_next(h, &cursor, &b)) {
-        sum += (b.left + b.width / 2.0) * (double)b.count;
+        sum += bucket_middle(&b) * (double)b.count;
     }
     return sum;
 }
@@ -204,23 +212,22 @@ double histogram_quantile(const struct histogram *h, double q)
     struct bucket b;
     double wanted = (double)histogram_count(h) * q;
     double below = 0;
-    double up_to;
+    double rank;
 
     if (!bucket_next(h, &cursor, &b)) {
         return NAN;
     }
-    up_to = (double)b.count;
-    while (up_to < wanted && bucket_next(h, &cursor, &b)) {
-        below = up_to;
-        up_to += (double)b.count;
+    while (below + (double)b.count < wanted) {
+        double count = (double)b.count;
+
+        if (!bucket_next(h, &cursor, &b)) {
+            break;
+        }
+        below += count;
     }
-    if (wanted <= below) {
-        return b.left;
-    }
-    if (wanted >= up_to) {
-        return b.left + b.width;
-    }
-    return b.left + (wanted - below) / (up_to - below) * b.width;
+    /* The bucket's n samples are taken to be evenly spread: the k-th at k / (n + 1). */
+    rank = wanted > below ? ceil(wanted - below) : 1;
+    return b.left + rank / ((double)b.count + 1) * b.width;
 }
 
 uint64_t histogram_count_le(const struct histogram *h, double upper)
@@ -229,7 +236,7 @@ uint64_t histogram_count_le(const struct histogram *h, double upper)
     struct bucket b;
     uint64_t count = 0;
 
-    while (bucket_next(h, &cursor, &b) && b.left + b.width <= upper) {
+    while (bucket_next(h, &cursor, &b) && b.left <= upper) {
         count += b.count;
     }
     return count;

@@ -20,7 +20,8 @@ uint64_t histogram_count(const struct histogram *h);
 double histogram_sum(const struct histogram *h);
 /* q in [0, 1], interpolated inside a bucket; NaN when empty. */
 double histogram_quantile(const struct histogram *h, double q);
-/* Samples <= upper, for cumulative buckets. */
+/* Samples in buckets that begin at or below `upper`, for cumulative buckets: as Envoy, the bucket
+ * that holds `upper` counts whole. */
 uint64_t histogram_count_le(const struct histogram *h, double upper);
 
 #endif
