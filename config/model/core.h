@@ -104,6 +104,25 @@ struct socket_option {
     enum { SOCKET_STATE_PREBIND, SOCKET_STATE_BOUND, SOCKET_STATE_LISTENING } state;
 };
 
+enum underscore_action { UNDERSCORE_ALLOW, UNDERSCORE_REJECT_REQUEST, UNDERSCORE_DROP_HEADER };
+
+/* core.v3.HttpProtocolOptions: common to both sides and all versions of HTTP. */
+struct http_options {
+    struct opt_ms idle_timeout; /* 0 off */
+    struct opt_ms max_connection_duration;
+    struct opt_ms max_stream_duration;
+    struct opt_u32 max_headers_count;
+    struct opt_u32 max_requests_per_connection; /* 0: no limit */
+    enum underscore_action headers_with_underscores;
+};
+
+/* core.v3.Http1ProtocolOptions. */
+struct http1_options {
+    bool accept_http_10;
+    bool enable_trailers;
+    struct str default_host_for_http_10;
+};
+
 struct tcp_keepalive {
     bool is_enabled;
     struct opt_u32 probes;
