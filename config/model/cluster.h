@@ -67,11 +67,33 @@ struct circuit_breaker_limits {
     bool track_remaining;
 };
 
+/* Also what a load balancing policy extension parses to (NULL from cluster_provided: the cluster's
+ * own, round robin). */
 struct lb_config {
     enum lb_kind kind;
     uint32_t choice_count;      /* least request, 2 */
     double active_request_bias; /* 1.0 */
     bool locality_weighted;
+};
+
+/* What upstreams.http.v3.HttpProtocolOptions parses to. */
+struct upstream_http_options {
+    bool has_common;
+    struct http_options common; /* common_http_protocol_options */
+    bool uses_http2;            /* explicit_http_config.http2_protocol_options */
+};
+
+enum dns_lookup_family { DNS_AUTO, DNS_V4_ONLY, DNS_V6_ONLY, DNS_V4_PREFERRED, DNS_ALL };
+
+/* How names are resolved; also what clusters.dns.v3.DnsCluster parses to. */
+struct dns_options {
+    bool is_logical; /* one endpoint with all addresses: LOGICAL_DNS */
+    enum dns_lookup_family lookup_family;
+    uint64_t refresh_rate_ms;         /* 5000 */
+    uint64_t failure_refresh_base_ms; /* the refresh rate unless set */
+    uint64_t failure_refresh_max_ms;
+    uint64_t jitter_ms;
+    bool respect_ttl;
 };
 
 /* Eds/ConfigSource: where the endpoints come from. */
@@ -108,6 +130,8 @@ struct config_source {
     uint64_t initial_fetch_timeout_ms; /* 15000 unless set; 0 waits for ever */
 };
 
+struct cluster_shared; /* dataplane/upstream/cluster_registry.h */
+
 struct cluster_config {
     struct part part;
     struct str name;
@@ -130,13 +154,9 @@ struct cluster_config {
     struct opt_ms max_stream_duration;
     uint32_t max_requests_per_connection;  /* 0: no limit */
     struct opt_u32 max_response_headers_count; /* 100 */
-    /* DNS */
-    uint64_t dns_refresh_rate_ms;
-    uint64_t dns_failure_refresh_base_ms;
-    uint64_t dns_failure_refresh_max_ms;
-    uint64_t dns_jitter_ms;
-    bool respect_dns_ttl;
-    enum { DNS_AUTO, DNS_V4_ONLY, DNS_V6_ONLY, DNS_V4_PREFERRED, DNS_ALL } dns_lookup_family;
+    bool uses_http2; /* requests go out as HTTP/2 without negotiation */
+    bool added_via_api; /* from CDS, not the bootstrap */
+    struct dns_options dns;
     struct address bind_address; /* upstream_bind_config, len 0 for none */
     const struct socket_option *socket_options;
     size_t socket_option_count;
@@ -145,6 +165,9 @@ struct cluster_config {
     const void *transport_socket_config;
     const struct value *metadata;
     uint64_t pool_hash; /* of all that shapes a connection; a changed key drains pools */
+    /* What outlives versions (stats, breaker counts): set on main by upstream/cluster_registry
+     * before the first publication, kept alive by the part. */
+    struct cluster_shared *shared;
 };
 
 #endif

@@ -91,7 +91,9 @@ struct codec_callbacks {
     /* Server: a request head begins. Sets s->callbacks, user, arena, headers. Returning false
      * refuses the stream (it is reset). */
     bool (*on_new_stream)(void *owner, struct codec_stream *s);
-    /* Server: a stream is over in both directions (complete or reset); `s` dies now. */
+    /* A stream is over in both directions (complete or reset, by either side, also through
+     * ops->reset); `s` dies now. Client: after the stream's own last callback; is_reusable then
+     * tells whether the connection may carry another request. */
     void (*on_stream_end)(void *owner, struct codec_stream *s);
     /* Server: malformed bytes. Where a stream is open its on_reset is not called: answer with
      * codec_reply_error or close. */
@@ -115,6 +117,9 @@ struct codec_ops {
     /* Client: opens a stream; callbacks, user, arena and headers are the caller's. */
     struct codec_stream *(*new_stream)(struct codec *c, const struct codec_stream_callbacks *cb,
                                        void *user, struct arena *arena, struct header_map *headers);
+    /* Client, with no stream open: whether another request may follow (HTTP/1: both messages were
+     * complete, neither side said close, no byte is left over). */
+    bool (*is_reusable)(const struct codec *c);
     /* No new streams: GOAWAY, or connection: close on the next response. */
     void (*drain)(struct codec *c);
     /* The connection's output crossed a watermark: passed to the streams. */
