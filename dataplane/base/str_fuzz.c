@@ -1,6 +1,6 @@
 /* Fuzz: UTF-8 check, JSON escaping and number parsing on any bytes. */
 
-#include <stdlib.h>
+#include <math.h>
 #include <string.h>
 
 #include "dataplane/base/check.h"
@@ -46,11 +46,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
         CHECK(format_u64(u, digits) <= size);
     }
-    (void)parse_u64_hex(s, &u);
+    if (parse_u64_hex(s, &u) == 0 && u > 0) {
+        CHECK(size >= (67 - (size_t)__builtin_clzll(u)) / 4); /* a digit for every four bits */
+    }
     if (parse_i64(s, &i) == 0 && parse_u64(s, &u) == 0) {
         CHECK((uint64_t)i == u);
     }
-    (void)parse_double(s, &d);
+    if (parse_double(s, &d) == 0) {
+        CHECK(isfinite(d));
+    }
     CHECK(str_contains_nocase(s, str_trim(s)));
 
     strbuf_done(&once);
