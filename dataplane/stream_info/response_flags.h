@@ -3,6 +3,7 @@
 
 /* Envoy's response flags: short names for logs, long names for %RESPONSE_FLAGS_LONG%. */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "dataplane/base/str.h"
@@ -49,5 +50,7 @@ enum response_flag {
 /* "UH,URX", or "-" for none. */
 void response_flags_format(uint64_t flags, struct strbuf *out);
 void response_flags_format_long(uint64_t flags, struct strbuf *out);
+/* By short name, as filters in configuration give it. */
+bool response_flag_parse(struct str short_name, enum response_flag *ret_flag);
 
 #endif

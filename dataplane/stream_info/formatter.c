@@ -1,0 +1,271 @@
+/*
+ * Evaluates substitution formats against one stream. Owns nothing; the thread of the stream.
+ * Does not parse formats (config/parse/format.c) and does not know where the text goes.
+ */
+
+#include "dataplane/stream_info/formatter.h"
+
+#include "dataplane/base/check.h"
+#include "dataplane/base/json.h"
+#include "dataplane/runtime/thread_context.h"
+#include "dataplane/stream_info/formatter_ops.h"
+
+/* Envoy cuts at a byte count, whatever the encoding. */
+static struct str formatter_cut(const struct format_item *item, struct str s)
+{
+    return item->has_max_len ? str_sub(s, 0, item->max_len) : s;
+}
+
+static void formatter_add_value(struct json_writer *w, const struct value *v)
+{
+    switch (v->kind) {
+    case VALUE_NULL:
+        json_null(w);
+        break;
+    case VALUE_NUMBER:
+        json_double(w, v->number);
+        break;
+    case VALUE_STRING:
+        json_str(w, v->string);
+        break;
+    case VALUE_BOOL:
+        json_bool(w, v->boolean);
+        break;
+    case VALUE_STRUCT:
+        json_object_begin(w);
+        for (size_t i = 0; i < v->count; i++) {
+            json_key(w, v->fields[i].name);
+            formatter_add_value(w, &v->fields[i].value);
+        }
+        json_object_end(w);
+        break;
+    case VALUE_LIST:
+        json_array_begin(w);
+        for (size_t i = 0; i < v->count; i++) {
+            formatter_add_value(w, &v->items[i]);
+        }
+        json_array_end(w);
+        break;
+    }
+}
+
+/* Metadata in text: a string bare, a number as JSON prints it, everything else as JSON. */
+static void formatter_add_value_text(const struct value *v, struct strbuf *out)
+{
+    struct json_writer w;
+
+    if (v->kind == VALUE_STRING) {
+        strbuf_add_str(out, v->string);
+        return;
+    }
+    json_init(&w, out, false);
+    formatter_add_value(&w, v);
+}
+
+static void formatter_add_text(const struct format_item *item, const struct formatted *v,
+                               struct str missing, struct strbuf *out)
+{
+    size_t start = out->len;
+
+    switch (v->kind) {
+    case FORMATTED_NONE:
+        strbuf_add_str(out, missing);
+        return;
+    case FORMATTED_STRING:
+        strbuf_add_str(out, formatter_cut(item, v->string));
+        return;
+    case FORMATTED_U64:
+        strbuf_add_u64(out, v->u64);
+        break;
+    case FORMATTED_VALUE:
+        formatter_add_value_text(v->value, out);
+        break;
+    }
+    if (item->has_max_len && out->len - start > item->max_len) {
+        strbuf_truncate(out, start + item->max_len);
+    }
+}
+
+static void formatter_items(const struct format *f, const struct format_source *src,
+                            struct str missing, struct strbuf *out)
+{
+    struct formatted v;
+
+    for (size_t i = 0; i < f->count; i++) {
+        const struct format_item *item = &f->items[i];
+
+        if (item->op == FORMAT_LITERAL) {
+            strbuf_add_str(out, item->arg1);
+            continue;
+        }
+        format_item_eval(item, src, &v);
+        formatter_add_text(item, &v, missing, out);
+    }
+}
+
+void formatter_text(const struct format *f, const struct access_log_entry *e,
+                    struct thread_context *t, bool omit_empty, struct strbuf *out)
+{
+    struct format_source src = {.entry = e, .thread = t};
+
+    if (f->is_literal) {
+        strbuf_add_str(out, f->literal);
+        return;
+    }
+    formatter_items(f, &src, omit_empty ? STR_NONE : STR("-"), out);
+}
+
+/* --- JSON --------------------------------------------------------------------------------- */
+
+/* A leaf of one operator keeps its type; any other leaf is a string of its pieces. */
+static bool formatter_leaf_is_typed(const struct format *f)
+{
+    return !f->is_literal && f->count == 1 && f->items[0].op != FORMAT_LITERAL;
+}
+
+static void formatter_json_string(const struct format *f, const struct format_source *src,
+                                  bool omit_empty, struct json_writer *w)
+{
+    struct strbuf text;
+
+    if (f->is_literal) {
+        json_str(w, f->literal);
+        return;
+    }
+    strbuf_init(&text);
+    formatter_items(f, src, omit_empty ? STR_NONE : STR("-"), &text);
+    json_str(w, strbuf_str(&text));
+    strbuf_done(&text);
+}
+
+static void formatter_json_typed(const struct format_item *item, const struct formatted *v,
+                                 struct json_writer *w)
+{
+    switch (v->kind) {
+    case FORMATTED_NONE:
+        json_null(w);
+        break;
+    case FORMATTED_STRING:
+        json_str(w, formatter_cut(item, v->string));
+        break;
+    case FORMATTED_U64:
+        json_u64(w, v->u64);
+        break;
+    case FORMATTED_VALUE:
+        formatter_add_value(w, v->value);
+        break;
+    }
+}
+
+static void formatter_json_node(const struct format_json *f, const struct format_source *src,
+                                bool omit_empty, struct json_writer *w);
+
+/* `key` is NULL inside an array, where nothing is ever left out. */
+static void formatter_json_leaf(const struct format_json *f, const struct format_source *src,
+                                bool omit_empty, bool has_key, struct json_writer *w)
+{
+    struct formatted v;
+
+    if (!formatter_leaf_is_typed(&f->leaf)) {
+        if (has_key) {
+            json_key(w, f->key);
+        }
+        formatter_json_string(&f->leaf, src, omit_empty, w);
+        return;
+    }
+    format_item_eval(&f->leaf.items[0], src, &v);
+    if (v.kind == FORMATTED_NONE && omit_empty && has_key) {
+        return;
+    }
+    if (has_key) {
+        json_key(w, f->key);
+    }
+    formatter_json_typed(&f->leaf.items[0], &v, w);
+}
+
+static void formatter_json_children(const struct format_json *f, const struct format_source *src,
+                                    bool omit_empty, bool has_keys, struct json_writer *w)
+{
+    for (size_t i = 0; i < f->count; i++) {
+        const struct format_json *child = &f->children[i];
+
+        if (child->kind == FORMAT_JSON_LEAF) {
+            formatter_json_leaf(child, src, omit_empty, has_keys, w);
+            continue;
+        }
+        if (has_keys) {
+            json_key(w, child->key);
+        }
+        formatter_json_node(child, src, omit_empty, w);
+    }
+}
+
+static void formatter_json_node(const struct format_json *f, const struct format_source *src,
+                                bool omit_empty, struct json_writer *w)
+{
+    switch (f->kind) {
+    case FORMAT_JSON_LEAF:
+        formatter_json_leaf(f, src, omit_empty, false, w);
+        break;
+    case FORMAT_JSON_NUMBER:
+        json_double(w, f->number);
+        break;
+    case FORMAT_JSON_BOOL:
+        json_bool(w, f->boolean);
+        break;
+    case FORMAT_JSON_OBJECT:
+        json_object_begin(w);
+        formatter_json_children(f, src, omit_empty, true, w);
+        json_object_end(w);
+        break;
+    case FORMAT_JSON_ARRAY:
+        json_array_begin(w);
+        formatter_json_children(f, src, omit_empty, false, w);
+        json_array_end(w);
+        break;
+    }
+}
+
+void formatter_json(const struct format_json *f, const struct access_log_entry *e,
+                    struct thread_context *t, bool omit_empty, struct strbuf *out)
+{
+    struct format_source src = {.entry = e, .thread = t};
+    struct json_writer w;
+
+    json_init(&w, out, false);
+    formatter_json_node(f, &src, omit_empty, &w);
+    strbuf_add_char(out, '\n');
+}
+
+/* --- header values ------------------------------------------------------------------------ */
+
+bool formatter_header(const struct format *f, const struct access_log_entry *e,
+                      struct thread_context *t, struct arena *a, struct str *ret_value)
+{
+    struct format_source src = {.entry = e, .thread = t};
+    struct strbuf text;
+    struct formatted v;
+
+    if (f->is_literal) {
+        *ret_value = f->literal;
+        return f->literal.len > 0;
+    }
+    if (formatter_leaf_is_typed(f)) {
+        format_item_eval(&f->items[0], &src, &v);
+        if (v.kind == FORMATTED_NONE) {
+            *ret_value = STR("");
+            return false;
+        }
+        if (v.kind == FORMATTED_STRING) {
+            struct str s = formatter_cut(&f->items[0], v.string);
+
+            *ret_value = v.is_scratch ? arena_str(a, s) : s;
+            return s.len > 0;
+        }
+    }
+    strbuf_init(&text);
+    formatter_items(f, &src, STR_NONE, &text);
+    *ret_value = arena_str(a, strbuf_str(&text));
+    strbuf_done(&text);
+    return ret_value->len > 0;
+}

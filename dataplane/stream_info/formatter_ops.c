@@ -1,0 +1,468 @@
+/*
+ * What each format operator says about a stream, as Envoy defines it. Owns nothing; the thread of
+ * the stream. How values are printed is formatter.c's business.
+ */
+
+#include "dataplane/stream_info/formatter_ops.h"
+
+#include <string.h>
+
+#include "dataplane/base/check.h"
+#include "dataplane/base/clock.h"
+#include "dataplane/runtime/thread_context.h"
+#include "dataplane/stream_info/grpc_status.h"
+
+#define NS_PER_MS UINT64_C(1000000)
+
+static void set_string(struct formatted *out, struct str s)
+{
+    out->kind = FORMATTED_STRING;
+    out->is_scratch = false;
+    out->string = s;
+}
+
+/* An empty string is "not there": Envoy's optional strings. */
+static void set_optional(struct formatted *out, struct str s)
+{
+    if (s.len == 0) {
+        out->kind = FORMATTED_NONE;
+        return;
+    }
+    set_string(out, s);
+}
+
+static void set_scratch(struct formatted *out, size_t len)
+{
+    out->kind = FORMATTED_STRING;
+    out->is_scratch = true;
+    out->string = str_n(out->scratch, len);
+}
+
+static void set_u64(struct formatted *out, uint64_t v)
+{
+    out->kind = FORMATTED_U64;
+    out->u64 = v;
+}
+
+static void set_scratch_str(struct formatted *out, struct str s)
+{
+    size_t len = s.len < sizeof(out->scratch) ? s.len : sizeof(out->scratch);
+
+    if (len > 0) {
+        memcpy(out->scratch, s.ptr, len);
+    }
+    set_scratch(out, len);
+}
+
+/* From `from` to `to`; not there while either has not happened. */
+static void set_interval(struct formatted *out, uint64_t from, uint64_t to)
+{
+    if (from == 0 || to == 0) {
+        out->kind = FORMATTED_NONE;
+        return;
+    }
+    /* The instants come from two clocks of one time base, one of them cached per loop turn. */
+    set_u64(out, to > from ? (to - from) / NS_PER_MS : 0);
+}
+
+static void set_address(struct formatted *out, const struct address *a)
+{
+    if (a == NULL || !address_is_set(a)) {
+        out->kind = FORMATTED_NONE;
+        return;
+    }
+    set_scratch(out, address_format(a, out->scratch));
+}
+
+static void set_ip(struct formatted *out, const struct address *a)
+{
+    if (a == NULL || !address_is_set(a)) {
+        out->kind = FORMATTED_NONE;
+        return;
+    }
+    set_scratch(out, address_format_ip(a, out->scratch));
+}
+
+static void set_port(struct formatted *out, const struct address *a)
+{
+    if (a == NULL || !address_is_set(a) || !address_is_ip(a)) {
+        out->kind = FORMATTED_NONE;
+        return;
+    }
+    set_u64(out, address_port(a));
+}
+
+static void set_header(struct formatted *out, const struct header_map *m,
+                       const struct format_item *item)
+{
+    struct header *h = NULL;
+
+    if (m != NULL) {
+        h = header_find_name(m, item->arg1);
+        if (h == NULL && item->arg2.len > 0) {
+            h = header_find_name(m, item->arg2);
+        }
+    }
+    if (h == NULL) {
+        out->kind = FORMATTED_NONE;
+        return;
+    }
+    set_string(out, h->value);
+}
+
+static void set_start_time(struct formatted *out, const struct format_item *item,
+                           const struct stream_info *si)
+{
+    _Static_assert(FORMATTED_SCRATCH >= CLOCK_ISO_MS_BYTES, "scratch holds a time");
+    if (item->arg1.len == 0) {
+        clock_iso_ms(si->start_wall_ns, out->scratch);
+        set_scratch(out, CLOCK_ISO_MS_BYTES);
+        return;
+    }
+    set_scratch(out, format_time(item->arg1, si->start_wall_ns, out->scratch, FORMATTED_SCRATCH));
+}
+
+static void set_flags(struct formatted *out, uint64_t flags, bool is_long)
+{
+    struct strbuf text;
+
+    if (flags == 0) {
+        set_string(out, STR("-"));
+        return;
+    }
+    strbuf_init(&text);
+    if (is_long) {
+        response_flags_format_long(flags, &text);
+    } else {
+        response_flags_format(flags, &text);
+    }
+    set_scratch_str(out, strbuf_str(&text));
+    strbuf_done(&text);
+}
+
+/* Log fields are split at blanks: as Envoy, blanks in reasons become '_'. */
+static void set_reason(struct formatted *out, struct str s)
+{
+    if (s.len == 0) {
+        out->kind = FORMATTED_NONE;
+        return;
+    }
+    if (memchr(s.ptr, ' ', s.len) == NULL) {
+        set_string(out, s);
+        return;
+    }
+    set_scratch_str(out, s);
+    for (size_t i = 0; i < out->string.len; i++) {
+        if (out->scratch[i] == ' ') {
+            out->scratch[i] = '_';
+        }
+    }
+}
+
+/* %METADATA(ROUTE:namespace:key:key)%. Other kinds name things that have no metadata here. */
+static void set_metadata(struct formatted *out, const struct format_item *item,
+                         const struct stream_info *si)
+{
+    const struct value *v = str_eq_nocase(item->arg1, STR("ROUTE")) ? si->route_metadata : NULL;
+    struct str rest = item->arg2;
+    struct str key;
+
+    while (v != NULL && str_split(&rest, ':', &key)) {
+        v = value_get(v, key);
+    }
+    if (v == NULL) {
+        out->kind = FORMATTED_NONE;
+        return;
+    }
+    out->kind = FORMATTED_VALUE;
+    out->value = v;
+}
+
+/* arg1: "WQ" (with query, default) or "NQ"; arg2: "PATH", "ORIG" or "ORIG_OR_PATH" (default). */
+static void set_path(struct formatted *out, const struct format_item *item,
+                     const struct header_map *request)
+{
+    struct str path = STR_NONE;
+
+    if (request == NULL) {
+        out->kind = FORMATTED_NONE;
+        return;
+    }
+    if (!str_eq(item->arg2, STR("PATH"))) {
+        path = header_get(request, HDR_X_ENVOY_ORIGINAL_PATH);
+    }
+    if (path.len == 0 && !str_eq(item->arg2, STR("ORIG"))) {
+        path = header_get(request, HDR_PATH);
+    }
+    if (str_eq(item->arg1, STR("NQ"))) {
+        path = str_sub(path, 0, str_find_char(path, '?'));
+    }
+    set_optional(out, path);
+}
+
+static void set_grpc_status(struct formatted *out, const struct format_item *item,
+                            const struct access_log_entry *e)
+{
+    struct str text = STR_NONE;
+    uint64_t status;
+
+    out->kind = FORMATTED_NONE;
+    if (e->request_headers == NULL ||
+        !grpc_is_content_type(header_get(e->request_headers, HDR_CONTENT_TYPE))) {
+        return;
+    }
+    if (e->response_trailers != NULL) {
+        text = header_get(e->response_trailers, HDR_GRPC_STATUS);
+    }
+    if (text.len == 0 && e->response_headers != NULL) {
+        text = header_get(e->response_headers, HDR_GRPC_STATUS);
+    }
+    if (text.len == 0) {
+        if (e->info->response_code == 0) {
+            return;
+        }
+        status = grpc_status_of_http(e->info->response_code);
+    } else if (parse_u64(text, &status) != 0) {
+        set_string(out, STR("-1"));
+        return;
+    }
+    if (str_eq(item->arg1, STR("NUMBER"))) {
+        set_u64(out, status);
+        return;
+    }
+    text = grpc_status_name(status, str_eq(item->arg1, STR("SNAKE_STRING")));
+    if (text.len == 0) {
+        set_scratch(out, format_u64(status, out->scratch));
+        return;
+    }
+    set_string(out, text);
+}
+
+static void set_map_bytes(struct formatted *out, const struct header_map *m)
+{
+    set_u64(out, m != NULL ? m->byte_size : 0);
+}
+
+static void set_host_name(struct formatted *out, const struct stream_info *si)
+{
+    if (si->upstream_host_name.len > 0) {
+        set_string(out, si->upstream_host_name);
+    } else {
+        set_address(out, &si->upstream_remote);
+    }
+}
+
+static void set_protocol(struct formatted *out, bool has, enum http_protocol p)
+{
+    if (has) {
+        set_string(out, str_c(http_protocol_name(p)));
+    } else {
+        out->kind = FORMATTED_NONE;
+    }
+}
+
+/* Returns false when `op` is not an address. */
+static bool format_address(enum format_op op, const struct stream_info *si, struct formatted *out)
+{
+    switch (op) {
+    case FORMAT_UPSTREAM_HOST:
+    case FORMAT_UPSTREAM_REMOTE_ADDRESS:
+        set_address(out, &si->upstream_remote);
+        return true;
+    case FORMAT_UPSTREAM_HOST_NAME:
+        set_host_name(out, si);
+        return true;
+    case FORMAT_UPSTREAM_LOCAL_ADDRESS:
+        set_address(out, &si->upstream_local);
+        return true;
+    case FORMAT_DOWNSTREAM_REMOTE_ADDRESS:
+        set_address(out, &si->remote);
+        return true;
+    case FORMAT_DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT:
+        set_ip(out, &si->remote);
+        return true;
+    case FORMAT_DOWNSTREAM_REMOTE_PORT:
+        set_port(out, &si->remote);
+        return true;
+    case FORMAT_DOWNSTREAM_DIRECT_REMOTE_ADDRESS:
+        set_address(out, si->direct_remote);
+        return true;
+    case FORMAT_DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT:
+        set_ip(out, si->direct_remote);
+        return true;
+    case FORMAT_DOWNSTREAM_LOCAL_ADDRESS:
+        set_address(out, si->local);
+        return true;
+    case FORMAT_DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT:
+        set_ip(out, si->local);
+        return true;
+    case FORMAT_DOWNSTREAM_LOCAL_PORT:
+        set_port(out, si->local);
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Returns false when `op` is not a number. */
+static bool format_number(enum format_op op, const struct access_log_entry *e,
+                          struct formatted *out)
+{
+    const struct stream_info *si = e->info;
+
+    switch (op) {
+    case FORMAT_RESPONSE_CODE:
+        set_u64(out, (uint64_t)si->response_code);
+        return true;
+    case FORMAT_BYTES_RECEIVED:
+        set_u64(out, si->bytes_received);
+        return true;
+    case FORMAT_BYTES_SENT:
+        set_u64(out, si->bytes_sent);
+        return true;
+    case FORMAT_UPSTREAM_WIRE_BYTES_SENT:
+        set_u64(out, si->upstream_wire_bytes_sent);
+        return true;
+    case FORMAT_UPSTREAM_WIRE_BYTES_RECEIVED:
+        set_u64(out, si->upstream_wire_bytes_received);
+        return true;
+    case FORMAT_DOWNSTREAM_WIRE_BYTES_SENT:
+        set_u64(out, si->wire_bytes_sent);
+        return true;
+    case FORMAT_DOWNSTREAM_WIRE_BYTES_RECEIVED:
+        set_u64(out, si->wire_bytes_received);
+        return true;
+    case FORMAT_DURATION:
+        set_interval(out, si->start_mono_ns, si->end_ns);
+        return true;
+    case FORMAT_REQUEST_DURATION:
+        set_interval(out, si->start_mono_ns, si->last_rx_byte_ns);
+        return true;
+    case FORMAT_RESPONSE_DURATION:
+        set_interval(out, si->start_mono_ns, si->first_upstream_rx_ns);
+        return true;
+    case FORMAT_RESPONSE_TX_DURATION:
+        set_interval(out, si->first_upstream_rx_ns, si->last_downstream_tx_ns);
+        return true;
+    case FORMAT_UPSTREAM_REQUEST_ATTEMPT_COUNT:
+        set_u64(out, si->attempt_count);
+        return true;
+    case FORMAT_CONNECTION_ID:
+        set_u64(out, si->connection_id);
+        return true;
+    case FORMAT_REQUEST_HEADERS_BYTES:
+        set_map_bytes(out, e->request_headers);
+        return true;
+    case FORMAT_RESPONSE_HEADERS_BYTES:
+        set_map_bytes(out, e->response_headers);
+        return true;
+    case FORMAT_RESPONSE_TRAILERS_BYTES:
+        set_map_bytes(out, e->response_trailers);
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Returns false when `op` is not one of the plain strings of stream_info. */
+static bool format_info_string(enum format_op op, const struct stream_info *si,
+                               struct formatted *out)
+{
+    switch (op) {
+    case FORMAT_RESPONSE_CODE_DETAILS:
+        set_reason(out, si->response_code_details);
+        return true;
+    case FORMAT_CONNECTION_TERMINATION_DETAILS:
+        set_optional(out, si->connection_termination_details);
+        return true;
+    case FORMAT_UPSTREAM_CLUSTER:
+        set_optional(out, si->upstream_cluster);
+        return true;
+    case FORMAT_UPSTREAM_CLUSTER_RAW:
+        set_optional(out, si->upstream_cluster_raw);
+        return true;
+    case FORMAT_UPSTREAM_TRANSPORT_FAILURE_REASON:
+        set_reason(out, si->upstream_transport_failure_reason);
+        return true;
+    case FORMAT_REQUESTED_SERVER_NAME:
+        set_optional(out, si->requested_server_name);
+        return true;
+    case FORMAT_ROUTE_NAME:
+        set_optional(out, si->route_name);
+        return true;
+    case FORMAT_VIRTUAL_CLUSTER_NAME:
+        set_optional(out, si->virtual_cluster_name);
+        return true;
+    case FORMAT_LOCAL_REPLY_BODY:
+        set_string(out, si->local_reply_body);
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void set_stream_id(struct formatted *out, const struct header_map *request)
+{
+    /* As Envoy: with the uuid extension the stream's identifier is its request id. */
+    set_optional(out, request != NULL ? header_get(request, HDR_X_REQUEST_ID) : STR_NONE);
+}
+
+void format_item_eval(const struct format_item *item, const struct format_source *src,
+                      struct formatted *out)
+{
+    const struct access_log_entry *e = src->entry;
+    const struct stream_info *si = e->info;
+
+    out->kind = FORMATTED_NONE;
+    out->is_scratch = false;
+    switch (item->op) {
+    case FORMAT_REQ:
+        set_header(out, e->request_headers, item);
+        return;
+    case FORMAT_RESP:
+        set_header(out, e->response_headers, item);
+        return;
+    case FORMAT_TRAILER:
+        set_header(out, e->response_trailers, item);
+        return;
+    case FORMAT_START_TIME:
+        set_start_time(out, item, si);
+        return;
+    case FORMAT_PROTOCOL:
+        set_protocol(out, si->has_protocol, si->protocol);
+        return;
+    case FORMAT_UPSTREAM_PROTOCOL:
+        set_protocol(out, si->has_upstream_protocol, si->upstream_protocol);
+        return;
+    case FORMAT_RESPONSE_FLAGS:
+        set_flags(out, si->flags, false);
+        return;
+    case FORMAT_RESPONSE_FLAGS_LONG:
+        set_flags(out, si->flags, true);
+        return;
+    case FORMAT_STREAM_ID:
+        set_stream_id(out, e->request_headers);
+        return;
+    case FORMAT_HOSTNAME:
+        set_optional(out, src->thread != NULL ? str_c(src->thread->hostname) : STR_NONE);
+        return;
+    case FORMAT_ENVIRONMENT:
+        set_optional(out, item->arg1);
+        return;
+    case FORMAT_METADATA:
+        set_metadata(out, item, si);
+        return;
+    case FORMAT_GRPC_STATUS:
+        set_grpc_status(out, item, e);
+        return;
+    case FORMAT_PATH:
+        set_path(out, item, e->request_headers);
+        return;
+    case FORMAT_DYNAMIC_METADATA:
+    case FORMAT_FILTER_STATE:
+        return; /* no filter writes either yet */
+    default:
+        (void)(format_address(item->op, si, out) || format_number(item->op, e, out) ||
+               format_info_string(item->op, si, out));
+    }
+}

@@ -1,0 +1,38 @@
+#ifndef DATAPLANE_STREAM_INFO_FORMATTER_OPS_H
+#define DATAPLANE_STREAM_INFO_FORMATTER_OPS_H
+
+/* One operator of a format, evaluated: shared by formatter.c (how it is printed) and
+ * formatter_ops.c (what it is). */
+
+#include "config/model/format.h"
+#include "dataplane/stream_info/access_log.h"
+
+struct thread_context;
+
+struct format_source {
+    const struct access_log_entry *entry;
+    const struct thread_context *thread; /* NULL allowed: no host name then */
+};
+
+enum formatted_kind { FORMATTED_NONE, FORMATTED_STRING, FORMATTED_U64, FORMATTED_VALUE };
+
+#define FORMATTED_SCRATCH 1024
+
+struct formatted {
+    enum formatted_kind kind;
+    bool is_scratch; /* `string` points into `scratch`, else it lives as long as the stream */
+    struct str string;
+    uint64_t u64;
+    const struct value *value;
+    char scratch[FORMATTED_SCRATCH];
+};
+
+/* Not for FORMAT_LITERAL. Fills `out`; never allocates. */
+void format_item_eval(const struct format_item *item, const struct format_source *src,
+                      struct formatted *out);
+
+/* strftime in UTC with Envoy's extensions: %s and %f with a width (%3f milliseconds), %E3S, %E*S.
+ * Writes at most `cap` bytes, returns how many. */
+size_t format_time(struct str format, uint64_t wall_ns, char *out, size_t cap);
+
+#endif
