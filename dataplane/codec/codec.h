@@ -35,7 +35,11 @@ const char *stream_reset_reason_name(enum stream_reset_reason r);
 
 struct codec_stream;
 
-/* What the codec tells about one stream. `user` is codec_stream.user. */
+/*
+ * What the codec tells about one stream. `user` is codec_stream.user.
+ * Client: after end_stream (or on_reset) the stream is over, even if its request was not complete
+ * (the connection then closes): do not touch it again.
+ */
 struct codec_stream_callbacks {
     /* Server: the request head. Client: the final response head. In codec_stream.headers. */
     void (*on_headers)(void *user, bool end_stream);
@@ -71,6 +75,7 @@ struct codec_stream {
     struct arena *arena;
     struct header_map *headers;
     uint32_t id;
+    enum http_protocol protocol; /* of the message received: HTTP/1.0 or 1.1 is known per head */
     uint64_t wire_bytes_in;  /* of this message: head, framing and body */
     uint64_t wire_bytes_out;
     uint64_t header_bytes_in;
@@ -95,8 +100,10 @@ struct codec_callbacks {
      * ops->reset); `s` dies now. Client: after the stream's own last callback; is_reusable then
      * tells whether the connection may carry another request. */
     void (*on_stream_end)(void *owner, struct codec_stream *s);
-    /* Server: malformed bytes. Where a stream is open its on_reset is not called: answer with
-     * codec_reply_error or close. */
+    /* Server: malformed bytes; no further dispatch is possible. HTTP/1: the stream is open (what
+     * was parsed of the head is in its headers, on_headers may not have come) unless on_new_stream
+     * refused it; its on_reset is not called: encode `e->status` with connection: close on it, if
+     * its response has not begun, and close. */
     void (*on_error)(void *owner, const struct codec_error *e);
     void (*on_goaway)(void *owner); /* the peer wants no more streams */
     /* Bytes were added to `out`. */
@@ -105,16 +112,27 @@ struct codec_callbacks {
     void (*on_read_disable)(void *owner, bool disable);
 };
 
+enum header_underscores { UNDERSCORES_ALLOW, UNDERSCORES_REJECT, UNDERSCORES_DROP };
+
+/* What the configuration says about one connection. */
 struct codec_limits {
     uint32_t max_headers_bytes; /* 60 KiB */
     uint32_t max_headers_count; /* 100 */
+    /* HTTP/1: */
+    bool accept_http_10;
+    bool enable_trailers;                /* otherwise trailers are checked and dropped */
+    uint8_t underscores;                 /* enum header_underscores, requests only */
+    struct str default_host_for_http_10; /* empty: a request without Host is refused */
 };
 
 struct codec_ops {
-    /* Consumes from `in` what it can. `end_stream`: the peer sent FIN. Returns 0, E_PROTOCOL
-     * (on_error has been called) or E_CLOSED. */
+    /* Consumes from `in` what it can; what it leaves is to be offered again. `end_stream`: the peer
+     * sent FIN, which may complete a response. Returns 0, E_PROTOCOL (on_error has been called, or a
+     * client's stream was reset) or E_CLOSED (FIN where a message was not complete: streams still
+     * open are reset by connection_closed). */
     int (*dispatch)(struct codec *c, struct buf *in, bool end_stream);
-    /* Client: opens a stream; callbacks, user, arena and headers are the caller's. */
+    /* Client: opens a stream; callbacks, user, arena and headers (the response's, initialised) are
+     * the caller's. HTTP/1: one at a time. */
     struct codec_stream *(*new_stream)(struct codec *c, const struct codec_stream_callbacks *cb,
                                        void *user, struct arena *arena, struct header_map *headers);
     /* Client, with no stream open: whether another request may follow (HTTP/1: both messages were
@@ -124,6 +142,9 @@ struct codec_ops {
     void (*drain)(struct codec *c);
     /* The connection's output crossed a watermark: passed to the streams. */
     void (*on_watermark)(struct codec *c, bool is_above);
+    /* The connection can carry no further stream: close it once its output is flushed. Valid from
+     * on_stream_end on. */
+    bool (*should_close)(const struct codec *c);
     /* The connection is gone: resets open streams (on_reset with `reason`). */
     void (*connection_closed)(struct codec *c, enum stream_reset_reason reason);
     void (*free)(struct codec *c);

@@ -16,7 +16,8 @@
 #include "dataplane/base/arena.h"
 #include "dataplane/base/str.h"
 
-/* Generated list: X(enumerator, "name"). Order is free; 0 is "unknown". */
+/* X(enumerator, "name"). 0 is "unknown"; pseudo-headers come first, else the order is free. After a
+ * change run dataplane/codec/header_hash_gen.py. */
 #define HEADER_LIST(X)                                                                             \
     X(HDR_METHOD, ":method")                                                                       \
     X(HDR_PATH, ":path")                                                                           \
@@ -95,10 +96,19 @@ enum header_id {
     HDR_REMOVED = 0xffff
 };
 
+static inline bool header_id_is_pseudo(enum header_id id)
+{
+    return id >= HDR_METHOD && id <= HDR_PROTOCOL;
+}
+
 struct header {
     struct str name;
     struct str value;
     uint16_t id;
+    /* Parsed from HTTP/1 and untouched since: "name: value CR LF" stands as such in the arena, so
+     * that an HTTP/1 encoder may copy the line as a whole. Whoever makes `name` or `value` point
+     * into the same line again must clear it; pointing elsewhere needs nothing. */
+    bool is_wire_line;
 };
 
 struct header_map {
@@ -126,9 +136,15 @@ static inline bool header_has(const struct header_map *m, enum header_id id)
     return m->first[id] != 0;
 }
 
-/* Appends an entry. Bytes are borrowed: they must live as long as the arena. */
+/* Room for `count` entries in all, so that a parser adds without growing. */
+void header_map_reserve(struct header_map *m, uint32_t count);
+/* Appends an entry, a pseudo-header to the other pseudo-headers (pointers to entries are then no
+ * longer valid). Bytes are borrowed: they must live as long as the arena. */
 void header_add(struct header_map *m, enum header_id id, struct str value);
 void header_add_name(struct header_map *m, struct str lower_name, struct str value);
+/* For parsers: appends at the end, `id` being that of `lower_name`. */
+struct header *header_push(struct header_map *m, enum header_id id, struct str lower_name,
+                           struct str value);
 /* Replaces the first and removes the others, or adds. */
 void header_set(struct header_map *m, enum header_id id, struct str value);
 void header_set_name(struct header_map *m, struct str lower_name, struct str value);
