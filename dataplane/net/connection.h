@@ -9,7 +9,8 @@
  * Reading: bytes are offered in `in`; what the consumer leaves there stays and is offered again,
  * together with what comes next. An idle connection holds no buffer.
  * Closing: on_closed is the last call ever; the memory goes after the current turn. After any
- * callback the connection may be closing (conn_is_closing).
+ * callback the connection may be closing (conn_is_closing). What the peer caused is told at once,
+ * a close of our own from the loop: conn_close never calls back.
  */
 
 #include <stdbool.h>
@@ -35,7 +36,7 @@ enum conn_close_cause {
     CONN_CLOSED_RESET,          /* RST or another socket error */
     CONN_CLOSED_CONNECT_FAILED, /* never connected */
     CONN_CLOSED_CONNECT_TIMEOUT,
-    CONN_CLOSED_TRANSPORT,      /* the transport socket refused (TLS) */
+    CONN_CLOSED_TRANSPORT, /* the transport socket refused (TLS) */
 };
 
 enum conn_close_mode {
@@ -71,13 +72,23 @@ struct conn {
     void *user;
     const struct transport_socket *transport;
     void *transport_state;
-    struct buf in;  /* left over by the consumer */
-    struct buf out; /* accepted by conn_write, not yet written */
+    struct buf in;           /* left over by the consumer */
+    struct buf out;          /* accepted by conn_write, not yet written */
     uint32_t high_watermark; /* 0: none; low is half of it */
     uint32_t read_disable_count;
-    bool is_above_watermark;
     bool is_half_close_enabled;
-    uint8_t state; /* private */
+    /* Private. */
+    uint8_t state;
+    uint8_t close_cause;
+    bool is_above_watermark;
+    bool is_tcp;
+    bool is_reading;
+    bool is_eof; /* the peer's FIN was seen */
+    bool is_fin_sent;
+    bool wants_fin;
+    bool is_delayed_close;
+    bool is_write_broken; /* the peer takes nothing more; what it sent is still read */
+    size_t in_flight_bytes;
     uint64_t bytes_read;
     uint64_t bytes_written;
     struct address local;
@@ -85,6 +96,7 @@ struct conn {
     struct address direct_remote; /* of the socket; filled lazily when equal */
     char *failure_reason;         /* transport failure, NULL for none; heap */
     struct loop_task flush_task;
+    struct loop_task offer_task;
     struct timer close_timer; /* delayed close, connect timeout */
     struct deferred deferred;
 };
@@ -94,13 +106,17 @@ struct conn {
 int conn_accept(struct loop *l, int take_fd, bool is_unix, const struct address *remote,
                 const struct address *local, struct conn **ret_conn) MUST_CHECK;
 
+/* An accepted connection speaks through this; before conn_read_start. E_TLS. */
+int conn_set_server_transport(struct conn *c, const struct transport_socket *transport,
+                              const void *config) MUST_CHECK;
+
 struct conn_connect_options {
     struct address remote;
     struct address bind; /* len 0: none */
     const struct socket_option *socket_options;
     size_t socket_option_count;
     const struct tcp_keepalive *keepalive;
-    uint64_t timeout_ms; /* connect + handshake; 0: none */
+    uint64_t timeout_ms;                      /* connect + handshake; 0: none */
     const struct transport_socket *transport; /* NULL: raw */
     const void *transport_config;
 };
