@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
@@ -15,6 +16,11 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protodesc"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/descriptorpb"
+	"google.golang.org/protobuf/types/dynamicpb"
 	"google.golang.org/protobuf/types/known/anypb"
 )
 
@@ -179,10 +185,34 @@ func decode(text json.RawMessage, typeURL string) (proto.Message, error) {
 		text, _ = json.Marshal(fields)
 	}
 	holder := &anypb.Any{}
-	if err := (protojson.UnmarshalOptions{DiscardUnknown: false}).Unmarshal(text, holder); err != nil {
-		return nil, err
+	if err := protojson.Unmarshal(text, holder); err != nil {
+		// An extension that is nobody's but one control plane's: served with its type and an empty value.
+		lax := protojson.UnmarshalOptions{DiscardUnknown: true, Resolver: stubs{protoregistry.GlobalTypes}}
+		if !strings.Contains(err.Error(), "unable to resolve") || lax.Unmarshal(text, holder) != nil {
+			return nil, err
+		}
 	}
 	return holder.UnmarshalNew()
+}
+
+// stubs finds an empty message for every type URL that is not known.
+type stubs struct{ *protoregistry.Types }
+
+func (s stubs) FindMessageByURL(url string) (protoreflect.MessageType, error) {
+	found, err := s.Types.FindMessageByURL(url)
+	if err == nil {
+		return found, nil
+	}
+	name := protoreflect.FullName(url[strings.LastIndexByte(url, '/')+1:])
+	file, err := protodesc.NewFile(&descriptorpb.FileDescriptorProto{
+		Name: proto.String("stub/" + string(name)), Package: proto.String(string(name.Parent())),
+		Syntax:      proto.String("proto3"),
+		MessageType: []*descriptorpb.DescriptorProto{{Name: proto.String(string(name.Name()))}},
+	}, nil)
+	if err != nil {
+		return nil, err
+	}
+	return dynamicpb.NewMessageType(file.Messages().Get(0)), nil
 }
 
 func handle[T any](mux *http.ServeMux, pattern string, do func(T) (any, error)) {

@@ -44,7 +44,8 @@ class Proxy:
     flavour is 'nuncio' or 'envoy'. bootstrap is a dict; the admin section is added (port 0) unless it has one.
     """
 
-    def __init__(self, flavour, bootstrap, *, concurrency=1, args=(), env=None, ready=True, name=None):
+    def __init__(self, flavour, bootstrap, *, concurrency=1, args=(), env=None, ready=True, name=None,
+                 log_level="info"):
         self.flavour = flavour
         self.binary = paths.nuncio() if flavour == "nuncio" else paths.envoy()
         if self.binary is None:
@@ -56,6 +57,7 @@ class Proxy:
         self.concurrency = concurrency
         self.args = list(args)
         self.env = env or {}
+        self.log_level = log_level
         self.wait_for_ready = ready
         self.name = name or flavour
         self.process = None
@@ -77,7 +79,7 @@ class Proxy:
         return [
             str(self.binary), "-c", str(self.config_path), "--concurrency", str(self.concurrency),
             "--disable-hot-restart", "--admin-address-path", str(self.dir / "admin"),
-            "--file-flush-interval-msec", "20", "--log-level", "info", *self.args, *extra,
+            "--file-flush-interval-msec", "20", "--log-level", self.log_level, *self.args, *extra,
         ]
 
     @property

@@ -126,13 +126,11 @@ class PinnedProxy(Proxy):
     """A Proxy that may only use one CPU, and does not wait to be ready."""
 
     def __init__(self, flavour, bootstrap, cpu):
-        super().__init__(flavour, bootstrap, ready=False, args=["--log-level", "error"])
+        super().__init__(flavour, bootstrap, ready=False, log_level="error")
         self.cpu = cpu
 
     def command(self, extra=()):
         base = super().command(extra)
-        at = base.index("--log-level")  # the harness's own, replaced by ours
-        base = base[:at] + base[at + 2:]
         return base if self.cpu is None else ["taskset", "-c", str(self.cpu), *base]
 
 
