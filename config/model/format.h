@@ -15,7 +15,7 @@
 
 enum format_op {
     FORMAT_LITERAL,
-    FORMAT_REQ,  /* arg1 header, arg2 alternative header */
+    FORMAT_REQ, /* arg1 header, arg2 alternative header */
     FORMAT_RESP,
     FORMAT_TRAILER,
     FORMAT_START_TIME, /* arg1: strftime format with %3f ..., empty for the default */
@@ -88,7 +88,14 @@ struct format {
 };
 
 /* JSON access logs: a tree whose leaves are formats. */
-enum format_json_kind { FORMAT_JSON_LEAF, FORMAT_JSON_NUMBER, FORMAT_JSON_BOOL, FORMAT_JSON_OBJECT, FORMAT_JSON_ARRAY };
+enum format_json_kind {
+    FORMAT_JSON_LEAF,
+    FORMAT_JSON_NUMBER,
+    FORMAT_JSON_BOOL,
+    FORMAT_JSON_NULL,
+    FORMAT_JSON_OBJECT,
+    FORMAT_JSON_ARRAY
+};
 
 struct format_json {
     enum format_json_kind kind;

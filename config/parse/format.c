@@ -1,0 +1,679 @@
+/* Substitution format strings to items. Main thread. Evaluation is stream_info/formatter.c's. */
+
+#include "config/parse/format.h"
+
+#include <stdlib.h>
+
+#include "config/parse/check.h"
+#include "config/parse/core.h"
+#include "dataplane/base/xalloc.h"
+
+/* --- commands ------------------------------------------------------------------------------- */
+
+/* One %COMMAND(argument):length%, cut but not understood. */
+struct command {
+    struct str name;
+    struct str argument;
+    bool has_length;
+    uint32_t length;
+};
+
+typedef int command_argument_fn(struct arena *a, const struct command *c, struct format_item *item,
+                                struct error *reterr);
+
+enum command_syntax {
+    BARE,           /* neither argument nor length */
+    OPTIONAL,       /* an argument is allowed */
+    OPTIONAL_SIZED, /* so is a length */
+    REQUIRED_SIZED, /* the argument is needed, a length allowed */
+};
+
+struct command_type {
+    const char *name;
+    enum format_op op;
+    enum command_syntax syntax;
+    command_argument_fn *argument; /* NULL: keeps none */
+};
+
+/* What a header name in %REQ()% may hold: token characters (RFC 9110), also ':' in front. */
+static bool is_header_name(struct str name)
+{
+    static const char punctuation[] = "!#$%&'*+-.^_|~`:";
+
+    for (size_t i = 0; i < name.len; i++) {
+        char c = name.ptr[i];
+        bool is_alnum = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+
+        if (!is_alnum && (c == '\0' || strchr(punctuation, c) == NULL)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static struct str lower_copy(struct arena *a, struct str s)
+{
+    struct str copy = arena_str(a, s);
+
+    str_lower_in_place((char *)(uintptr_t)copy.ptr, copy.len); /* ours: just made */
+    return copy;
+}
+
+/* "main?alternative" */
+static int argument_headers(struct arena *a, const struct command *c, struct format_item *item,
+                            struct error *reterr)
+{
+    size_t cut = str_find_char(c->argument, '?');
+    struct str main_name = str_sub(c->argument, 0, cut);
+    struct str other_name = STR_NONE;
+
+    if (cut != STR_NPOS) {
+        other_name = str_sub(c->argument, cut + 1, c->argument.len);
+    }
+    if (str_find_char(other_name, '?') != STR_NPOS) {
+        return error_set(reterr, E_INVALID,
+                         "More than 1 alternative header specified in token: %.*s",
+                         STR_ARG(c->argument));
+    }
+    if (!is_header_name(main_name) || !is_header_name(other_name)) {
+        return error_set(
+            reterr, E_INVALID,
+            "Invalid header configuration. Format string contains invalid characters.");
+    }
+    item->arg1 = lower_copy(a, main_name);
+    item->arg2 = lower_copy(a, other_name);
+    return 0;
+}
+
+/* A %n of strftime, with flags and a width, would break a log line. */
+static bool has_strftime_newline(struct str s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        if (s.ptr[i] != '%') {
+            continue;
+        }
+        do {
+            i++;
+        } while (i < s.len && strchr("-_0^#123456789EO", s.ptr[i]) != NULL && s.ptr[i] != '\0');
+        if (i < s.len && s.ptr[i] == 'n') {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int argument_time(struct arena *a, const struct command *c, struct format_item *item,
+                         struct error *reterr)
+{
+    /* "%E4n" is a fraction of absl's, not a newline. */
+    if (has_strftime_newline(c->argument) && str_find(c->argument, STR("%E")) == STR_NPOS) {
+        return error_set(reterr, E_INVALID,
+                         "Invalid header configuration. Format string contains newline.");
+    }
+    item->arg1 = arena_str(a, c->argument);
+    return 0;
+}
+
+/* Read now: the environment does not change while a configuration lives. */
+static int argument_environment(struct arena *a, const struct command *c, struct format_item *item,
+                                struct error *reterr)
+{
+    char *name = xstrndup(c->argument.ptr, c->argument.len);
+    const char *value = getenv(name);
+
+    (void)reterr;
+    free(name);
+    item->arg1 = arena_str(a, value != NULL ? str_c(value) : STR("-"));
+    return 0;
+}
+
+/* "TYPE:namespace:key:...". Of Envoy's types CLUSTER, UPSTREAM_HOST, LISTENER, VIRTUAL_HOST and
+ * LISTENER_FILTER_CHAIN are not there yet. */
+static int argument_metadata(struct arena *a, const struct command *c, struct format_item *item,
+                             struct error *reterr)
+{
+    struct str rest = c->argument;
+    struct str type = STR_NONE;
+
+    (void)str_split(&rest, ':', &type); /* an empty argument leaves an empty type */
+    if (str_eq(type, STR("ROUTE")) || str_eq(type, STR("DYNAMIC"))) {
+        item->arg1 = arena_str(a, type);
+        item->arg2 = arena_str(a, rest);
+        return 0;
+    }
+    return error_set(reterr, E_INVALID, "%.*s is not supported type of metadata", STR_ARG(type));
+}
+
+/* `namespace:key:...`, or in the older spelling of header values `["namespace", "key", ...]`. */
+static int argument_path(struct arena *a, const struct command *c, struct format_item *item,
+                         struct error *reterr)
+{
+    char *text;
+    size_t len = 0;
+
+    (void)reterr;
+    if (c->argument.ptr[0] != '[') {
+        item->arg1 = arena_str(a, c->argument);
+        return 0;
+    }
+    text = arena_alloc(a, c->argument.len + 1);
+    for (size_t i = 0; i < c->argument.len; i++) {
+        char ch = c->argument.ptr[i];
+
+        if (strchr("[]\" ", ch) == NULL) {
+            text[len++] = ch == ',' ? ':' : ch;
+        }
+    }
+    item->arg1 = str_n(text, len);
+    return 0;
+}
+
+/* "key", "key:PLAIN", "key:TYPED" or "key:FIELD:name" */
+static int argument_filter_state(struct arena *a, const struct command *c, struct format_item *item,
+                                 struct error *reterr)
+{
+    struct str rest = c->argument;
+    struct str key = STR_NONE;
+    struct str serialize = STR_NONE;
+    struct str field = STR_NONE;
+    bool has_serialize;
+    bool has_field;
+
+    (void)str_split(&rest, ':', &key); /* absent: empty, refused below */
+    has_serialize = str_split(&rest, ':', &serialize);
+    has_field = str_split(&rest, ':', &field);
+    if (key.len == 0) {
+        return error_set(reterr, E_INVALID,
+                         "Invalid filter state configuration, key cannot be empty.");
+    }
+    if (has_serialize && !str_eq(serialize, STR("PLAIN")) && !str_eq(serialize, STR("TYPED")) &&
+        !str_eq(serialize, STR("FIELD"))) {
+        return error_set(reterr, E_INVALID,
+                         "Invalid filter state serialize type, only support PLAIN/TYPED/FIELD.");
+    }
+    if (str_eq(serialize, STR("FIELD")) != has_field) {
+        return error_set(reterr, E_INVALID,
+                         "Invalid filter state serialize type, FIELD should be used with the "
+                         "field name.");
+    }
+    item->arg1 = arena_str(a, key);
+    item->arg2 = arena_str(a, str_sub(c->argument, key.len + 1, c->argument.len));
+    return 0;
+}
+
+static int argument_grpc_status(struct arena *a, const struct command *c, struct format_item *item,
+                                struct error *reterr)
+{
+    struct str arg = c->argument;
+
+    if (arg.len > 0 && !str_eq(arg, STR("CAMEL_STRING")) && !str_eq(arg, STR("SNAKE_STRING")) &&
+        !str_eq(arg, STR("NUMBER"))) {
+        return error_set(reterr, E_INVALID,
+                         "GrpcStatusFormatter only supports CAMEL_STRING, SNAKE_STRING or NUMBER.");
+    }
+    item->arg1 = arena_str(a, arg);
+    return 0;
+}
+
+static int argument_grpc_status_number(struct arena *a, const struct command *c,
+                                       struct format_item *item, struct error *reterr)
+{
+    (void)a;
+    (void)c;
+    (void)reterr;
+    item->arg1 = STR("NUMBER");
+    return 0;
+}
+
+/* "WQ" or "NQ" (query kept or not), then ":ORIG", ":PATH" or ":ORIG_OR_PATH". */
+static int argument_url_path(struct arena *a, const struct command *c, struct format_item *item,
+                             struct error *reterr)
+{
+    struct str rest = c->argument;
+    struct str query = STR_NONE;
+    struct str which = STR_NONE;
+
+    (void)str_split(&rest, ':', &query); /* absent: the defaults below */
+    (void)str_split(&rest, ':', &which);
+    if (query.len > 0 && !str_eq(query, STR("WQ")) && !str_eq(query, STR("NQ"))) {
+        return error_set(reterr, E_INVALID,
+                         "Invalid PATH option: '%.*s', only 'WQ'/'NQ' are allowed", STR_ARG(query));
+    }
+    if (which.len > 0 && !str_eq(which, STR("ORIG")) && !str_eq(which, STR("PATH")) &&
+        !str_eq(which, STR("ORIG_OR_PATH"))) {
+        return error_set(reterr, E_INVALID,
+                         "Invalid PATH option: '%.*s', only 'ORIG'/'PATH'/'ORIG_OR_PATH' are "
+                         "allowed",
+                         STR_ARG(which));
+    }
+    item->arg1 = query.len > 0 ? arena_str(a, query) : STR("WQ");
+    item->arg2 = which.len > 0 ? arena_str(a, which) : STR("ORIG_OR_PATH");
+    return 0;
+}
+
+static int argument_server_name(struct arena *a, const struct command *c, struct format_item *item,
+                                struct error *reterr)
+{
+    (void)a;
+    (void)item;
+    if (c->argument.len > 0 && !str_eq(c->argument, STR("SNI_ONLY"))) {
+        return error_set(reterr, E_UNSUPPORTED,
+                         "Invalid REQUESTED_SERVER_NAME option: '%.*s', only 'SNI_ONLY' is "
+                         "supported",
+                         STR_ARG(c->argument));
+    }
+    return 0;
+}
+
+static int argument_whitespace(struct arena *a, const struct command *c, struct format_item *item,
+                               struct error *reterr)
+{
+    (void)reterr;
+    item->arg1 = arena_str(a, c->argument); /* "ALLOW_WHITESPACES" keeps blanks; else ignored */
+    return 0;
+}
+
+/* Envoy takes a prefix length here (masks the address). */
+static int argument_unmasked(struct arena *a, const struct command *c, struct format_item *item,
+                             struct error *reterr)
+{
+    (void)a;
+    (void)item;
+    if (c->argument.len > 0) {
+        return error_set(reterr, E_UNSUPPORTED, "%.*s: a prefix length is not supported",
+                         STR_ARG(c->name));
+    }
+    return 0;
+}
+
+/* Sorted by name. */
+static const struct command_type command_types[] = {
+    {"BYTES_RECEIVED", FORMAT_BYTES_RECEIVED, BARE, NULL},
+    {"BYTES_SENT", FORMAT_BYTES_SENT, BARE, NULL},
+    {"CONNECTION_ID", FORMAT_CONNECTION_ID, BARE, NULL},
+    {"CONNECTION_TERMINATION_DETAILS", FORMAT_CONNECTION_TERMINATION_DETAILS, BARE, NULL},
+    {"DOWNSTREAM_DIRECT_REMOTE_ADDRESS", FORMAT_DOWNSTREAM_DIRECT_REMOTE_ADDRESS, BARE, NULL},
+    {"DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT",
+     FORMAT_DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT, OPTIONAL, argument_unmasked},
+    {"DOWNSTREAM_LOCAL_ADDRESS", FORMAT_DOWNSTREAM_LOCAL_ADDRESS, BARE, NULL},
+    {"DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT", FORMAT_DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT,
+     OPTIONAL, argument_unmasked},
+    {"DOWNSTREAM_LOCAL_PORT", FORMAT_DOWNSTREAM_LOCAL_PORT, BARE, NULL},
+    {"DOWNSTREAM_REMOTE_ADDRESS", FORMAT_DOWNSTREAM_REMOTE_ADDRESS, BARE, NULL},
+    {"DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT", FORMAT_DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT,
+     OPTIONAL, argument_unmasked},
+    {"DOWNSTREAM_REMOTE_PORT", FORMAT_DOWNSTREAM_REMOTE_PORT, BARE, NULL},
+    {"DOWNSTREAM_WIRE_BYTES_RECEIVED", FORMAT_DOWNSTREAM_WIRE_BYTES_RECEIVED, BARE, NULL},
+    {"DOWNSTREAM_WIRE_BYTES_SENT", FORMAT_DOWNSTREAM_WIRE_BYTES_SENT, BARE, NULL},
+    {"DURATION", FORMAT_DURATION, BARE, NULL},
+    {"DYNAMIC_METADATA", FORMAT_DYNAMIC_METADATA, REQUIRED_SIZED, argument_path},
+    {"ENVIRONMENT", FORMAT_ENVIRONMENT, REQUIRED_SIZED, argument_environment},
+    {"FILTER_STATE", FORMAT_FILTER_STATE, OPTIONAL_SIZED, argument_filter_state},
+    {"GRPC_STATUS", FORMAT_GRPC_STATUS, OPTIONAL, argument_grpc_status},
+    {"GRPC_STATUS_NUMBER", FORMAT_GRPC_STATUS, BARE, argument_grpc_status_number},
+    {"HOSTNAME", FORMAT_HOSTNAME, BARE, NULL},
+    {"LOCAL_REPLY_BODY", FORMAT_LOCAL_REPLY_BODY, BARE, NULL},
+    {"METADATA", FORMAT_METADATA, OPTIONAL_SIZED, argument_metadata},
+    {"PATH", FORMAT_PATH, OPTIONAL_SIZED, argument_url_path},
+    {"PROTOCOL", FORMAT_PROTOCOL, BARE, NULL},
+    {"REQ", FORMAT_REQ, REQUIRED_SIZED, argument_headers},
+    {"REQUESTED_SERVER_NAME", FORMAT_REQUESTED_SERVER_NAME, OPTIONAL, argument_server_name},
+    {"REQUEST_DURATION", FORMAT_REQUEST_DURATION, BARE, NULL},
+    {"REQUEST_HEADERS_BYTES", FORMAT_REQUEST_HEADERS_BYTES, BARE, NULL},
+    {"RESP", FORMAT_RESP, REQUIRED_SIZED, argument_headers},
+    {"RESPONSE_CODE", FORMAT_RESPONSE_CODE, BARE, NULL},
+    {"RESPONSE_CODE_DETAILS", FORMAT_RESPONSE_CODE_DETAILS, OPTIONAL, argument_whitespace},
+    {"RESPONSE_DURATION", FORMAT_RESPONSE_DURATION, BARE, NULL},
+    {"RESPONSE_FLAGS", FORMAT_RESPONSE_FLAGS, BARE, NULL},
+    {"RESPONSE_FLAGS_LONG", FORMAT_RESPONSE_FLAGS_LONG, BARE, NULL},
+    {"RESPONSE_HEADERS_BYTES", FORMAT_RESPONSE_HEADERS_BYTES, BARE, NULL},
+    {"RESPONSE_TRAILERS_BYTES", FORMAT_RESPONSE_TRAILERS_BYTES, BARE, NULL},
+    {"RESPONSE_TX_DURATION", FORMAT_RESPONSE_TX_DURATION, BARE, NULL},
+    {"ROUTE_NAME", FORMAT_ROUTE_NAME, BARE, NULL},
+    {"START_TIME", FORMAT_START_TIME, OPTIONAL, argument_time},
+    {"STREAM_ID", FORMAT_STREAM_ID, BARE, NULL},
+    {"TRAILER", FORMAT_TRAILER, REQUIRED_SIZED, argument_headers},
+    {"UPSTREAM_CLUSTER", FORMAT_UPSTREAM_CLUSTER, BARE, NULL},
+    {"UPSTREAM_CLUSTER_RAW", FORMAT_UPSTREAM_CLUSTER_RAW, BARE, NULL},
+    {"UPSTREAM_HOST", FORMAT_UPSTREAM_HOST, BARE, NULL},
+    {"UPSTREAM_HOST_NAME", FORMAT_UPSTREAM_HOST_NAME, BARE, NULL},
+    {"UPSTREAM_LOCAL_ADDRESS", FORMAT_UPSTREAM_LOCAL_ADDRESS, BARE, NULL},
+    {"UPSTREAM_PROTOCOL", FORMAT_UPSTREAM_PROTOCOL, BARE, NULL},
+    {"UPSTREAM_REMOTE_ADDRESS", FORMAT_UPSTREAM_REMOTE_ADDRESS, BARE, NULL},
+    {"UPSTREAM_REQUEST_ATTEMPT_COUNT", FORMAT_UPSTREAM_REQUEST_ATTEMPT_COUNT, BARE, NULL},
+    {"UPSTREAM_TRANSPORT_FAILURE_REASON", FORMAT_UPSTREAM_TRANSPORT_FAILURE_REASON, BARE, NULL},
+    {"UPSTREAM_WIRE_BYTES_RECEIVED", FORMAT_UPSTREAM_WIRE_BYTES_RECEIVED, BARE, NULL},
+    {"UPSTREAM_WIRE_BYTES_SENT", FORMAT_UPSTREAM_WIRE_BYTES_SENT, BARE, NULL},
+    {"VIRTUAL_CLUSTER_NAME", FORMAT_VIRTUAL_CLUSTER_NAME, BARE, NULL},
+};
+
+static int command_type_cmp(const void *name, const void *type)
+{
+    return str_cmp(*(const struct str *)name, str_c(((const struct command_type *)type)->name));
+}
+
+static int command_check_syntax(const struct command_type *t, const struct command *c,
+                                struct error *reterr)
+{
+    if (t->syntax == BARE && (c->argument.len > 0 || c->has_length)) {
+        return error_set(reterr, E_INVALID, "%s does not take any parameters or length", t->name);
+    }
+    if (t->syntax == REQUIRED_SIZED && c->argument.len == 0) {
+        return error_set(reterr, E_INVALID, "%s requires parameters", t->name);
+    }
+    if (t->syntax == OPTIONAL && c->has_length) {
+        return error_set(reterr, E_INVALID, "%s does not allow length to be specified.", t->name);
+    }
+    return 0;
+}
+
+static int command_parse(struct arena *a, const struct command *c, struct format_item *item,
+                         struct error *reterr)
+{
+    const struct command_type *t = bsearch(&c->name, command_types, ARRAY_LEN(command_types),
+                                           sizeof(*command_types), command_type_cmp);
+    int r;
+
+    if (t == NULL) {
+        return error_set(reterr, E_INVALID, "Not supported field in StreamInfo: %.*s",
+                         STR_ARG(c->name));
+    }
+    r = command_check_syntax(t, c, reterr);
+    if (r < 0) {
+        return r;
+    }
+    *item = (struct format_item){.op = t->op, .has_max_len = c->has_length, .max_len = c->length};
+    return t->argument != NULL ? t->argument(a, c, item, reterr) : 0;
+}
+
+/* --- the string ----------------------------------------------------------------------------- */
+
+static bool is_command_char(char c)
+{
+    return (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+}
+
+/* After an argument: `:123%` or `%`. Returns the bytes taken, 0 when neither stands there. */
+static size_t command_tail(struct str s, struct command *ret)
+{
+    size_t digits = 0;
+    uint64_t length;
+
+    ret->has_length = false;
+    if (s.len > 0 && s.ptr[0] == '%') {
+        return 1;
+    }
+    if (s.len == 0 || s.ptr[0] != ':') {
+        return 0;
+    }
+    while (1 + digits < s.len && s.ptr[1 + digits] >= '0' && s.ptr[1 + digits] <= '9') {
+        digits++;
+    }
+    if (1 + digits >= s.len || s.ptr[1 + digits] != '%' ||
+        parse_u64(str_sub(s, 1, 1 + digits), &length) < 0) {
+        return 0;
+    }
+    ret->has_length = true;
+    ret->length = length < UINT32_MAX ? (uint32_t)length : UINT32_MAX;
+    return digits + 2;
+}
+
+/* Cuts a command that begins at the '%' in s[0]; returns the bytes taken, 0 when there is none.
+ * The argument ends at the first ')' that a length or the closing '%' follows, and holds no
+ * newline. */
+static size_t command_cut(struct str s, struct command *ret)
+{
+    size_t name_end = 1;
+    size_t tail;
+
+    *ret = (struct command){.argument = STR("")};
+    while (name_end < s.len && is_command_char(s.ptr[name_end])) {
+        name_end++;
+    }
+    ret->name = str_sub(s, 1, name_end);
+    if (ret->name.len == 0) {
+        return 0;
+    }
+    tail = command_tail(str_sub(s, name_end, s.len), ret);
+    if (tail > 0) {
+        return name_end + tail;
+    }
+    if (name_end == s.len || s.ptr[name_end] != '(') {
+        return 0;
+    }
+    for (size_t i = name_end + 1; i < s.len && s.ptr[i] != '\n'; i++) {
+        tail = s.ptr[i] == ')' ? command_tail(str_sub(s, i + 1, s.len), ret) : 0;
+        if (tail > 0) {
+            ret->argument = str_sub(s, name_end + 1, i);
+            return i + 1 + tail;
+        }
+    }
+    return 0;
+}
+
+/* The literal in front of s, up to a command or the end, with %% undone; returns the bytes
+ * taken. */
+static size_t literal_cut(struct arena *a, struct str s, struct str *ret)
+{
+    size_t end = 0;
+    size_t percents = 0;
+    size_t len = 0;
+    char *text;
+
+    while (end < s.len) {
+        if (s.ptr[end] != '%') {
+            end++;
+        } else if (end + 1 < s.len && s.ptr[end + 1] == '%') {
+            percents++;
+            end += 2;
+        } else {
+            break;
+        }
+    }
+    text = arena_alloc(a, end - percents + 1);
+    for (size_t i = 0; i < end; i++) {
+        text[len++] = s.ptr[i];
+        i += s.ptr[i] == '%';
+    }
+    text[len] = '\0';
+    *ret = str_n(text, len);
+    return end;
+}
+
+/* An upper bound of the number of items. */
+static size_t format_count_max(struct str text)
+{
+    size_t n = 1;
+
+    for (size_t i = 0; i < text.len; i++) {
+        n += text.ptr[i] == '%';
+    }
+    return n;
+}
+
+int format_parse(struct arena *a, struct str text, struct format *ret, struct error *reterr)
+{
+    struct format_item *items;
+    size_t count = 0;
+    size_t pos;
+
+    *ret = (struct format){.is_literal = true};
+    pos = literal_cut(a, text, &ret->literal);
+    if (pos == text.len) { /* nearly every header value */
+        return 0;
+    }
+    items = ARENA_ARRAY(a, struct format_item, format_count_max(text));
+    if (pos > 0) {
+        items[count++] = (struct format_item){.op = FORMAT_LITERAL, .arg1 = ret->literal};
+    }
+    while (pos < text.len) {
+        struct str rest = str_sub(text, pos, text.len);
+        struct str literal;
+        struct command c;
+        size_t taken = command_cut(rest, &c);
+        int r;
+
+        if (taken == 0) {
+            return error_set(reterr, E_INVALID,
+                             "Incorrect configuration: %.*s. Couldn't find valid command at "
+                             "position %zu",
+                             STR_ARG(text), pos);
+        }
+        r = command_parse(a, &c, &items[count++], reterr);
+        if (r < 0) {
+            return r;
+        }
+        pos += taken;
+        rest = str_sub(text, pos, text.len);
+        taken = literal_cut(a, rest, &literal);
+        if (taken > 0) {
+            items[count++] = (struct format_item){.op = FORMAT_LITERAL, .arg1 = literal};
+        }
+        pos += taken;
+    }
+    *ret = (struct format){.items = items, .count = count};
+    return 0;
+}
+
+/* --- messages ------------------------------------------------------------------------------- */
+
+int parse_format(struct parse_context *ctx, const char *field, struct str text, struct format *ret)
+{
+    struct error why;
+    int r;
+
+    error_init(&why);
+    r = format_parse(parse_arena(ctx), text, ret, &why);
+    if (r < 0) {
+        (void)parse_fail(ctx, r, field, "%s", error_message(&why)); /* r is returned */
+    }
+    error_done(&why);
+    return r;
+}
+
+static int parse_format_value(struct parse_context *ctx, const struct value *v,
+                              struct format_json *ret);
+
+static int parse_format_children(struct parse_context *ctx, const struct value *v,
+                                 struct format_json *ret)
+{
+    struct format_json *children = ARENA_ARRAY(parse_arena(ctx), struct format_json, v->count);
+
+    for (size_t i = 0; i < v->count; i++) {
+        const struct value *child = v->kind == VALUE_LIST ? &v->items[i] : &v->fields[i].value;
+        int r;
+
+        if (v->kind == VALUE_STRUCT) {
+            children[i].key = v->fields[i].name;
+        }
+        r = parse_format_value(ctx, child, &children[i]);
+        if (r < 0) {
+            return r;
+        }
+    }
+    ret->children = children;
+    ret->count = v->count;
+    return 0;
+}
+
+/* Depth was bounded when the message was unpacked. */
+static int parse_format_value(struct parse_context *ctx, const struct value *v,
+                              struct format_json *ret)
+{
+    switch (v->kind) {
+    case VALUE_NULL:
+        ret->kind = FORMAT_JSON_NULL;
+        return 0;
+    case VALUE_NUMBER:
+        ret->kind = FORMAT_JSON_NUMBER;
+        ret->number = v->number;
+        return 0;
+    case VALUE_BOOL:
+        ret->kind = FORMAT_JSON_BOOL;
+        ret->boolean = v->boolean;
+        return 0;
+    case VALUE_STRING:
+        ret->kind = FORMAT_JSON_LEAF;
+        return parse_format(ctx, NULL, v->string, &ret->leaf);
+    case VALUE_STRUCT:
+        ret->kind = FORMAT_JSON_OBJECT;
+        return parse_format_children(ctx, v, ret);
+    case VALUE_LIST:
+        ret->kind = FORMAT_JSON_ARRAY;
+        return parse_format_children(ctx, v, ret);
+    }
+    return 0;
+}
+
+int parse_format_json(struct parse_context *ctx, const Google__Protobuf__Struct *m,
+                      struct format_json *ret)
+{
+    struct value v;
+
+    parse_struct(ctx, m, &v); /* sorts the keys, as Envoy's output is sorted */
+    *ret = (struct format_json){.kind = FORMAT_JSON_OBJECT};
+    return parse_format_value(ctx, &v, ret);
+}
+
+static int parse_format_specifier(struct parse_context *ctx,
+                                  const Envoy__Config__Core__V3__SubstitutionFormatString *m,
+                                  struct substitution_format *ret)
+{
+    struct str text = STR_NONE;
+    size_t at;
+    int r;
+
+    switch (m->format_case) {
+    case ENVOY__CONFIG__CORE__V3__SUBSTITUTION_FORMAT_STRING__FORMAT_TEXT_FORMAT:
+        return parse_format(ctx, "text_format", str_c(m->text_format), &ret->text);
+    case ENVOY__CONFIG__CORE__V3__SUBSTITUTION_FORMAT_STRING__FORMAT_JSON_FORMAT:
+        ret->is_json = true;
+        at = path_push(ctx, "json_format");
+        r = parse_format_json(ctx, m->json_format, &ret->json);
+        break;
+    case ENVOY__CONFIG__CORE__V3__SUBSTITUTION_FORMAT_STRING__FORMAT_TEXT_FORMAT_SOURCE:
+        at = path_push(ctx, "text_format_source");
+        r = parse_data_source(ctx, m->text_format_source, 0, &text);
+        if (r == 0) {
+            r = parse_format(ctx, NULL, text, &ret->text);
+        }
+        break;
+    default:
+        return parse_fail(ctx, E_INVALID, "format", "value is required");
+    }
+    path_pop(ctx, at);
+    return r;
+}
+
+/* Formatter extensions add commands; %METADATA()% is built in, so its extension adds nothing. */
+static int parse_formatters(struct parse_context *ctx,
+                            const Envoy__Config__Core__V3__SubstitutionFormatString *m)
+{
+    for (size_t i = 0; i < m->n_formatters; i++) {
+        const Envoy__Config__Core__V3__TypedExtensionConfig *f = m->formatters[i];
+        struct str url = f->typed_config != NULL ? str_c(f->typed_config->type_url) : STR_NONE;
+
+        if (!str_ends(url, STR("/envoy.extensions.formatter.metadata.v3.Metadata"))) {
+            return parse_fail(ctx, E_UNSUPPORTED, "formatters", "Formatter not found: %s", f->name);
+        }
+    }
+    return 0;
+}
+
+int parse_substitution_format(struct parse_context *ctx,
+                              const Envoy__Config__Core__V3__SubstitutionFormatString *m,
+                              struct substitution_format *ret)
+{
+    int r;
+
+    *ret = (struct substitution_format){.omit_empty_values = m->omit_empty_values};
+    r = parse_check_header_text(ctx, "content_type", m->content_type);
+    if (r == 0) {
+        r = parse_formatters(ctx, m);
+    }
+    if (r < 0) {
+        return r;
+    }
+    ret->content_type = parse_str(ctx, m->content_type);
+    return parse_format_specifier(ctx, m, ret);
+}
