@@ -160,7 +160,6 @@ static void formatter_json_typed(const struct format_item *item, const struct fo
 static void formatter_json_node(const struct format_json *f, const struct format_source *src,
                                 bool omit_empty, struct json_writer *w);
 
-/* `key` is NULL inside an array, where nothing is ever left out. */
 static void formatter_json_leaf(const struct format_json *f, const struct format_source *src,
                                 bool omit_empty, bool has_key, struct json_writer *w)
 {
@@ -174,7 +173,7 @@ static void formatter_json_leaf(const struct format_json *f, const struct format
         return;
     }
     format_item_eval(&f->leaf.items[0], src, &v);
-    if (v.kind == FORMATTED_NONE && omit_empty && has_key) {
+    if (v.kind == FORMATTED_NONE && omit_empty) {
         return;
     }
     if (has_key) {
@@ -212,6 +211,9 @@ static void formatter_json_node(const struct format_json *f, const struct format
         break;
     case FORMAT_JSON_BOOL:
         json_bool(w, f->boolean);
+        break;
+    case FORMAT_JSON_NULL:
+        json_null(w);
         break;
     case FORMAT_JSON_OBJECT:
         json_object_begin(w);
