@@ -167,6 +167,26 @@ static void json_escape_control(struct strbuf *out, unsigned char c)
     }
 }
 
+#define EACH_BYTE(b) (UINT64_C(0x0101010101010101) * (b))
+
+/* Top bits of the bytes that are zero (or follow one that is: good for "any?" only). */
+static uint64_t zero_bytes(uint64_t v)
+{
+    return (v - EACH_BYTE(1)) & ~v & EACH_BYTE(0x80);
+}
+
+/* Eight bytes of printable ASCII that need no escape. */
+static bool is_plain8(const char *p)
+{
+    uint64_t v;
+    uint64_t controls;
+
+    memcpy(&v, p, sizeof(v));
+    controls = (v - EACH_BYTE(0x20)) & ~v;
+    return ((v | controls) & EACH_BYTE(0x80)) == 0 && zero_bytes(v ^ EACH_BYTE('"')) == 0 &&
+           zero_bytes(v ^ EACH_BYTE('\\')) == 0;
+}
+
 void json_escape(struct strbuf *out, struct str s)
 {
     size_t plain = 0; /* start of the run that needs no escape */
@@ -178,6 +198,10 @@ void json_escape(struct strbuf *out, struct str s)
         unsigned char c = (unsigned char)s.ptr[i];
         size_t n = 1;
 
+        if (s.len - i >= 8 && is_plain8(s.ptr + i)) {
+            i += 8;
+            continue;
+        }
         if (NUNCIO_LIKELY(c >= 0x20 && c < 0x80 && c != '"' && c != '\\')) {
             i++;
             continue;
@@ -207,3 +231,5 @@ void json_escape(struct strbuf *out, struct str s)
     }
     strbuf_add_char(out, '"');
 }
+
+#undef EACH_BYTE

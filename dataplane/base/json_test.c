@@ -118,6 +118,35 @@ static void test_escape(void **state)
     assert_escaped(STR("a\xff z\xe2\x82"), "\"a\xef\xbf\xbd z\xef\xbf\xbd\xef\xbf\xbd\"");
 }
 
+/* Each byte at each place of the eight that are looked at together. */
+static void test_escape_is_the_same_at_every_offset(void **state)
+{
+    for (int c = 0; c < 256; c++) {
+        struct strbuf alone;
+        char one = (char)c;
+
+        strbuf_init(&alone);
+        json_escape(&alone, str_n(&one, 1));
+        for (size_t at = 0; at < 16; at++) {
+            struct strbuf got;
+            struct strbuf want;
+            char text[] = "0123456789abcdef";
+
+            text[at] = one;
+            strbuf_init(&got);
+            strbuf_init(&want);
+            json_escape(&got, str_n(text, 16));
+            strbuf_addf(&want, "\"%.*s", (int)at, text);
+            strbuf_add(&want, alone.ptr + 1, alone.len - 2);
+            strbuf_addf(&want, "%s\"", text + at + 1);
+            assert_string_equal(got.ptr, want.ptr);
+            strbuf_done(&got);
+            strbuf_done(&want);
+        }
+        strbuf_done(&alone);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -125,6 +154,7 @@ int main(void)
         cmocka_unit_test(test_pretty),
         cmocka_unit_test(test_doubles_read_back),
         cmocka_unit_test(test_escape),
+        cmocka_unit_test(test_escape_is_the_same_at_every_offset),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

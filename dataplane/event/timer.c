@@ -4,8 +4,9 @@
  * A timer due at `filed` sits on the level of the highest 6-bit digit in which `filed` and `now_ms`
  * differ, in the slot of that digit. So a level holds only slots later than now's own digit, all of
  * them later than everything on the levels below; the earliest slot is the lowest set bit of the
- * lowest occupied level. (Only the top level may wrap around.) When a slot's first millisecond
- * comes, its timers are due, or move to a lower level, or, pushed back meanwhile, are filed anew.
+ * lowest occupied level. (Only the top level may wrap around, and what is more than a round ahead
+ * comes up early.) When a slot's first millisecond comes, its timers are due, or are filed anew: on
+ * a lower level, or, pushed back meanwhile, anywhere later.
  */
 
 #include "dataplane/event/timer.h"
@@ -15,10 +16,7 @@
 
 #define SLOT_BITS 6
 #define TOP_LEVEL (TIMER_LEVELS - 1)
-#define TOP_SLOT_MS ((uint64_t)1 << (SLOT_BITS * TOP_LEVEL))
 #define DELAY_MAX_MS ((uint64_t)1 << (SLOT_BITS * TIMER_LEVELS))
-/* Never so far ahead that the top level's digit comes round to now's own. */
-#define FILE_MAX_MS (DELAY_MAX_MS - TOP_SLOT_MS)
 #define NEVER_MS UINT64_MAX
 
 _Static_assert(TIMER_SLOTS == 1 << SLOT_BITS, "a slot is one digit");
@@ -37,9 +35,6 @@ static void wheel_file(struct timer_wheel *w, struct timer *t)
 
     if (filed <= w->now_ms) {
         filed = w->now_ms + 1; /* this millisecond's slot has been run */
-    }
-    if (filed - w->now_ms > FILE_MAX_MS) {
-        filed = w->now_ms + FILE_MAX_MS;
     }
     level = (63 - (unsigned)__builtin_clzll(filed ^ w->now_ms)) / SLOT_BITS;
     if (level > TOP_LEVEL) {

@@ -159,6 +159,22 @@ static void alarm_on_fire(struct timer *t)
     }
 }
 
+static void test_wheel_that_ran_empty_wakes_again(void **state)
+{
+    struct alarm a = {.is_last = true};
+
+    assert_int_equal(loop_init(&loop, 0), 0);
+    timer_init(&a.timer, alarm_on_fire);
+    for (int i = 0; i < 3; i++) {
+        a.delay_ms = 2;
+        a.armed_ns = loop_now_ms(&loop) * 1000000;
+        timer_arm(&loop, &a.timer, 2);
+        loop_run(&loop); /* hangs when the driver was not started */
+        assert_int_equal(a.delay_ms, 0);
+    }
+    loop_done(&loop);
+}
+
 static void test_real_timers_are_never_early(void **state)
 {
     static const uint64_t delays[] = {0, 1, 2, 3, 7, 15, 30, 64, 65};
@@ -186,6 +202,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random_run_against_deadlines),
         cmocka_unit_test(test_pushing_back_leaves_the_driver_alone),
+        cmocka_unit_test(test_wheel_that_ran_empty_wakes_again),
         cmocka_unit_test(test_real_timers_are_never_early),
     };
 
