@@ -16,11 +16,13 @@
 #include "dataplane/base/error.h"
 
 struct listen_socket {
-    uint32_t refs;           /* main thread */
-    struct address bound;    /* with the port that the kernel chose */
-    uint64_t options_hash;   /* address + all socket options */
+    uint32_t refs;         /* main thread */
+    struct address bound;  /* with the port that the kernel chose */
+    uint64_t options_hash; /* address + all socket options */
     bool is_reuse_port;
-    size_t fd_count;         /* workers, or 1 */
+    bool is_ip;
+    bool is_listening;
+    size_t fd_count; /* workers, or 1 */
     int fds[];
 };
 

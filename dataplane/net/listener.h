@@ -44,22 +44,30 @@ extern const struct stat_schema listener_stat_schema;
 /* One accepted connection with its filters. */
 struct listener_connection {
     struct conn *conn;
-    struct worker_listener *listener; /* NULL once the listener is gone */
+    struct worker_listener *listener;
     const struct filter_chain_config *chain;
-    struct list node;       /* in the listener's connections */
+    struct list node; /* in the listener's connections */
     size_t filter_count;
-    size_t resume_at;       /* first filter that has not seen the pending event */
+    size_t opened_count;      /* filters that have state */
+    size_t new_connection_at; /* first filter whose on_new_connection has not run */
+    size_t resume_at;         /* first filter to see the bytes on offer */
+    struct stat_block *stats; /* of the version that accepted it */
     bool is_draining;
     uint64_t accepted_ns;
     struct str requested_server_name;
     struct network_filter filters[];
 };
 
+/* Unwritten output that pauses the producer when per_connection_buffer_limit_bytes is not set:
+ * smaller than Envoy's 1 MiB, because streaming needs no more. */
+#define LISTENER_DEFAULT_WATERMARK (32u * 1024)
+
 struct worker_listener_params {
     struct thread_context *thread;
     const struct listener_config *config; /* borrowed; pinned by the caller's part handle */
     const struct filter_chain_index *chains;
-    const int *fds; /* one per address, this worker's own; not taken over: dup'ed or owned by main */
+    const int
+        *fds; /* one per address, this worker's own; not taken over: dup'ed or owned by main */
     size_t fd_count;
     struct stat_scope *scope;
     /* A connection holds (delta +1) or lets go of (-1) its filter chain: server/ keeps the
@@ -69,8 +77,8 @@ struct worker_listener_params {
 };
 
 /* E_SYS. Starts accepting at once. */
-int worker_listener_new(const struct worker_listener_params *p, struct worker_listener **ret)
-    MUST_CHECK;
+int worker_listener_new(const struct worker_listener_params *p,
+                        struct worker_listener **ret) MUST_CHECK;
 /* New configuration under the same name. `keep_chain(user, chain)` says which of the old chains
  * the new version still has; connections on others drain (GOAWAY, connection: close) and are
  * closed at the latest after `drain_ms`. fds may differ: sockets not in the new list are closed

@@ -26,7 +26,8 @@ struct network_filter_type {
     /* Sets f->state; on error the connection is closed. */
     int (*open)(struct network_filter *f);
     enum network_filter_status (*on_new_connection)(struct network_filter *f);
-    enum network_filter_status (*on_data)(struct network_filter *f, struct buf *in, bool end_stream);
+    enum network_filter_status (*on_data)(struct network_filter *f, struct buf *in,
+                                          bool end_stream);
     void (*on_watermark)(struct network_filter *f, bool is_above);
     /* The filter chain or listener is being drained: finish what is open, take nothing new. */
     void (*on_drain)(struct network_filter *f);

@@ -1,0 +1,168 @@
+/* Listening sockets, made on main. Workers only duplicate the descriptors. */
+
+#include "dataplane/net/listen_socket.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "dataplane/base/hash.h"
+#include "dataplane/base/xalloc.h"
+#include "dataplane/net/socket_options.h"
+
+uint64_t listen_socket_options_hash(const struct listener_config *l, size_t address_index)
+{
+    const struct address *a = &l->addresses[address_index];
+    uint64_t h = hash_mix(0, &a->un, a->len);
+    const uint32_t flags[] = {l->reuse_port, l->ipv4_compat, l->unix_mode};
+
+    h = hash_mix(h, flags, sizeof(flags));
+    for (size_t i = 0; i < l->socket_option_count; i++) {
+        const struct socket_option *o = &l->socket_options[i];
+        const int64_t ints[] = {o->level, o->name, o->is_int, o->int_value, o->state};
+
+        h = hash_mix(h, ints, sizeof(ints));
+        h = hash_mix(h, o->buf_value.ptr, o->buf_value.len);
+    }
+    return h;
+}
+
+/* A socket file that nobody listens on any more is in the way. */
+static void unix_remove_stale(const struct address *a)
+{
+    int fd;
+
+    if (a->un.sun_path[0] == '\0') {
+        return;
+    }
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return;
+    }
+    if (connect(fd, &a->sa, a->len) != 0 && errno == ECONNREFUSED) {
+        (void)unlink(a->un.sun_path);
+    }
+    close(fd);
+}
+
+static int set_flag(int fd, int level, int name, int value)
+{
+    return setsockopt(fd, level, name, &value, sizeof(value)) == 0 ? 0 : E_SYS;
+}
+
+static int listen_fd_set_options(int fd, const struct listener_config *l, const struct address *a,
+                                 bool is_reuse_port)
+{
+    if (address_is_ip(a) && set_flag(fd, SOL_SOCKET, SO_REUSEADDR, 1) != 0) {
+        return E_SYS;
+    }
+    if (is_reuse_port && set_flag(fd, SOL_SOCKET, SO_REUSEPORT, 1) != 0) {
+        return E_SYS;
+    }
+    if (a->sa.sa_family == AF_INET6 &&
+        set_flag(fd, IPPROTO_IPV6, IPV6_V6ONLY, l->ipv4_compat ? 0 : 1) != 0) {
+        return E_SYS;
+    }
+    return socket_apply_options(fd, l->socket_options, l->socket_option_count,
+                                SOCKET_STATE_PREBIND);
+}
+
+static int listen_fd_new(const struct listener_config *l, const struct address *a,
+                         bool is_reuse_port, int *ret_fd)
+{
+    int fd = socket(a->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int saved;
+
+    if (fd < 0) {
+        return E_SYS;
+    }
+    if (listen_fd_set_options(fd, l, a, is_reuse_port) != 0 || bind(fd, &a->sa, a->len) != 0 ||
+        socket_apply_options(fd, l->socket_options, l->socket_option_count, SOCKET_STATE_BOUND) !=
+            0) {
+        saved = errno;
+        close(fd);
+        errno = saved;
+        return E_SYS;
+    }
+    *ret_fd = fd;
+    return 0;
+}
+
+int listen_socket_new(const struct listener_config *l, size_t address_index, size_t worker_count,
+                      struct listen_socket **ret, struct error *reterr)
+{
+    struct address a = l->addresses[address_index];
+    bool is_reuse_port = l->reuse_port && address_is_ip(&a);
+    size_t n = is_reuse_port && worker_count > 0 ? worker_count : 1;
+    struct listen_socket *s = xcalloc(1, sizeof(*s) + n * sizeof(int));
+    char text[ADDRESS_TEXT_MAX];
+
+    s->refs = 1;
+    s->is_reuse_port = is_reuse_port;
+    s->options_hash = listen_socket_options_hash(l, address_index);
+    s->is_ip = address_is_ip(&a);
+    if (!s->is_ip) {
+        unix_remove_stale(&a);
+    }
+    for (; s->fd_count < n; s->fd_count++) {
+        if (listen_fd_new(l, &a, is_reuse_port, &s->fds[s->fd_count]) != 0) {
+            int saved = errno;
+
+            address_format(&a, text);
+            listen_socket_unref(s);
+            return error_set(reterr, E_SYS, "cannot bind '%s': %s", text, strerror(saved));
+        }
+        if (s->fd_count == 0) {
+            /* The kernel chose the port: the other workers' sockets share it. */
+            socklen_t len = sizeof(a.un);
+
+            if (getsockname(s->fds[0], &a.sa, &len) == 0) {
+                a.len = len;
+            }
+            s->bound = a;
+        }
+    }
+    if (!s->is_ip && l->unix_mode != 0 && a.un.sun_path[0] != '\0') {
+        (void)chmod(a.un.sun_path, (mode_t)l->unix_mode);
+    }
+    *ret = s;
+    return 0;
+}
+
+int listen_socket_listen(struct listen_socket *s, int backlog, struct error *reterr)
+{
+    char text[ADDRESS_TEXT_MAX];
+
+    if (s->is_listening) {
+        return 0;
+    }
+    for (size_t i = 0; i < s->fd_count; i++) {
+        if (listen(s->fds[i], backlog > 0 ? backlog : INT32_MAX) != 0) {
+            address_format(&s->bound, text);
+            return error_set(reterr, E_SYS, "cannot listen() errno=%d on '%s'", errno, text);
+        }
+    }
+    s->is_listening = true;
+    return 0;
+}
+
+void listen_socket_ref(struct listen_socket *s)
+{
+    s->refs++;
+}
+
+void listen_socket_unref(struct listen_socket *s)
+{
+    if (s == NULL || --s->refs > 0) {
+        return;
+    }
+    if (!s->is_ip && s->fd_count > 0 && s->bound.un.sun_path[0] != '\0') {
+        (void)unlink(s->bound.un.sun_path);
+    }
+    for (size_t i = 0; i < s->fd_count; i++) {
+        close(s->fds[i]);
+    }
+    free(s);
+}

@@ -1,0 +1,504 @@
+/*
+ * A worker's listener: accepts, chooses the filter chain, runs the network filters, drains.
+ * Worker thread (main for the admin listener).
+ */
+
+#include "dataplane/net/listener.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "dataplane/base/clock.h"
+#include "dataplane/base/error.h"
+#include "dataplane/base/log.h"
+#include "dataplane/base/xalloc.h"
+#include "dataplane/runtime/thread_context.h"
+
+#define ACCEPTS_PER_EVENT 64
+#define ACCEPT_PAUSE_MS 100 /* after EMFILE: somebody must close something first */
+
+static const struct stat_def listener_stat_defs[LISTENER_STAT_COUNT] = {
+    [LISTENER_DOWNSTREAM_CX_TOTAL] = {"downstream_cx_total", STAT_COUNTER},
+    [LISTENER_DOWNSTREAM_CX_DESTROY] = {"downstream_cx_destroy", STAT_COUNTER},
+    [LISTENER_DOWNSTREAM_CX_ACTIVE] = {"downstream_cx_active", STAT_GAUGE},
+    [LISTENER_DOWNSTREAM_CX_LENGTH_MS] = {"downstream_cx_length_ms", STAT_HISTOGRAM},
+    [LISTENER_DOWNSTREAM_CX_OVERFLOW] = {"downstream_cx_overflow", STAT_COUNTER},
+    [LISTENER_DOWNSTREAM_CX_OVERLOAD_REJECT] = {"downstream_cx_overload_reject", STAT_COUNTER},
+    [LISTENER_DOWNSTREAM_CX_TRANSPORT_SOCKET_CONNECT_TIMEOUT] =
+        {"downstream_cx_transport_socket_connect_timeout", STAT_COUNTER},
+    [LISTENER_DOWNSTREAM_GLOBAL_CX_OVERFLOW] = {"downstream_global_cx_overflow", STAT_COUNTER},
+    [LISTENER_DOWNSTREAM_PRE_CX_ACTIVE] = {"downstream_pre_cx_active", STAT_GAUGE},
+    [LISTENER_DOWNSTREAM_PRE_CX_TIMEOUT] = {"downstream_pre_cx_timeout", STAT_COUNTER},
+    [LISTENER_NO_FILTER_CHAIN_MATCH] = {"no_filter_chain_match", STAT_COUNTER},
+};
+
+const struct stat_schema listener_stat_schema = {
+    .defs = listener_stat_defs,
+    .count = LISTENER_STAT_COUNT,
+    .shown_untouched = true,
+};
+
+/* One listening descriptor of this worker: a duplicate, so that versions and listeners can share
+ * the socket. */
+struct accept_socket {
+    uv_poll_t poll;
+    struct worker_listener *listener;
+    struct timer pause;
+    int source_fd; /* main's descriptor, tells sockets apart across versions */
+    int fd;
+    bool is_unix;
+};
+
+struct worker_listener {
+    struct worker_listener_params params;
+    struct accept_socket **sockets;
+    size_t socket_count;
+    struct list connections; /* of listener_connection */
+    struct stat_block *stats;
+    size_t connection_count;
+    struct timer drain_timer; /* closes what is left */
+    bool is_draining;
+    bool is_closing;
+    void (*on_closed)(void *user);
+    void *on_closed_user;
+};
+
+size_t worker_listener_connections(const struct worker_listener *wl)
+{
+    return wl->connection_count;
+}
+
+/* --- network filters ---------------------------------------------------------------------- */
+
+static void lc_on_data(struct conn *c, struct buf *in, bool end_stream)
+{
+    struct listener_connection *lc = c->user;
+
+    for (size_t i = lc->resume_at; i < lc->filter_count; i++) {
+        struct network_filter *f = &lc->filters[i];
+
+        if (f->type->on_data != NULL &&
+            f->type->on_data(f, in, end_stream) == NETWORK_FILTER_STOP) {
+            return;
+        }
+        if (conn_is_closing(c)) {
+            return;
+        }
+    }
+}
+
+static void lc_on_watermark(struct conn *c, bool is_above)
+{
+    struct listener_connection *lc = c->user;
+
+    for (size_t i = 0; i < lc->filter_count; i++) {
+        if (lc->filters[i].type->on_watermark != NULL) {
+            lc->filters[i].type->on_watermark(&lc->filters[i], is_above);
+        }
+    }
+}
+
+static void worker_listener_maybe_closed(struct worker_listener *wl);
+
+static void lc_on_closed(struct conn *c, enum conn_close_cause cause)
+{
+    struct listener_connection *lc = c->user;
+    struct worker_listener *wl = lc->listener;
+
+    for (size_t i = 0; i < lc->opened_count; i++) {
+        if (lc->filters[i].type->on_closed != NULL) {
+            lc->filters[i].type->on_closed(&lc->filters[i], cause);
+        }
+    }
+    list_remove(&lc->node);
+    stat_dec(lc->stats, LISTENER_DOWNSTREAM_CX_ACTIVE);
+    stat_inc(lc->stats, LISTENER_DOWNSTREAM_CX_DESTROY);
+    stat_record(lc->stats, LISTENER_DOWNSTREAM_CX_LENGTH_MS,
+                (clock_mono_ns() - lc->accepted_ns) / 1000000);
+    wl->connection_count--;
+    if (wl->params.chain_ref != NULL) {
+        wl->params.chain_ref(wl->params.user, lc->chain, -1);
+    }
+    free(lc);
+    worker_listener_maybe_closed(wl);
+}
+
+static const struct conn_ops listener_conn_ops = {
+    .on_data = lc_on_data,
+    .on_watermark = lc_on_watermark,
+    .on_closed = lc_on_closed,
+};
+
+/* Runs on_new_connection from `from` on; false when a filter stopped or the connection closes. */
+static bool lc_start_filters(struct listener_connection *lc, size_t from)
+{
+    for (size_t i = from; i < lc->filter_count; i++) {
+        struct network_filter *f = &lc->filters[i];
+
+        lc->new_connection_at = i + 1;
+        if (f->type->on_new_connection != NULL &&
+            f->type->on_new_connection(f) == NETWORK_FILTER_STOP) {
+            return false;
+        }
+        if (conn_is_closing(lc->conn)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void network_filter_continue(struct network_filter *f)
+{
+    struct listener_connection *lc = f->lc;
+    size_t index = (size_t)(f - lc->filters);
+
+    if (conn_is_closing(lc->conn)) {
+        return;
+    }
+    if (lc->new_connection_at <= index + 1 && lc->new_connection_at < lc->filter_count &&
+        !lc_start_filters(lc, index + 1)) {
+        return;
+    }
+    lc->resume_at = index + 1;
+    lc_on_data(lc->conn, &lc->conn->in, false);
+    lc->resume_at = 0;
+}
+
+static int lc_open_filters(struct listener_connection *lc)
+{
+    for (size_t i = 0; i < lc->filter_count; i++) {
+        const struct filter_config *fc = &lc->chain->filters[i];
+        struct network_filter *f = &lc->filters[i];
+
+        f->type = (const struct network_filter_type *)fc->ext;
+        f->config = fc->config;
+        f->lc = lc;
+        lc->opened_count = i + 1;
+        if (f->type->open != NULL && f->type->open(f) != 0) {
+            lc->opened_count = i;
+            return E_SYS;
+        }
+    }
+    return 0;
+}
+
+static void lc_drain(struct listener_connection *lc)
+{
+    if (lc->is_draining) {
+        return;
+    }
+    lc->is_draining = true;
+    for (size_t i = 0; i < lc->opened_count; i++) {
+        if (lc->filters[i].type->on_drain != NULL) {
+            lc->filters[i].type->on_drain(&lc->filters[i]);
+        }
+    }
+}
+
+/* --- accepting ---------------------------------------------------------------------------- */
+
+static const struct filter_chain_config *worker_listener_pick_chain(struct worker_listener *wl,
+                                                                    const struct address *remote,
+                                                                    const struct address *local)
+{
+    struct filter_chain_key key = {
+        .destination = local,
+        .source = remote,
+        .direct_source = remote,
+        .transport_protocol = STR("raw_buffer"),
+    };
+
+    return filter_chain_index_find(wl->params.chains, &key);
+}
+
+static void worker_listener_adopt(struct worker_listener *wl, int take_fd, bool is_unix,
+                                  const struct address *remote, const struct address *local)
+{
+    const struct filter_chain_config *chain = worker_listener_pick_chain(wl, remote, local);
+    struct listener_connection *lc;
+    struct conn *c;
+
+    if (chain == NULL) {
+        stat_inc(wl->stats, LISTENER_NO_FILTER_CHAIN_MATCH);
+        stat_inc(wl->stats, LISTENER_DOWNSTREAM_CX_TOTAL);
+        stat_inc(wl->stats, LISTENER_DOWNSTREAM_CX_DESTROY);
+        close(take_fd);
+        return;
+    }
+    if (conn_accept(wl->params.thread->loop, take_fd, is_unix, remote, local, &c) != 0) {
+        return;
+    }
+    c->id = ++wl->params.thread->next_connection_id;
+    lc = xcalloc(1, sizeof(*lc) + chain->filter_count * sizeof(struct network_filter));
+    lc->conn = c;
+    lc->listener = wl;
+    lc->chain = chain;
+    lc->stats = wl->stats;
+    lc->filter_count = chain->filter_count;
+    lc->accepted_ns = clock_mono_ns();
+    c->ops = &listener_conn_ops;
+    c->user = lc;
+    list_add_tail(&wl->connections, &lc->node);
+    wl->connection_count++;
+    if (wl->params.chain_ref != NULL) {
+        wl->params.chain_ref(wl->params.user, chain, 1);
+    }
+    stat_inc(wl->stats, LISTENER_DOWNSTREAM_CX_TOTAL);
+    stat_inc(wl->stats, LISTENER_DOWNSTREAM_CX_ACTIVE);
+    conn_set_watermark(c, wl->params.config->per_connection_buffer_limit_bytes.is_set
+                              ? wl->params.config->per_connection_buffer_limit_bytes.value
+                              : LISTENER_DEFAULT_WATERMARK);
+    if (conn_set_server_transport(c, (const struct transport_socket *)chain->transport_socket,
+                                  chain->transport_socket_config) != 0 ||
+        lc_open_filters(lc) != 0) {
+        conn_close(c, CONN_CLOSE_NOW);
+        return;
+    }
+    if (wl->is_draining) {
+        lc_drain(lc); /* SIGTERM: still served, one response each */
+    }
+    if (lc_start_filters(lc, 0) || !conn_is_closing(c)) {
+        conn_read_start(c);
+    }
+}
+
+static void accept_socket_arm(struct accept_socket *s);
+
+static void accept_socket_pause(struct accept_socket *s)
+{
+    stat_inc(s->listener->stats, LISTENER_DOWNSTREAM_CX_OVERFLOW);
+    uv_poll_stop(&s->poll);
+    timer_arm(s->listener->params.thread->loop, &s->pause, ACCEPT_PAUSE_MS);
+}
+
+/* False when nothing more is queued (or nothing more can be taken). */
+static bool accept_socket_one(struct accept_socket *s)
+{
+    struct address remote = {.len = sizeof(remote.un)};
+    struct address local = {.len = sizeof(local.un)};
+    int fd = accept4(s->fd, &remote.sa, &remote.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+    if (fd < 0) {
+        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+            accept_socket_pause(s);
+        }
+        return errno == ECONNABORTED || errno == EINTR;
+    }
+    if (getsockname(fd, &local.sa, &local.len) != 0) {
+        close(fd); /* gone already */
+        return true;
+    }
+    if (s->is_unix) {
+        remote = local; /* clients have no name: as Envoy, the listener's path */
+    }
+    worker_listener_adopt(s->listener, fd, s->is_unix, &remote, &local);
+    return true;
+}
+
+static void accept_socket_on_readable(uv_poll_t *poll, int status, int events)
+{
+    struct accept_socket *s = container_of(poll, struct accept_socket, poll);
+
+    (void)events;
+    if (status < 0) {
+        return;
+    }
+    for (int i = 0; i < ACCEPTS_PER_EVENT && s->fd >= 0; i++) {
+        if (!accept_socket_one(s)) {
+            break;
+        }
+    }
+}
+
+static void accept_socket_arm(struct accept_socket *s)
+{
+    (void)uv_poll_start(&s->poll, UV_READABLE, accept_socket_on_readable);
+}
+
+static void accept_socket_on_pause_over(struct timer *t)
+{
+    accept_socket_arm(container_of(t, struct accept_socket, pause));
+}
+
+static void accept_socket_on_uv_closed(uv_handle_t *h)
+{
+    free(container_of((uv_poll_t *)h, struct accept_socket, poll));
+}
+
+static struct accept_socket *accept_socket_new(struct worker_listener *wl, int source_fd,
+                                               bool is_unix)
+{
+    struct accept_socket *s = xcalloc(1, sizeof(*s));
+
+    s->listener = wl;
+    s->source_fd = source_fd;
+    s->is_unix = is_unix;
+    s->fd = fcntl(source_fd, F_DUPFD_CLOEXEC, 0);
+    timer_init(&s->pause, accept_socket_on_pause_over);
+    if (s->fd < 0 || uv_poll_init(&wl->params.thread->loop->uv, &s->poll, s->fd) != 0) {
+        if (s->fd >= 0) {
+            close(s->fd);
+        }
+        free(s);
+        return NULL;
+    }
+    accept_socket_arm(s);
+    return s;
+}
+
+static void accept_socket_close(struct accept_socket *s, bool accept_queued)
+{
+    while (accept_queued && accept_socket_one(s)) {
+    }
+    timer_cancel(s->listener->params.thread->loop, &s->pause);
+    uv_poll_stop(&s->poll);
+    close(s->fd);
+    s->fd = -1;
+    uv_close((uv_handle_t *)&s->poll, accept_socket_on_uv_closed);
+}
+
+/* --- versions ----------------------------------------------------------------------------- */
+
+static struct accept_socket *worker_listener_take_socket(struct worker_listener *wl, int source_fd)
+{
+    for (size_t i = 0; i < wl->socket_count; i++) {
+        struct accept_socket *s = wl->sockets[i];
+
+        if (s != NULL && s->source_fd == source_fd) {
+            wl->sockets[i] = NULL;
+            return s;
+        }
+    }
+    return NULL;
+}
+
+/* Keeps the sockets that the new version shares, opens the new ones, closes the others. */
+static int worker_listener_set_sockets(struct worker_listener *wl,
+                                       const struct worker_listener_params *p)
+{
+    struct accept_socket **sockets = xcalloc(p->fd_count + 1, sizeof(struct accept_socket *));
+    int r = 0;
+
+    for (size_t i = 0; i < p->fd_count; i++) {
+        sockets[i] = worker_listener_take_socket(wl, p->fds[i]);
+        if (sockets[i] == NULL) {
+            bool is_unix = !address_is_ip(&p->config->addresses[i]);
+
+            sockets[i] = accept_socket_new(wl, p->fds[i], is_unix);
+            r = sockets[i] == NULL ? E_SYS : r;
+        }
+    }
+    for (size_t i = 0; i < wl->socket_count; i++) {
+        if (wl->sockets[i] != NULL) {
+            accept_socket_close(wl->sockets[i], true);
+        }
+    }
+    free(wl->sockets);
+    wl->sockets = sockets;
+    wl->socket_count = p->fd_count;
+    return r;
+}
+
+/* Closes connections that are draining; all of them when the listener itself goes. */
+static void worker_listener_on_drain_timer(struct timer *t)
+{
+    struct worker_listener *wl = container_of(t, struct worker_listener, drain_timer);
+    struct listener_connection *lc;
+
+    list_for_each (lc, &wl->connections, struct listener_connection, node) {
+        if (lc->is_draining) {
+            conn_close(lc->conn, CONN_CLOSE_NOW);
+        }
+    }
+}
+
+static void worker_listener_arm_drain(struct worker_listener *wl, uint64_t drain_ms)
+{
+    /* A later drain of other chains extends the time of those already draining: harmless. */
+    timer_arm(wl->params.thread->loop, &wl->drain_timer, drain_ms);
+}
+
+int worker_listener_new(const struct worker_listener_params *p, struct worker_listener **ret)
+{
+    struct worker_listener *wl = xcalloc(1, sizeof(*wl));
+    int r;
+
+    wl->params = *p;
+    list_init(&wl->connections);
+    timer_init(&wl->drain_timer, worker_listener_on_drain_timer);
+    wl->stats = stat_scope_block(p->scope, p->thread->loop->index);
+    r = worker_listener_set_sockets(wl, p);
+    wl->params.fds = NULL;
+    *ret = wl;
+    return r;
+}
+
+int worker_listener_update(struct worker_listener *wl, const struct worker_listener_params *p,
+                           bool (*keep_chain)(void *user, const struct filter_chain_config *chain),
+                           uint64_t drain_ms)
+{
+    struct listener_connection *lc;
+    bool any_draining = false;
+    int r;
+
+    wl->params = *p;
+    wl->stats = stat_scope_block(p->scope, p->thread->loop->index);
+    r = worker_listener_set_sockets(wl, p);
+    wl->params.fds = NULL;
+    list_for_each (lc, &wl->connections, struct listener_connection, node) {
+        if (!keep_chain(p->user, lc->chain)) {
+            any_draining = true;
+            lc_drain(lc);
+        }
+    }
+    if (any_draining) {
+        worker_listener_arm_drain(wl, drain_ms);
+    }
+    return r;
+}
+
+void worker_listener_drain(struct worker_listener *wl)
+{
+    struct listener_connection *lc;
+
+    wl->is_draining = true;
+    list_for_each (lc, &wl->connections, struct listener_connection, node) {
+        lc_drain(lc);
+    }
+}
+
+static void worker_listener_maybe_closed(struct worker_listener *wl)
+{
+    void (*on_closed)(void *user) = wl->on_closed;
+    void *user = wl->on_closed_user;
+
+    if (!wl->is_closing || wl->connection_count > 0) {
+        return;
+    }
+    timer_cancel(wl->params.thread->loop, &wl->drain_timer);
+    free(wl->sockets);
+    free(wl);
+    on_closed(user);
+}
+
+void worker_listener_close(struct worker_listener *wl, bool accept_queued, uint64_t drain_ms,
+                           void (*on_closed)(void *user), void *user)
+{
+    for (size_t i = 0; i < wl->socket_count; i++) {
+        if (wl->sockets[i] != NULL) {
+            accept_socket_close(wl->sockets[i], accept_queued);
+        }
+    }
+    wl->socket_count = 0;
+    wl->on_closed = on_closed;
+    wl->on_closed_user = user;
+    worker_listener_drain(wl);
+    wl->is_closing = true;
+    if (wl->connection_count > 0) {
+        worker_listener_arm_drain(wl, drain_ms);
+    }
+    worker_listener_maybe_closed(wl);
+}
