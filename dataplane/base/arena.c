@@ -20,6 +20,7 @@ void arena_pool_init(struct arena_pool *p, size_t max_free)
     p->free = NULL;
     p->free_count = 0;
     p->max_free = max_free;
+    p->idle = 0;
 }
 
 void arena_pool_done(struct arena_pool *p)
@@ -33,6 +34,22 @@ void arena_pool_done(struct arena_pool *p)
     p->free_count = 0;
 }
 
+bool arena_pool_trim(struct arena_pool *p, size_t keep)
+{
+    size_t n = (p->idle + 1) / 2;
+
+    while (n > 0 && p->free_count > keep) {
+        struct arena_chunk *c = p->free;
+
+        p->free = c->next;
+        p->free_count--;
+        free(c);
+        n--;
+    }
+    p->idle = p->free_count;
+    return p->free_count > keep;
+}
+
 static struct arena_chunk *pool_take(struct arena_pool *p)
 {
     struct arena_chunk *c = p->free;
@@ -40,6 +57,9 @@ static struct arena_chunk *pool_take(struct arena_pool *p)
     if (NUNCIO_LIKELY(c != NULL)) {
         p->free = c->next;
         p->free_count--;
+        if (p->free_count < p->idle) {
+            p->idle = p->free_count;
+        }
         return c;
     }
     c = xmalloc(ARENA_CHUNK_BYTES);

@@ -7,6 +7,7 @@
  * between threads) and from the heap otherwise. Nothing in an arena is freed alone.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,13 +28,17 @@ struct arena_chunk {
 struct arena_pool {
     struct arena_chunk *free;
     size_t free_count;
-    size_t max_free;
+    size_t max_free; /* what comes back beyond goes to the heap */
+    size_t idle;     /* lowest number of free ones since the last trim: nobody needed them */
 };
 
 #define ARENA_CHUNK_BYTES 4096
 
 void arena_pool_init(struct arena_pool *p, size_t max_free);
 void arena_pool_done(struct arena_pool *p);
+/* Gives half of the chunks that were not needed since the last call back to the heap, but leaves
+ * `keep`; true when there may be more to give back. */
+bool arena_pool_trim(struct arena_pool *p, size_t keep);
 
 struct arena {
     char *pos;

@@ -63,6 +63,28 @@ static void test_pool_recycles_chunks_up_to_its_bound(void **state)
     arena_pool_done(&pool);
 }
 
+static void test_trim_gives_back_only_what_was_idle(void **state)
+{
+    struct arena_pool pool;
+    struct arena a;
+
+    arena_pool_init(&pool, 100);
+    arena_init(&a, &pool);
+    for (int i = 0; i < 10; i++) {
+        (void)arena_alloc(&a, 2000);
+        (void)arena_alloc(&a, 2000);
+    }
+    arena_done(&a);
+    assert_int_equal(pool.free_count, 10);
+    assert_true(arena_pool_trim(&pool, 3));
+    assert_int_equal(pool.free_count, 10);
+    assert_true(arena_pool_trim(&pool, 3));
+    assert_int_equal(pool.free_count, 5);
+    assert_false(arena_pool_trim(&pool, 3));
+    assert_int_equal(pool.free_count, 3);
+    arena_pool_done(&pool);
+}
+
 static void test_big_allocation_leaves_the_current_chunk_in_use(void **state)
 {
     struct arena_pool pool;
@@ -128,6 +150,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_allocations_are_aligned_and_do_not_overlap),
         cmocka_unit_test(test_pool_recycles_chunks_up_to_its_bound),
+        cmocka_unit_test(test_trim_gives_back_only_what_was_idle),
         cmocka_unit_test(test_big_allocation_leaves_the_current_chunk_in_use),
         cmocka_unit_test(test_heap_arenas_start_small),
         cmocka_unit_test(test_strings),

@@ -39,6 +39,22 @@ void buf_pool_done(struct buf_pool *p)
     buf_pool_init(p, p->max_free_blocks);
 }
 
+bool buf_pool_trim(struct buf_pool *p, size_t keep)
+{
+    size_t n = (p->idle_blocks + 1) / 2;
+
+    while (n > 0 && p->free_block_count > keep) {
+        struct buf_block *b = p->free_blocks;
+
+        p->free_blocks = b->next_free;
+        p->free_block_count--;
+        free(b);
+        n--;
+    }
+    p->idle_blocks = p->free_block_count;
+    return p->free_block_count > keep;
+}
+
 struct buf_block *buf_block_new(struct buf_pool *p)
 {
     struct buf_block *b = p->free_blocks;
@@ -46,6 +62,9 @@ struct buf_block *buf_block_new(struct buf_pool *p)
     if (NUNCIO_LIKELY(b != NULL)) {
         p->free_blocks = b->next_free;
         p->free_block_count--;
+        if (p->free_block_count < p->idle_blocks) {
+            p->idle_blocks = p->free_block_count;
+        }
     } else {
         b = xmalloc(BUF_BLOCK_BYTES);
         b->pool = p;

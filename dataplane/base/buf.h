@@ -37,12 +37,16 @@ struct buf_pool {
     size_t free_block_count;
     size_t free_seg_count;
     size_t max_free_blocks; /* what comes back beyond goes to the heap */
+    size_t idle_blocks;     /* lowest number of free ones since the last trim: nobody needed them */
     size_t live_blocks;     /* handed out; for memory stats */
 };
 
 void buf_pool_init(struct buf_pool *p, size_t max_free_blocks);
 /* Every block must have come back. */
 void buf_pool_done(struct buf_pool *p);
+/* Gives half of the blocks that were not needed since the last call back to the heap, but leaves
+ * `keep`; true when there may be more to give back. */
+bool buf_pool_trim(struct buf_pool *p, size_t keep);
 
 /* refs = 1, used = 0: who fills it by hand (the loop's read block) sets `used` to `cap` first. */
 struct buf_block *buf_block_new(struct buf_pool *p);

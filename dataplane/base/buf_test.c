@@ -74,6 +74,30 @@ static void test_pool_keeps_no_more_than_its_bound(void **state)
     free(big);
 }
 
+static void test_trim_gives_back_only_what_was_idle(void **state)
+{
+    struct buf_pool pool;
+    struct buf b;
+    char *big = xcalloc(1, 10 * BUF_BLOCK_BYTES);
+
+    buf_pool_init(&pool, 100);
+    buf_init(&b, &pool);
+    buf_add(&b, big, 10 * BUF_BLOCK_BYTES);
+    buf_reset(&b);
+    assert_int_equal(pool.free_block_count, 11);
+    assert_true(buf_pool_trim(&pool, 2)); /* all were needed since the start */
+    assert_int_equal(pool.free_block_count, 11);
+    buf_add(&b, big, 5 * BUF_BLOCK_BYTES);
+    buf_reset(&b);
+    assert_true(buf_pool_trim(&pool, 2)); /* 6 needed, 5 idle: half of them */
+    assert_int_equal(pool.free_block_count, 8);
+    while (buf_pool_trim(&pool, 2)) {
+    }
+    assert_int_equal(pool.free_block_count, 2);
+    buf_pool_done(&pool);
+    free(big);
+}
+
 static void test_big_move_takes_segments_not_bytes(void **state)
 {
     struct buf_pool pool;
@@ -380,6 +404,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_small_appends_share_one_block),
         cmocka_unit_test(test_pool_keeps_no_more_than_its_bound),
+        cmocka_unit_test(test_trim_gives_back_only_what_was_idle),
         cmocka_unit_test(test_big_move_takes_segments_not_bytes),
         cmocka_unit_test(test_small_move_joins_the_tail),
         cmocka_unit_test(test_both_sides_append_after_sharing),

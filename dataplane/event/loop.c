@@ -12,9 +12,16 @@
 #include "dataplane/base/error.h"
 #include "dataplane/event/deferred.h"
 
-/* 4 MiB of blocks and 1 MiB of chunks stay with a loop after a burst; the rest goes back. */
-#define MAX_FREE_BLOCKS 256
-#define MAX_FREE_CHUNKS 256
+/*
+ * While busy a loop keeps what it uses: up to 32 MiB of blocks and 16 MiB of chunks, since malloc
+ * would return them to the kernel at the end of each turn and fault them in again in the next. What
+ * nobody needed for a second goes back by halves, down to half a MiB.
+ */
+#define MAX_FREE_BLOCKS 2048
+#define MAX_FREE_CHUNKS 4096
+#define KEEP_BLOCKS 16
+#define KEEP_CHUNKS 64
+#define TRIM_INTERVAL_MS 1000
 #define WALL_REFRESH_MS 1000
 #define NS_PER_MS 1000000
 #define NS_PER_S UINT64_C(1000000000)
@@ -58,6 +65,26 @@ static void loop_refresh_wall(struct loop *l)
     l->wall_refreshed_ms = loop_now_ms(l);
 }
 
+static void loop_on_trim(struct timer *t)
+{
+    struct loop *l = container_of(t, struct loop, trim);
+    bool has_blocks = buf_pool_trim(&l->bufs, KEEP_BLOCKS);
+    bool has_chunks = arena_pool_trim(&l->arenas, KEEP_CHUNKS);
+
+    if (has_blocks || has_chunks) {
+        timer_arm(l, t, TRIM_INTERVAL_MS);
+    }
+}
+
+static void loop_watch_pools(struct loop *l)
+{
+    bool is_above = l->bufs.free_block_count > KEEP_BLOCKS || l->arenas.free_count > KEEP_CHUNKS;
+
+    if (NUNCIO_UNLIKELY(is_above) && !timer_is_armed(&l->trim)) {
+        timer_arm(l, &l->trim, TRIM_INTERVAL_MS);
+    }
+}
+
 /* Before the loop sleeps: after timers and close callbacks. */
 static void loop_on_prepare(uv_prepare_t *handle)
 {
@@ -67,6 +94,7 @@ static void loop_on_prepare(uv_prepare_t *handle)
         loop_refresh_wall(l);
     }
     loop_end_turn(l);
+    loop_watch_pools(l);
 }
 
 /* After I/O. */
@@ -103,6 +131,7 @@ int loop_init(struct loop *l, int index)
     rng_seed(&l->rng);
     list_init(&l->tasks);
     list_init(&l->deferred);
+    timer_init(&l->trim, loop_on_trim);
     loop_refresh_wall(l);
     return 0;
 }
@@ -137,6 +166,7 @@ void loop_done(struct loop *l)
 
     uv_close((uv_handle_t *)&l->prepare, NULL);
     uv_close((uv_handle_t *)&l->check, NULL);
+    timer_cancel(l, &l->trim);
     timer_wheel_close(&l->timers);
     post_queue_close(&l->posts);
     uv_walk(&l->uv, check_closing, NULL); /* one left open would keep the loop for ever */

@@ -37,11 +37,12 @@ struct loop {
     struct arena_pool arenas;
     struct rng rng;
     struct timer_wheel timers;
+    struct timer trim; /* armed while the pools hold more than they keep for good */
     struct post_queue posts;
-    struct list tasks;            /* of loop_task, run at end of turn */
-    struct list deferred;         /* of deferred, freed at end of turn */
-    struct buf_block *read_block; /* where the next read goes; owned; NULL before the first */
-    uint32_t read_pos;            /* first byte of it that nobody refers to */
+    struct list tasks;               /* of loop_task, run at end of turn */
+    struct list deferred;            /* of deferred, freed at end of turn */
+    struct buf_block *read_block;    /* where the next read goes; owned; NULL before the first */
+    uint32_t read_pos;               /* first byte of it that nobody refers to */
     struct buf_block *reading_block; /* between libuv's alloc and read callbacks */
     uv_prepare_t prepare;
     uv_check_t check;

@@ -202,6 +202,36 @@ static void test_nested_read_gets_another_block(void **state)
     assert_int_equal(loop.bufs.live_blocks, 1);
 }
 
+static void stop_on_fire(struct timer *t)
+{
+    loop_stop(&loop);
+}
+
+/* After a burst the pools shrink by themselves, with nothing else going on. */
+static void test_pools_shrink_after_a_burst(void **state)
+{
+    static const char noise[BUF_BLOCK_BYTES];
+    struct timer stop;
+    struct buf burst;
+
+    buf_init(&burst, &loop.bufs);
+    for (int i = 0; i < 200; i++) {
+        buf_add(&burst, noise, sizeof(noise));
+    }
+    buf_reset(&burst);
+    assert_true(loop.bufs.free_block_count >= 200);
+    timer_init(&stop, stop_on_fire);
+    timer_arm(&loop, &stop, 1);
+    loop_run(&loop);
+    assert_true(timer_is_armed(&loop.trim));
+    for (int second = 0; second < 20; second++) {
+        loop.uv.time += 1001;
+        timer_wheel_advance(&loop.timers, loop.uv.time);
+    }
+    assert_in_range(loop.bufs.free_block_count, 1, 32);
+    assert_false(timer_is_armed(&loop.trim));
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -213,6 +243,7 @@ int main(void)
         TEST(test_sigpipe_is_ignored),
         TEST(test_date_is_cached_for_its_second),
         TEST(test_read_block_stays_while_nobody_keeps_bytes),
+        TEST(test_pools_shrink_after_a_burst),
         TEST(test_nested_read_gets_another_block),
     };
 
