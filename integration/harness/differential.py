@@ -29,7 +29,7 @@ class Case:
     data: bytes  # the request, whole
     method: str
     expect: dict = field(default_factory=dict)
-    listener: object = None  # its name, where there are several
+    listener: object = None  # its name; the bootstrap's first without
     action: object = None  # what the origin does with it, instead of its default
     ignore: tuple = ()  # parts not compared: "header:x", "upstream_header:x", "log:flags", "reason", "body", ...
     log: bool = True  # an access log line is written
@@ -112,6 +112,11 @@ class Duel:
         """(flavour, proxy) pairs, the oracle first."""
         return sorted(self.proxies.items())
 
+    @staticmethod
+    def first_listener(proxy):
+        """The one for cases that name none."""
+        return proxy.bootstrap["static_resources"]["listeners"][0]["name"]
+
     def forget(self):
         for origin in self.origins.values():
             origin.forget()
@@ -125,7 +130,7 @@ class Duel:
                 origin.next(item.action)
         log = self.logs[flavour]
         log.skip()
-        with proxy.connect(item.listener) as client:
+        with proxy.connect(item.listener or self.first_listener(proxy)) as client:
             try:
                 response = client.exchange(item.data, item.method)
             except ConnectionEnded as ended:
