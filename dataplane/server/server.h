@@ -16,6 +16,7 @@
 
 #include "dataplane/base/error.h"
 #include "dataplane/event/loop.h"
+#include "dataplane/event/signal.h"
 #include "dataplane/runtime/thread_context.h"
 #include "dataplane/server/node.h"
 #include "dataplane/server/options.h"
@@ -64,10 +65,8 @@ struct server {
     uint64_t start_ms;
     struct timer drain_timer;
     uint64_t drain_deadline_ms;
-    uv_signal_t sigterm;
-    uv_signal_t sigint;
-    uv_signal_t sighup;
-    uv_signal_t sigusr1;
+    struct loop_signal sigterm;
+    struct loop_signal sigint;
     bool is_stopping;
 };
 
@@ -79,5 +78,7 @@ void server_run(struct server *s);
 /* From the loop: SIGTERM's drain; twice, or `now`: stops at once. */
 void server_drain(struct server *s);
 void server_stop(struct server *s);
+/* After a moment: for /quitquitquit, whose answer is still to be written. */
+void server_stop_soon(struct server *s);
 
 #endif

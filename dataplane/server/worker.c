@@ -344,7 +344,7 @@ void worker_stop(struct worker *w)
     worker_command_send(w, worker_on_stop);
 }
 
-static void worker_thread(void *arg)
+static void *worker_thread(void *arg)
 {
     struct worker *w = arg;
 
@@ -353,6 +353,7 @@ static void worker_thread(void *arg)
     part_table_done(&w->parts);
     loop_done(&w->loop);
     release_batch_flush(&w->released);
+    return NULL;
 }
 
 int worker_start(struct worker *w, const struct worker_params *p)
@@ -376,7 +377,7 @@ int worker_start(struct worker *w, const struct worker_params *p)
     part_table_init(&w->parts, &w->releaser);
     map_init(&w->chains);
     w->context.clusters = cluster_manager_new(&w->context);
-    if (uv_thread_create(&w->thread, worker_thread, w) != 0) {
+    if (pthread_create(&w->thread, NULL, worker_thread, w) != 0) {
         return E_SYS;
     }
     return 0;
@@ -384,7 +385,7 @@ int worker_start(struct worker *w, const struct worker_params *p)
 
 void worker_join(struct worker *w)
 {
-    uv_thread_join(&w->thread);
+    (void)pthread_join(w->thread, NULL);
     map_done(&w->chains);
     free(w->listeners);
 }

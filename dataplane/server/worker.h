@@ -6,9 +6,9 @@
  * talks to it only through posted messages; it answers the same way.
  */
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
-#include <uv.h>
 
 #include "config/model/part_handle.h"
 #include "dataplane/base/map.h"
@@ -31,7 +31,7 @@ struct worker {
     uint32_t listener_count;
     const struct keep_chain *keep;
     struct map chains; /* pinned filter chains, by pointer */
-    uv_thread_t thread;
+    pthread_t thread;
     struct loop *main_loop;
     uint32_t closing_listeners;
     uint64_t drain_ms; /* --drain-time-s: for chains and listeners that config replaced */
