@@ -81,6 +81,7 @@ struct upstream_http_options {
     bool has_common;
     struct http_options common; /* common_http_protocol_options */
     bool uses_http2;            /* explicit_http_config.http2_protocol_options */
+    bool enable_trailers;       /* of http_protocol_options */
 };
 
 enum dns_lookup_family { DNS_AUTO, DNS_V4_ONLY, DNS_V6_ONLY, DNS_V4_PREFERRED, DNS_ALL };
@@ -155,6 +156,7 @@ struct cluster_config {
     uint32_t max_requests_per_connection;  /* 0: no limit */
     struct opt_u32 max_response_headers_count; /* 100 */
     bool uses_http2; /* requests go out as HTTP/2 without negotiation */
+    bool enable_trailers; /* HTTP/1 */
     bool added_via_api; /* from CDS, not the bootstrap */
     struct dns_options dns;
     struct address bind_address; /* upstream_bind_config, len 0 for none */
