@@ -36,7 +36,9 @@ const char *extension_category_name(enum extension_category c);
 struct extension {
     const char *name; /* "envoy.filters.http.router" */
     enum extension_category category;
-    const struct ProtobufCMessageDescriptor *descriptor; /* of the configuration message */
+    bool is_terminal; /* network and HTTP filters: must stand last in its chain, and last must be so
+                       */
+    const struct ProtobufCMessageDescriptor *descriptor;          /* of the configuration message */
     const struct ProtobufCMessageDescriptor *override_descriptor; /* per-route message, or NULL */
     /* Validates and turns the message into the extension's own immutable struct in
      * parse_arena(ctx); the path in ctx already names the place. Reports every name it refers to

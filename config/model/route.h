@@ -23,14 +23,14 @@ enum header_append_action {
 };
 
 struct header_add {
-    struct str name; /* lower case; ":authority", ":path" allowed as Envoy allows */
+    struct str name;  /* lower case; ":authority", ":path" allowed as Envoy allows */
     uint16_t name_id; /* codec's well-known id, filled by http/ lazily; 0 unknown */
     struct format value;
     enum header_append_action action;
     bool keep_empty_value;
 };
 
-/* In Envoy's order of evaluation within a level: removals after additions. */
+/* In Envoy's order of evaluation within a level: removals before additions. */
 struct header_ops {
     const struct header_add *add;
     size_t add_count;
@@ -73,7 +73,7 @@ enum path_match_kind {
 struct filter_override {
     struct str filter_name;
     bool disabled;
-    bool is_enabled_only; /* FilterConfig with an empty Any: switches on, no configuration */
+    bool is_enabled_only;        /* FilterConfig with an empty Any: switches on, no configuration */
     const struct extension *ext; /* NULL when nothing is configured (or optional and unknown) */
     const void *config;
 };
@@ -111,7 +111,7 @@ struct route_forward {
     const struct weighted_cluster *weighted;
     size_t weighted_count;
     uint64_t total_weight;
-    struct str weight_header; /* header_name that carries the random value */
+    struct str weight_header;     /* header_name that carries the random value */
     int cluster_not_found_status; /* 503 default, 404, 500 */
     struct str prefix_rewrite;
     struct regex_rewrite path_regex_rewrite;

@@ -19,6 +19,9 @@
 #include "dataplane/base/error.h"
 #include "dataplane/base/str.h"
 
+struct access_log_hub; /* dataplane/access_log/hub.h */
+struct stat_store;
+
 /* Path to the field being read, as text: "filter_chains[0].filters[1].typed_config". */
 #define FIELD_PATH_MAX 1024
 
@@ -30,7 +33,7 @@ struct field_path {
 /* A field that a real Envoy knows and nuncio does not implement. */
 struct unsupported_field {
     struct unsupported_field *next;
-    struct str path; /* "route_config.virtual_hosts[0].routes[2].route.retry_policy" */
+    struct str path;    /* "route_config.virtual_hosts[0].routes[2].route.retry_policy" */
     struct str message; /* full message name */
 };
 
@@ -38,6 +41,8 @@ struct unsupported_field {
  * deps until the part is freed. */
 struct slot_resolver {
     uint32_t (*slot)(struct slot_resolver *r, enum part_kind kind, struct str name);
+    /* Whether a resource of that name was accepted. NULL: cannot tell. */
+    bool (*has)(struct slot_resolver *r, enum part_kind kind, struct str name);
 };
 
 /* Another named resource that an accepted part makes nuncio subscribe to (RDS, EDS, SDS). */
@@ -48,16 +53,16 @@ struct subscription_ref {
 };
 
 struct parse_context {
-    struct part *part;                         /* being built; owns everything allocated */
+    struct part *part; /* being built; owns everything allocated */
     const struct extension_registry *registry;
     struct slot_resolver *slots;
-    struct error *err;                         /* first error, with its path */
+    struct error *err; /* first error, with its path */
     struct field_path path;
-    struct unsupported_field *unsupported;     /* list, in the part's arena */
+    struct unsupported_field *unsupported; /* list, in the part's arena */
     size_t unsupported_count;
-    bool is_static;                            /* bootstrap: validate_clusters etc. as Envoy */
-    bool is_strict;                            /* --strict: unsupported fields refuse */
-    int depth;                                 /* one budget through Any and TypedStruct */
+    bool is_static; /* bootstrap: validate_clusters etc. as Envoy */
+    bool is_strict; /* --strict: unsupported fields refuse */
+    int depth;      /* one budget through Any and TypedStruct */
     /* Collected dependencies and subscriptions, growing arrays on the heap until finished. */
     struct part_dep *deps;
     size_t dep_count;
@@ -67,6 +72,11 @@ struct parse_context {
     size_t subscription_cap;
     /* Validates TLS contexts and secrets; handed in by server/, NULL in unit tests. */
     int (*check_secret)(const void *secret, struct error *reterr);
+    /* What extensions make while they are parsed, handed in by server/; NULL in unit tests. */
+    struct stat_store *stats;
+    struct access_log_hub *access_logs;
+    /* Of the listener that is being parsed: "10.0.0.1_80", empty elsewhere. For stat names. */
+    struct str listener_stat_prefix;
 };
 
 void parse_context_init(struct parse_context *ctx, struct part *part,
@@ -84,6 +94,8 @@ static inline struct arena *parse_arena(struct parse_context *ctx)
  *   size_t at = path_push(ctx, "routes", i);  ...  path_pop(ctx, at);            */
 size_t path_push(struct parse_context *ctx, const char *field);
 size_t path_push_index(struct parse_context *ctx, const char *field, size_t index);
+/* A map's entry: field["key"]. */
+size_t path_push_key(struct parse_context *ctx, const char *field, const char *key);
 void path_pop(struct parse_context *ctx, size_t at);
 
 /* Sets "<path>.<field>: <sentence>" (field may be NULL) and returns `code`. */
@@ -98,6 +110,9 @@ int parse_check_tree(struct parse_context *ctx, const ProtobufCMessage *msg) MUS
 
 /* The slot of a name this part refers to (cluster, route table, ...); recorded as a dependency. */
 uint32_t parse_slot(struct parse_context *ctx, enum part_kind kind, struct str name);
+/* Whether that name is there already, for what Envoy refuses in a static bootstrap. True when the
+ * resolver cannot tell. */
+bool parse_has(const struct parse_context *ctx, enum part_kind kind, struct str name);
 /* And where it comes from, when that is a discovery subscription of its own. */
 void parse_subscribe(struct parse_context *ctx, enum part_kind kind, struct str name,
                      const struct config_source *source);
