@@ -235,7 +235,11 @@ static void worker_listener_adopt(struct worker_listener *wl, int take_fd, bool 
     lc = xcalloc(1, sizeof(*lc) + chain->filter_count * sizeof(struct network_filter));
     lc->conn = c;
     lc->listener = wl;
+    lc->thread = wl->params.thread;
     lc->chain = chain;
+    lc->buffer_limit_bytes = wl->params.config->per_connection_buffer_limit_bytes.is_set
+                                 ? wl->params.config->per_connection_buffer_limit_bytes.value
+                                 : LISTENER_DEFAULT_BUFFER_LIMIT;
     lc->stats = wl->stats;
     lc->filter_count = chain->filter_count;
     lc->accepted_ns = clock_mono_ns();

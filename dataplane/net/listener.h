@@ -45,7 +45,9 @@ extern const struct stat_schema listener_stat_schema;
 struct listener_connection {
     struct conn *conn;
     struct worker_listener *listener;
+    struct thread_context *thread;
     const struct filter_chain_config *chain;
+    uint32_t buffer_limit_bytes; /* what filters may hold back: as configured, else 1 MiB */
     struct list node; /* in the listener's connections */
     size_t filter_count;
     size_t opened_count;      /* filters that have state */
@@ -61,6 +63,7 @@ struct listener_connection {
 /* Unwritten output that pauses the producer when per_connection_buffer_limit_bytes is not set:
  * smaller than Envoy's 1 MiB, because streaming needs no more. */
 #define LISTENER_DEFAULT_WATERMARK (32u * 1024)
+#define LISTENER_DEFAULT_BUFFER_LIMIT (1024u * 1024)
 
 struct worker_listener_params {
     struct thread_context *thread;
