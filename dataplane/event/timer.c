@@ -115,8 +115,8 @@ static void wheel_run_slot(struct timer_wheel *w, unsigned level, unsigned slot)
 
 void timer_wheel_advance(struct timer_wheel *w, uint64_t now_ms)
 {
-    unsigned level;
-    unsigned slot;
+    unsigned level = 0; /* set by wheel_next whenever it finds one */
+    unsigned slot = 0;
     uint64_t at_ms;
 
     while ((at_ms = wheel_next(w, &level, &slot)) <= now_ms) {
