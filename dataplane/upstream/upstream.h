@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "config/model/cluster.h"
+#include "dataplane/base/list.h"
 #include "dataplane/codec/codec.h"
 #include "dataplane/stats/stats.h"
 
@@ -54,10 +55,10 @@ struct str host_name(const struct host *h); /* Endpoint.hostname or the DNS name
 
 /* --- streams on pooled connections -------------------------------------------------------- */
 enum pool_failure {
-    POOL_FAILURE_OVERFLOW,           /* circuit breaker: UO */
-    POOL_FAILURE_LOCAL_CONNECT,      /* UF, could not even try */
-    POOL_FAILURE_REMOTE_CONNECT,     /* UF */
-    POOL_FAILURE_CONNECT_TIMEOUT,    /* UF */
+    POOL_FAILURE_OVERFLOW,        /* circuit breaker: UO */
+    POOL_FAILURE_LOCAL_CONNECT,   /* UF, could not even try */
+    POOL_FAILURE_REMOTE_CONNECT,  /* UF */
+    POOL_FAILURE_CONNECT_TIMEOUT, /* UF */
 };
 
 struct pool_request;

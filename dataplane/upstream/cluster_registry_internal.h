@@ -1,0 +1,43 @@
+#ifndef DATAPLANE_UPSTREAM_CLUSTER_REGISTRY_INTERNAL_H
+#define DATAPLANE_UPSTREAM_CLUSTER_REGISTRY_INTERNAL_H
+
+/* What cluster_registry.c and admin_clusters.c share. Main thread. */
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "dataplane/base/map.h"
+#include "dataplane/upstream/cluster_registry.h"
+
+struct cluster_shared {
+    uint32_t refs;                 /* one per part that has it, one of the registry */
+    struct stat_scope *scope;      /* traffic */
+    struct stat_scope *main_scope; /* membership, breakers, updates */
+    _Atomic(struct circuit_breaker *) breakers;
+    _Atomic(struct host_stats *) hosts; /* pushed by any thread, pruned by main */
+};
+
+/* A published cluster. */
+struct registered_cluster {
+    struct cluster_registry *registry;
+    const struct cluster_config *config;  /* referenced */
+    struct cluster_shared *shared;        /* referenced */
+    const struct endpoint_set *endpoints; /* current one of its slot; referenced; NULL: none */
+    struct registered_cluster *next_user; /* of the same endpoints slot */
+    uint32_t endpoints_slot;
+};
+
+struct cluster_registry {
+    struct stat_store *stats;
+    struct map clusters; /* by name: of registered_cluster */
+    struct map shared;   /* by stat name: of cluster_shared, while any part has it */
+    const struct endpoint_set **endpoints; /* by slot; referenced */
+    struct registered_cluster **users;     /* by endpoints slot: chain through next_user */
+    uint32_t slot_count;
+};
+
+/* A host's counts summed over all threads. */
+void cluster_shared_host_totals(struct cluster_shared *s, uint64_t key,
+                                uint64_t ret_totals[HOST_STAT_COUNT]);
+
+#endif

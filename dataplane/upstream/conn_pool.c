@@ -1,0 +1,609 @@
+/*
+ * Who gets which connection: limits, waiting requests, states of connections and their counts.
+ * One thread. What happens on a connection is in conn_pool_h1.c.
+ */
+
+#include "dataplane/upstream/conn_pool.h"
+
+#include <stdlib.h>
+
+#include "dataplane/base/log.h"
+#include "dataplane/base/xalloc.h"
+#include "dataplane/net/transport_socket.h"
+#include "dataplane/runtime/thread_context.h"
+#include "dataplane/upstream/cluster.h"
+#include "dataplane/upstream/cluster_stats.h"
+#include "dataplane/upstream/conn_pool_internal.h"
+
+#define IDLE_TIMEOUT_DEFAULT_MS (3600 * 1000u) /* as Envoy */
+
+static void pool_connect_as_needed(struct conn_pool *p);
+
+static struct cluster *pool_cluster(const struct conn_pool *p)
+{
+    return p->host->cluster;
+}
+
+static struct stat_block *pool_stats(const struct conn_pool *p)
+{
+    return pool_cluster(p)->stats;
+}
+
+static struct circuit_breaker *pool_breaker(const struct conn_pool *p)
+{
+    return &pool_cluster(p)->breakers[p->priority];
+}
+
+static uint32_t pool_limit(const struct conn_pool *p, enum breaker_resource r)
+{
+    return breaker_limit(cluster_limits(pool_cluster(p), p->priority), r);
+}
+
+struct cluster *pool_conn_cluster(const struct pool_conn *pc)
+{
+    return pc->host->cluster;
+}
+
+/* --- States ------------------------------------------------------------------------------------
+ */
+
+static const char *pool_conn_state_name(enum pool_conn_state s)
+{
+    static const char *const names[] = {"connecting", "ready", "busy", "draining", "closed"};
+
+    return names[s];
+}
+
+static bool pool_conn_may_become(enum pool_conn_state from, enum pool_conn_state to)
+{
+    switch (from) {
+    case POOL_CONN_CONNECTING:
+        return to == POOL_CONN_READY || to == POOL_CONN_DRAINING || to == POOL_CONN_CLOSED;
+    case POOL_CONN_READY:
+    case POOL_CONN_BUSY:
+        return to != POOL_CONN_CONNECTING;
+    case POOL_CONN_DRAINING:
+        return to == POOL_CONN_DRAINING || to == POOL_CONN_CLOSED;
+    case POOL_CONN_CLOSED:
+        break;
+    }
+    return false;
+}
+
+void pool_conn_set_state(struct pool_conn *pc, enum pool_conn_state s)
+{
+    struct conn_pool *p = pc->pool;
+
+    CHECK(pool_conn_may_become(pc->state, s));
+    log_debug(LOG_C_POOL, "[C%llu] %s -> %s",
+              (unsigned long long)(pc->conn != NULL ? pc->conn->id : 0),
+              pool_conn_state_name(pc->state), pool_conn_state_name(s));
+    if (pc->state == POOL_CONN_CONNECTING) {
+        p->connecting_count--;
+    }
+    list_remove(&pc->node);
+    pc->state = s;
+    switch (s) {
+    case POOL_CONN_READY:
+        list_add_head(&p->ready, &pc->node);
+        break;
+    case POOL_CONN_BUSY:
+    case POOL_CONN_DRAINING:
+        list_add_head(&p->busy, &pc->node);
+        break;
+    case POOL_CONN_CONNECTING:
+    case POOL_CONN_CLOSED:
+        break;
+    }
+}
+
+/* --- Requests ----------------------------------------------------------------------------------
+ */
+
+/* The request's own references. Its memory may go in the callback that follows. */
+static void request_drop(struct pool_request *rq)
+{
+    struct cluster *c = rq->cluster;
+    struct host *h = rq->host;
+
+    rq->pool = NULL;
+    rq->host = NULL;
+    rq->cluster = NULL;
+    host_unref(h);
+    cluster_unref(c);
+}
+
+static void request_fail(struct pool_request *rq, enum pool_failure f, struct str reason)
+{
+    const struct pool_request_ops *ops = rq->ops;
+
+    request_drop(rq);
+    ops->on_failure(rq, f, reason);
+}
+
+static void pool_unqueue(struct conn_pool *p, struct pool_request *rq)
+{
+    list_remove(&rq->node);
+    p->pending_count--;
+    breaker_release(pool_breaker(p), BREAKER_PENDING);
+    stat_dec(pool_stats(p), CLUSTER_UPSTREAM_RQ_PENDING_ACTIVE);
+}
+
+/* All that wait fail. What their callbacks queue anew is not among them. */
+static void pool_fail_pending(struct conn_pool *p, enum pool_failure f, struct str reason)
+{
+    struct list failed;
+    struct pool_request *rq;
+
+    list_init(&failed);
+    list_splice(&failed, &p->pending);
+    while ((rq = list_first(&failed, struct pool_request, node)) != NULL) {
+        pool_unqueue(p, rq);
+        stat_inc(pool_stats(p), CLUSTER_UPSTREAM_RQ_PENDING_FAILURE_EJECT);
+        request_fail(rq, f, reason);
+    }
+}
+
+/* `rq` is in no list. */
+static void pool_attach(struct conn_pool *p, struct pool_conn *pc, struct pool_request *rq)
+{
+    struct host *h = p->host;
+
+    if (!breaker_try_acquire(pool_breaker(p), BREAKER_REQUESTS, pool_limit(p, BREAKER_REQUESTS))) {
+        stat_inc(pool_stats(p), CLUSTER_UPSTREAM_RQ_PENDING_OVERFLOW);
+        request_fail(rq, POOL_FAILURE_OVERFLOW, STR_NONE);
+        return;
+    }
+    pc->requests++;
+    pc->requests_left--;
+    if (pc->requests_left == 0) {
+        stat_inc(pool_stats(p), CLUSTER_UPSTREAM_CX_MAX_REQUESTS);
+    }
+    pool_conn_set_state(pc, pc->requests_left == 0 || p->is_draining ? POOL_CONN_DRAINING
+                                                                     : POOL_CONN_BUSY);
+    h->active_requests++;
+    host_stat_add(h, HOST_RQ_TOTAL, 1);
+    host_stat_add(h, HOST_RQ_ACTIVE, 1);
+    stat_inc(pool_stats(p), CLUSTER_UPSTREAM_RQ_TOTAL);
+    stat_inc(pool_stats(p), CLUSTER_UPSTREAM_RQ_ACTIVE);
+    /* From here on the connection holds what the request held. */
+    pc->request_cluster = rq->cluster;
+    rq->pool = NULL;
+    rq->conn = pc;
+    host_unref(h);
+    rq->ops->on_ready(rq);
+}
+
+void pool_conn_request_done(struct pool_conn *pc)
+{
+    struct conn_pool *p = pc->pool;
+    struct host *h = pc->host;
+    struct cluster *c = pc->request_cluster;
+    struct stat_block *stats = pool_stats(p);
+
+    CHECK(c != NULL && h->active_requests > 0);
+    pc->request_cluster = NULL;
+    h->active_requests--;
+    host_stat_add(h, HOST_RQ_ACTIVE, (uint64_t)-1);
+    stat_dec(stats, CLUSTER_UPSTREAM_RQ_ACTIVE);
+    if (pc->conn != NULL) {
+        stat_add(stats, CLUSTER_UPSTREAM_CX_RX_BYTES_TOTAL, pc->conn->bytes_read - pc->rx_counted);
+        stat_add(stats, CLUSTER_UPSTREAM_CX_TX_BYTES_TOTAL,
+                 pc->conn->bytes_written - pc->tx_counted);
+        pc->rx_counted = pc->conn->bytes_read;
+        pc->tx_counted = pc->conn->bytes_written;
+    }
+    breaker_release(pool_breaker(p), BREAKER_REQUESTS);
+    cluster_unref(c);
+}
+
+static void pool_attach_task(struct loop_task *t)
+{
+    struct conn_pool *p = container_of(t, struct conn_pool, attach_task);
+    struct host *h = p->host;
+
+    host_ref(h); /* keeps the pool through the callbacks */
+    while (!list_is_empty(&p->pending) && !list_is_empty(&p->ready)) {
+        struct pool_request *rq = list_first(&p->pending, struct pool_request, node);
+
+        pool_unqueue(p, rq);
+        pool_attach(p, list_first(&p->ready, struct pool_conn, node), rq);
+    }
+    if (p->is_draining) {
+        conn_pool_drain(p);
+    }
+    host_unref(h);
+}
+
+void conn_pool_request(struct conn_pool *p, struct pool_request *rq)
+{
+    struct pool_conn *pc = list_first(&p->ready, struct pool_conn, node);
+
+    list_init(&rq->node);
+    rq->conn = NULL;
+    rq->pool = p;
+    if (NUNCIO_LIKELY(pc != NULL)) {
+        pool_attach(p, pc, rq);
+        return;
+    }
+    if (pool_cluster(p)->config->uses_http2) {
+        request_fail(rq, POOL_FAILURE_LOCAL_CONNECT, STR("HTTP/2 upstream is not supported yet"));
+        return;
+    }
+    if (!breaker_try_acquire(pool_breaker(p), BREAKER_PENDING, pool_limit(p, BREAKER_PENDING))) {
+        stat_inc(pool_stats(p), CLUSTER_UPSTREAM_RQ_PENDING_OVERFLOW);
+        request_fail(rq, POOL_FAILURE_OVERFLOW, STR_NONE);
+        return;
+    }
+    stat_inc(pool_stats(p), CLUSTER_UPSTREAM_RQ_PENDING_TOTAL);
+    stat_inc(pool_stats(p), CLUSTER_UPSTREAM_RQ_PENDING_ACTIVE);
+    list_add_tail(&p->pending, &rq->node);
+    p->pending_count++;
+    pool_connect_as_needed(p);
+}
+
+void cluster_request_stream(struct cluster *c, struct host *h, enum routing_priority priority,
+                            const struct pool_request_ops *ops, void *user, struct pool_request *rq)
+{
+    rq->ops = ops;
+    rq->user = user;
+    rq->cluster = c;
+    rq->host = h;
+    rq->priority = priority;
+    cluster_ref(c);
+    host_ref(h);
+    if (NUNCIO_UNLIKELY(h->pools[priority] == NULL)) {
+        h->pools[priority] = conn_pool_new(h, priority);
+    }
+    conn_pool_request(h->pools[priority], rq);
+}
+
+void pool_request_cancel(struct pool_request *rq)
+{
+    struct conn_pool *p = rq->pool;
+    struct host *h;
+
+    if (p == NULL) {
+        return;
+    }
+    h = p->host;
+    host_ref(h);
+    pool_unqueue(p, rq);
+    stat_inc(pool_stats(p), CLUSTER_UPSTREAM_RQ_CANCELLED);
+    request_drop(rq);
+    if (p->is_draining) {
+        conn_pool_drain(p);
+    }
+    host_unref(h);
+}
+
+struct codec_stream *pool_request_open_stream(struct pool_request *rq,
+                                              const struct codec_stream_callbacks *cb, void *user,
+                                              struct arena *arena, struct header_map *headers)
+{
+    struct pool_conn *pc = pool_conn_from(rq->conn);
+
+    return pc->codec->ops->new_stream(pc->codec, cb, user, arena, headers);
+}
+
+void pool_request_connection(const struct pool_request *rq, struct pool_connection_info *ret_info)
+{
+    const struct pool_conn *pc = pool_conn_from(rq->conn);
+
+    *ret_info = (struct pool_connection_info){
+        .local = &pc->conn->local,
+        .remote = &pc->conn->remote,
+        .protocol = pc->codec->ops->protocol,
+        .connection_id = pc->conn->id,
+        .requests_before = pc->requests - 1,
+    };
+}
+
+/* --- Connections -------------------------------------------------------------------------------
+ */
+
+static void pool_conn_on_idle(struct timer *t)
+{
+    struct pool_conn *pc = container_of(t, struct pool_conn, idle_timer);
+
+    if (pc->state == POOL_CONN_READY) { /* else it is armed again when the request is over */
+        stat_inc(pool_stats(pc->pool), CLUSTER_UPSTREAM_CX_IDLE_TIMEOUT);
+        pool_conn_close(pc);
+    }
+}
+
+static void pool_conn_on_max_duration(struct timer *t)
+{
+    struct pool_conn *pc = container_of(t, struct pool_conn, duration_timer);
+
+    stat_inc(pool_stats(pc->pool), CLUSTER_UPSTREAM_CX_MAX_DURATION_REACHED);
+    if (pc->request_cluster != NULL) {
+        pool_conn_set_state(pc, POOL_CONN_DRAINING);
+    } else {
+        pool_conn_close(pc);
+    }
+}
+
+static void pool_conn_arm_idle(struct pool_conn *pc)
+{
+    const struct opt_ms *o = &pool_conn_cluster(pc)->config->idle_timeout;
+    uint64_t ms = o->is_set ? o->ms : IDLE_TIMEOUT_DEFAULT_MS;
+
+    if (ms > 0) {
+        timer_arm(pc->pool->loop, &pc->idle_timer, ms);
+    }
+}
+
+/* Starts (or starts again, with the host's next address) connecting. */
+static int pool_conn_dial(struct pool_conn *pc, uint64_t timeout_ms)
+{
+    struct cluster *c = pool_conn_cluster(pc);
+    const struct cluster_config *config = c->config;
+    struct conn_connect_options o = {
+        .remote = pc->host->addresses[pc->address_index],
+        .bind = config->bind_address,
+        .socket_options = config->socket_options,
+        .socket_option_count = config->socket_option_count,
+        .keepalive = &config->tcp_keepalive,
+        .timeout_ms = timeout_ms,
+        .transport = (const struct transport_socket *)config->transport_socket,
+        .transport_config = config->transport_socket_config,
+    };
+    int r = conn_connect(pc->pool->loop, &o, &pool_conn_h1_ops, pc, &pc->conn);
+
+    if (r == 0) {
+        pc->conn->id = c->thread->next_connection_id++;
+        conn_set_watermark(pc->conn, config->per_connection_buffer_limit_bytes);
+    }
+    return r;
+}
+
+static void pool_conn_free(struct deferred *d)
+{
+    struct pool_conn *pc = container_of(d, struct pool_conn, deferred);
+
+    if (pc->codec != NULL) {
+        pc->codec->ops->free(pc->codec);
+    }
+    host_unref(pc->host);
+    free(pc);
+}
+
+static void pool_conn_start(struct conn_pool *p)
+{
+    struct cluster *c = pool_cluster(p);
+    struct pool_conn *pc = xcalloc(1, sizeof(*pc));
+    uint32_t max_requests = c->config->max_requests_per_connection;
+
+    pc->magic = POOL_CONN_MAGIC;
+    pc->state = POOL_CONN_CONNECTING;
+    pc->pool = p;
+    pc->host = p->host;
+    pc->started_ms = loop_now_ms(p->loop);
+    pc->requests_left = max_requests > 0 ? max_requests : UINT64_MAX;
+    timer_init(&pc->idle_timer, pool_conn_on_idle);
+    timer_init(&pc->duration_timer, pool_conn_on_max_duration);
+    list_init(&pc->node);
+    list_add_tail(&p->connecting, &pc->node);
+    p->connecting_count++;
+    host_ref(p->host);
+    cluster_make_host_stats(c, p->host);
+    stat_inc(c->stats, CLUSTER_UPSTREAM_CX_TOTAL);
+    stat_inc(c->stats, CLUSTER_UPSTREAM_CX_HTTP1_TOTAL);
+    stat_inc(c->stats, CLUSTER_UPSTREAM_CX_ACTIVE);
+    host_stat_add(p->host, HOST_CX_TOTAL, 1);
+    host_stat_add(p->host, HOST_CX_ACTIVE, 1);
+    if (pool_conn_dial(pc, c->config->connect_timeout_ms) != 0) {
+        pc->conn = NULL;
+        pool_conn_closed(pc, CONN_CLOSED_LOCAL);
+    }
+}
+
+/* As Envoy: one connection for each request that waits and has none under way. A pool that has no
+ * connection at all may have one whatever the limit, or its requests would wait for ever. */
+static void pool_connect_as_needed(struct conn_pool *p)
+{
+    while (p->pending_count > p->connecting_count) {
+        bool is_within = breaker_try_acquire(pool_breaker(p), BREAKER_CONNECTIONS,
+                                             pool_limit(p, BREAKER_CONNECTIONS));
+
+        if (!is_within) {
+            stat_inc(pool_stats(p), CLUSTER_UPSTREAM_CX_OVERFLOW);
+            if (!list_is_empty(&p->ready) || !list_is_empty(&p->busy) ||
+                !list_is_empty(&p->connecting)) {
+                return;
+            }
+            breaker_acquire(pool_breaker(p), BREAKER_CONNECTIONS);
+        }
+        pool_conn_start(p);
+    }
+}
+
+void pool_conn_connected(struct pool_conn *pc)
+{
+    struct conn_pool *p = pc->pool;
+    const struct opt_ms *duration = &pool_conn_cluster(pc)->config->max_connection_duration;
+
+    stat_record(pool_stats(p), CLUSTER_UPSTREAM_CX_CONNECT_MS,
+                loop_now_ms(p->loop) - pc->started_ms);
+    if (duration->is_set && duration->ms > 0) {
+        timer_arm(p->loop, &pc->duration_timer, duration->ms);
+    }
+    pool_conn_set_state(pc, POOL_CONN_READY);
+    pool_conn_arm_idle(pc);
+    pool_attach_task(&p->attach_task);
+}
+
+void pool_conn_settle(struct pool_conn *pc)
+{
+    struct conn_pool *p = pc->pool;
+
+    if (pc->state == POOL_CONN_CLOSED || conn_is_closing(pc->conn)) {
+        return;
+    }
+    if (pc->state == POOL_CONN_DRAINING || p->is_draining || buf_len(&pc->conn->in) > 0 ||
+        !pc->codec->ops->is_reusable(pc->codec)) {
+        pool_conn_close(pc);
+        return;
+    }
+    pool_conn_set_state(pc, POOL_CONN_READY);
+    pool_conn_arm_idle(pc);
+    if (!list_is_empty(&p->pending)) {
+        /* Not from here: the caller may be in the middle of the previous response. */
+        loop_task_schedule(p->loop, &p->attach_task);
+    }
+}
+
+void pool_conn_close(struct pool_conn *pc)
+{
+    if (pc->state == POOL_CONN_CLOSED) {
+        return;
+    }
+    if (pc->state == POOL_CONN_READY) {
+        pool_conn_set_state(pc, POOL_CONN_DRAINING); /* nobody may pick it any more */
+    }
+    conn_close(pc->conn, CONN_CLOSE_NOW);
+}
+
+static void pool_conn_count_closed(struct pool_conn *pc, enum conn_close_cause cause)
+{
+    struct stat_block *stats = pool_stats(pc->pool);
+    bool is_local = cause == CONN_CLOSED_LOCAL || cause == CONN_CLOSED_CONNECT_TIMEOUT;
+
+    stat_inc(stats, CLUSTER_UPSTREAM_CX_DESTROY);
+    stat_inc(stats,
+             is_local ? CLUSTER_UPSTREAM_CX_DESTROY_LOCAL : CLUSTER_UPSTREAM_CX_DESTROY_REMOTE);
+    if (pc->request_cluster != NULL) {
+        stat_inc(stats, CLUSTER_UPSTREAM_CX_DESTROY_WITH_ACTIVE_RQ);
+        stat_inc(stats, is_local ? CLUSTER_UPSTREAM_CX_DESTROY_LOCAL_WITH_ACTIVE_RQ
+                                 : CLUSTER_UPSTREAM_CX_DESTROY_REMOTE_WITH_ACTIVE_RQ);
+    }
+    if (pc->state == POOL_CONN_CONNECTING) {
+        stat_inc(stats, CLUSTER_UPSTREAM_CX_CONNECT_FAIL);
+        host_stat_add(pc->host, HOST_CX_CONNECT_FAIL, 1);
+        if (cause == CONN_CLOSED_CONNECT_TIMEOUT) {
+            stat_inc(stats, CLUSTER_UPSTREAM_CX_CONNECT_TIMEOUT);
+        }
+    }
+    stat_dec(stats, CLUSTER_UPSTREAM_CX_ACTIVE);
+    host_stat_add(pc->host, HOST_CX_ACTIVE, (uint64_t)-1);
+    stat_record(stats, CLUSTER_UPSTREAM_CX_LENGTH_MS, loop_now_ms(pc->pool->loop) - pc->started_ms);
+    if (pc->conn != NULL) {
+        stat_add(stats, CLUSTER_UPSTREAM_CX_RX_BYTES_TOTAL, pc->conn->bytes_read - pc->rx_counted);
+        stat_add(stats, CLUSTER_UPSTREAM_CX_TX_BYTES_TOTAL,
+                 pc->conn->bytes_written - pc->tx_counted);
+        pc->rx_counted = pc->conn->bytes_read;
+        pc->tx_counted = pc->conn->bytes_written;
+    }
+}
+
+/* additional_addresses are tried one after the other within the one connect timeout. */
+static bool pool_conn_try_next_address(struct pool_conn *pc, enum conn_close_cause cause)
+{
+    uint64_t timeout_ms = pool_conn_cluster(pc)->config->connect_timeout_ms;
+    uint64_t spent_ms = loop_now_ms(pc->pool->loop) - pc->started_ms;
+
+    if (pc->state != POOL_CONN_CONNECTING || cause != CONN_CLOSED_CONNECT_FAILED ||
+        spent_ms >= timeout_ms) {
+        return false;
+    }
+    while (++pc->address_index < pc->host->address_count) {
+        if (pool_conn_dial(pc, timeout_ms - spent_ms) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum pool_failure pool_failure_of(enum conn_close_cause cause)
+{
+    switch (cause) {
+    case CONN_CLOSED_CONNECT_TIMEOUT:
+        return POOL_FAILURE_CONNECT_TIMEOUT;
+    case CONN_CLOSED_LOCAL:
+        return POOL_FAILURE_LOCAL_CONNECT;
+    case CONN_CLOSED_REMOTE:
+    case CONN_CLOSED_RESET:
+    case CONN_CLOSED_CONNECT_FAILED:
+    case CONN_CLOSED_TRANSPORT:
+        break;
+    }
+    return POOL_FAILURE_REMOTE_CONNECT;
+}
+
+void pool_conn_closed(struct pool_conn *pc, enum conn_close_cause cause)
+{
+    struct conn_pool *p = pc->pool;
+    bool was_connecting = pc->state == POOL_CONN_CONNECTING;
+    struct str reason = pc->conn != NULL ? str_c(pc->conn->failure_reason) : STR_NONE;
+
+    if (pool_conn_try_next_address(pc, cause)) {
+        return;
+    }
+    pool_conn_count_closed(pc, cause);
+    timer_cancel(p->loop, &pc->idle_timer);
+    timer_cancel(p->loop, &pc->duration_timer);
+    pool_conn_set_state(pc, POOL_CONN_CLOSED);
+    breaker_release(pool_breaker(p), BREAKER_CONNECTIONS);
+    if (pc->request_cluster != NULL) {
+        pc->codec->ops->connection_closed(pc->codec, RESET_CONNECTION_TERMINATION);
+        CHECK(pc->request_cluster == NULL); /* the codec ended its stream */
+    }
+    if (was_connecting) {
+        pool_fail_pending(p, pool_failure_of(cause), reason);
+    }
+    pc->conn = NULL;
+    pool_connect_as_needed(p);
+    deferred_free(p->loop, &pc->deferred, pool_conn_free);
+}
+
+/* --- Pools -------------------------------------------------------------------------------------
+ */
+
+struct conn_pool *conn_pool_new(struct host *h, enum routing_priority priority)
+{
+    struct conn_pool *p = xcalloc(1, sizeof(*p));
+
+    p->host = h;
+    p->loop = h->cluster->thread->loop;
+    p->priority = priority;
+    list_init(&p->ready);
+    list_init(&p->busy);
+    list_init(&p->connecting);
+    list_init(&p->pending);
+    loop_task_init(&p->attach_task, pool_attach_task);
+    return p;
+}
+
+void conn_pool_free(struct conn_pool *p)
+{
+    if (p == NULL) {
+        return;
+    }
+    CHECK(list_is_empty(&p->ready) && list_is_empty(&p->busy) && list_is_empty(&p->connecting) &&
+          list_is_empty(&p->pending));
+    loop_task_cancel(&p->attach_task);
+    free(p);
+}
+
+void conn_pool_drain(struct conn_pool *p)
+{
+    struct pool_conn *pc;
+
+    p->is_draining = true;
+    /* Ready ones that waiting requests are about to take stay for them. */
+    while (list_is_empty(&p->pending) &&
+           (pc = list_first(&p->ready, struct pool_conn, node)) != NULL) {
+        pool_conn_close(pc);
+    }
+    while (list_is_empty(&p->pending) &&
+           (pc = list_first(&p->connecting, struct pool_conn, node)) != NULL) {
+        pool_conn_set_state(pc, POOL_CONN_DRAINING);
+        pool_conn_close(pc);
+    }
+    list_for_each (pc, &p->busy, struct pool_conn, node) {
+        if (pc->state == POOL_CONN_BUSY) {
+            pool_conn_set_state(pc, POOL_CONN_DRAINING);
+        }
+    }
+}

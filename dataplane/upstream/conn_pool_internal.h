@@ -1,0 +1,89 @@
+#ifndef DATAPLANE_UPSTREAM_CONN_POOL_INTERNAL_H
+#define DATAPLANE_UPSTREAM_CONN_POOL_INTERNAL_H
+
+/* What conn_pool.c (who gets which connection) and conn_pool_h1.c (one HTTP/1 connection) share. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "dataplane/base/list.h"
+#include "dataplane/codec/codec.h"
+#include "dataplane/event/deferred.h"
+#include "dataplane/event/loop.h"
+#include "dataplane/net/connection.h"
+#include "dataplane/upstream/conn_pool.h"
+
+#define POOL_CONN_MAGIC MAGIC('P', 'C', 'O', 'N')
+
+enum pool_conn_state {
+    POOL_CONN_CONNECTING,
+    POOL_CONN_READY,
+    POOL_CONN_BUSY,     /* carries a request */
+    POOL_CONN_DRAINING, /* carries its last request, or is about to close */
+    POOL_CONN_CLOSED,
+};
+
+struct conn_pool {
+    struct host *host; /* owns the pool */
+    struct loop *loop;
+    enum routing_priority priority;
+    struct list ready; /* of pool_conn, last used first */
+    struct list busy;  /* BUSY and DRAINING */
+    struct list connecting;
+    struct list pending; /* of pool_request, oldest first */
+    uint32_t pending_count;
+    uint32_t connecting_count;
+    bool is_draining;
+    struct loop_task attach_task; /* pending requests to ready connections, at the end of a turn */
+};
+
+struct pool_conn {
+    uint32_t magic;
+    enum pool_conn_state state;
+    struct conn_pool *pool;
+    struct host *host;   /* referenced */
+    struct conn *conn;   /* NULL between two attempts and once closed */
+    struct codec *codec; /* NULL before it is connected */
+    struct list node;    /* in one of the pool's lists */
+    struct timer idle_timer;
+    struct timer duration_timer;
+    struct deferred deferred;
+    /* Of the request being carried, or NULL; holds a reference. */
+    struct cluster *request_cluster;
+    uint64_t started_ms;
+    uint64_t requests;
+    uint64_t requests_left; /* UINT64_MAX: no limit */
+    uint64_t rx_counted;    /* bytes already in the stats */
+    uint64_t tx_counted;
+    size_t address_index; /* of the host's addresses: the one being tried */
+    bool is_dispatching;  /* inside the codec: what its end brings is settled after */
+};
+
+static inline struct pool_conn *pool_conn_from(void *p)
+{
+    struct pool_conn *pc = p;
+
+    CHECK(pc != NULL && pc->magic == POOL_CONN_MAGIC);
+    return pc;
+}
+
+/* --- conn_pool.c ------------------------------------------------------------------------------ */
+
+struct cluster *pool_conn_cluster(const struct pool_conn *pc);
+void pool_conn_set_state(struct pool_conn *pc, enum pool_conn_state s);
+/* The transport is up: a waiting request may have it. */
+void pool_conn_connected(struct pool_conn *pc);
+/* The carried request is over: counts it off. Whether the connection stays is settled next. */
+void pool_conn_request_done(struct pool_conn *pc);
+/* No request is carried any more and the codec is at rest: back to the pool, or closed. */
+void pool_conn_settle(struct pool_conn *pc);
+/* No more requests on it; closes now. */
+void pool_conn_close(struct pool_conn *pc);
+/* The connection is gone. */
+void pool_conn_closed(struct pool_conn *pc, enum conn_close_cause cause);
+
+/* --- conn_pool_h1.c --------------------------------------------------------------------------- */
+
+extern const struct conn_ops pool_conn_h1_ops;
+
+#endif
