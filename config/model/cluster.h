@@ -67,8 +67,7 @@ struct circuit_breaker_limits {
     bool track_remaining;
 };
 
-/* Also what a load balancing policy extension parses to (NULL from cluster_provided: the cluster's
- * own, round robin). */
+/* Also what a load balancing policy extension parses to. */
 struct lb_config {
     enum lb_kind kind;
     uint32_t choice_count;      /* least request, 2 */
