@@ -76,7 +76,7 @@ struct codec_stream {
     struct header_map *headers;
     uint32_t id;
     enum http_protocol protocol; /* of the message received: HTTP/1.0 or 1.1 is known per head */
-    uint64_t wire_bytes_in;  /* of this message: head, framing and body */
+    uint64_t wire_bytes_in;      /* of this message: head, framing and body */
     uint64_t wire_bytes_out;
     uint64_t header_bytes_in;
     uint64_t header_bytes_out;
@@ -84,9 +84,9 @@ struct codec_stream {
 
 /* Errors on the whole connection, for the reply and the counters. */
 struct codec_error {
-    int status;         /* 400, 431, 414, 408, 413, 426, 505...: what a server should answer; 0: just close */
+    int status;         /* what a server should answer: 400, 426, 431, 501 */
     struct str details; /* Envoy's response_code_details: "http1.invalid_url", ... */
-    struct str body;    /* Envoy's local reply body, e.g. "Bad Request" is empty there */
+    struct str body;    /* Envoy's local reply body: "Bad Request", ... */
 };
 
 struct codec;
@@ -127,8 +127,8 @@ struct codec_limits {
 
 struct codec_ops {
     /* Consumes from `in` what it can; what it leaves is to be offered again. `end_stream`: the peer
-     * sent FIN, which may complete a response. Returns 0, E_PROTOCOL (on_error has been called, or a
-     * client's stream was reset) or E_CLOSED (FIN where a message was not complete: streams still
+     * sent FIN, which may complete a response. Returns 0, E_PROTOCOL (on_error has been called, or
+     * a client's stream was reset) or E_CLOSED (FIN where a message was not complete: streams still
      * open are reset by connection_closed). */
     int (*dispatch)(struct codec *c, struct buf *in, bool end_stream);
     /* Client: opens a stream; callbacks, user, arena and headers (the response's, initialised) are
@@ -142,8 +142,8 @@ struct codec_ops {
     void (*drain)(struct codec *c);
     /* The connection's output crossed a watermark: passed to the streams. */
     void (*on_watermark)(struct codec *c, bool is_above);
-    /* The connection can carry no further stream: close it once its output is flushed. Valid from
-     * on_stream_end on. */
+    /* Server: the connection can carry no further stream: close it once its output is flushed.
+     * Valid from on_stream_end on. */
     bool (*should_close)(const struct codec *c);
     /* The connection is gone: resets open streams (on_reset with `reason`). */
     void (*connection_closed)(struct codec *c, enum stream_reset_reason reason);

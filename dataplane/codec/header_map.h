@@ -116,7 +116,7 @@ struct header_map {
     struct header *items;
     uint32_t count; /* including removed ones */
     uint32_t cap;
-    uint32_t byte_size; /* names and values of live entries */
+    uint32_t byte_size;       /* names and values of live entries */
     uint8_t first[HDR_COUNT]; /* index + 1 of the first live entry, 0: none; 255: look for it */
 };
 

@@ -1,0 +1,30 @@
+#ifndef DATAPLANE_CODEC_H1_ENCODE_H
+#define DATAPLANE_CODEC_H1_ENCODE_H
+
+/*
+ * Writing HTTP/1 messages. A head is formatted in one run of memory; lines that came from HTTP/1
+ * and were not touched are copied as they stand, neighbours together. Connection and
+ * Transfer-Encoding of the map never go out: the codec writes its own.
+ */
+
+#include "dataplane/base/buf.h"
+#include "dataplane/codec/header_map.h"
+
+/* What a codec adds behind the map's fields; whole lines with CR LF. */
+struct h1_head_tail {
+    struct str connection;
+    struct str framing;
+};
+
+const char *h1_reason_phrase(unsigned status);
+void h1_encode_response_head(struct buf *out, bool is_http10, unsigned status,
+                             const struct header_map *m, const struct h1_head_tail *tail);
+/* :method, :path (CONNECT: :authority) and Host come from the map. */
+void h1_encode_request_head(struct buf *out, const struct header_map *m,
+                            const struct h1_head_tail *tail);
+/* One chunk; empty data writes nothing. */
+void h1_encode_chunk(struct buf *out, struct buf *take_data);
+/* `trailers` may be NULL. */
+void h1_encode_last_chunk(struct buf *out, const struct header_map *trailers);
+
+#endif

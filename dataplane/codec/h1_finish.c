@@ -1,0 +1,348 @@
+/*
+ * What the lines of a complete HTTP/1 head mean together: framing (RFC 9112, 6), request target
+ * (3.2), Host and the Connection header, with Envoy's verdicts in Envoy's order.
+ */
+
+#include "dataplane/base/error.h"
+#include "dataplane/codec/h1_errors.h"
+#include "dataplane/codec/h1_parser.h"
+
+/* As Envoy: more options than this in Connection are an attack, and so is a TE this long. */
+#define CONNECTION_OPTIONS_MAX 10
+#define TE_VALUE_MAX 256
+
+static const struct codec_error error_url = H1_ERROR(400, "http1.invalid_url", "Bad Request");
+static const struct codec_error error_scheme = H1_ERROR(400, "http1.invalid_scheme", "Bad Request");
+static const struct codec_error error_authority =
+    H1_ERROR(400, "http.invalid_authority", "Bad Request");
+static const struct codec_error error_no_host = H1_ERROR(400, "missing_host_header", "");
+static const struct codec_error error_connection =
+    H1_ERROR(400, "http1.connection_header_rejected", "Bad Request");
+static const struct codec_error error_body = H1_ERROR(400, "http1.body_disallowed", "Bad Request");
+static const struct codec_error error_length_and_coding =
+    H1_ERROR(400, "http1.content_length_and_chunked_not_allowed", "Bad Request");
+static const struct codec_error error_coding =
+    H1_ERROR(501, "http1.invalid_transfer_encoding", "Not Implemented");
+/* Responses: no status goes anywhere. */
+static const struct codec_error error_response_coding =
+    H1_ERROR(502, "http1.invalid_transfer_encoding", "");
+static const struct codec_error error_coding_not_allowed =
+    H1_ERROR(502, "http1.transfer_encoding_not_allowed", "");
+static const struct codec_error error_length_not_allowed =
+    H1_ERROR(502, "http1.content_length_not_allowed", "");
+
+static int refuse(struct h1_parser *p, const struct codec_error *e)
+{
+    p->error = e;
+    return E_PROTOCOL;
+}
+
+static bool is_alnum(char c)
+{
+    char l = ascii_lower(c);
+
+    return (c >= '0' && c <= '9') || (l >= 'a' && l <= 'z');
+}
+
+/* Bytes of reg-name, IP literal, port and userinfo (RFC 3986, 3.2). */
+static bool is_authority(struct str s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        if (!is_alnum(s.ptr[i]) && memchr("-._~!$&'()*+,;=:[]@%", s.ptr[i], 20) == NULL) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* --- Request target --------------------------------------------------------------------------- */
+
+/* ":port" or nothing. */
+static bool is_port_suffix(struct str s)
+{
+    uint64_t port;
+
+    return s.len == 0 || (s.ptr[0] == ':' && s.len <= 6 &&
+                          parse_u64(str_sub(s, 1, s.len), &port) == 0 && port <= UINT16_MAX);
+}
+
+/* host[:port] without userinfo. */
+static bool is_host_port(struct str s)
+{
+    size_t host = 0;
+
+    if (s.len > 0 && s.ptr[0] == '[') {
+        size_t end = str_find_char(s, ']');
+
+        if (end == STR_NPOS || end == 1) {
+            return false;
+        }
+        for (size_t i = 1; i < end; i++) {
+            if (!is_alnum(s.ptr[i]) && memchr(":.%-_~", s.ptr[i], 6) == NULL) {
+                return false;
+            }
+        }
+        return is_port_suffix(str_sub(s, end + 1, s.len));
+    }
+    while (host < s.len && (is_alnum(s.ptr[host]) || memchr("-._", s.ptr[host], 3) != NULL)) {
+        host++;
+    }
+    return host > 0 && is_port_suffix(str_sub(s, host, s.len));
+}
+
+static void set_path(struct h1_parser *p, struct str path)
+{
+    header_add(p->headers, HDR_PATH, path);
+}
+
+/* http://host:port/path: its authority replaces Host's (RFC 9112, 3.2.2); userinfo goes. */
+static int absolute_form(struct h1_parser *p)
+{
+    struct str rest = p->target;
+    size_t colon = 0;
+    size_t authority_len = 0;
+    struct str scheme;
+    struct str authority;
+    size_t at;
+
+    while (colon < rest.len && (is_alnum(rest.ptr[colon]) ||
+                                (colon > 0 && memchr("+-.", rest.ptr[colon], 3) != NULL))) {
+        colon++;
+    }
+    scheme = str_sub(rest, 0, colon);
+    rest = str_sub(rest, colon, rest.len);
+    if (colon == 0 || !str_starts(rest, STR("://"))) {
+        return refuse(p, &h1_error_message);
+    }
+    rest = str_sub(rest, 3, rest.len);
+    while (authority_len < rest.len && rest.ptr[authority_len] != '/' &&
+           rest.ptr[authority_len] != '?') {
+        authority_len++;
+    }
+    authority = str_sub(rest, 0, authority_len);
+    rest = str_sub(rest, authority_len, rest.len);
+    if (!is_authority(authority)) {
+        return refuse(p, &h1_error_message);
+    }
+    at = str_rfind_char(authority, '@');
+    if (at != STR_NPOS) {
+        authority = str_sub(authority, at + 1, authority.len);
+    }
+    if (!is_host_port(authority)) {
+        return refuse(p, &error_url);
+    }
+    if (str_eq_nocase(scheme, STR("http"))) {
+        header_add(p->headers, HDR_SCHEME, STR("http"));
+    } else if (str_eq_nocase(scheme, STR("https"))) {
+        header_add(p->headers, HDR_SCHEME, STR("https"));
+    } else {
+        return refuse(p, &error_scheme);
+    }
+    header_set(p->headers, HDR_AUTHORITY, authority);
+    set_path(p, rest.len > 0 ? rest : STR("/"));
+    return 0;
+}
+
+static int finish_target(struct h1_parser *p)
+{
+    if (p->is_connect) {
+        struct str colon = str_sub(p->target, str_rfind_char(p->target, ':'), p->target.len);
+
+        if (!is_host_port(p->target) || colon.len < 2) {
+            return refuse(p, &error_url);
+        }
+        header_set(p->headers, HDR_AUTHORITY, p->target);
+        return 0;
+    }
+    if (p->target.ptr[0] == '/' || (p->is_options && p->target.ptr[0] == '*')) {
+        set_path(p, p->target);
+        return 0;
+    }
+    if (p->target.ptr[0] == '*') {
+        return refuse(p, &error_url);
+    }
+    return absolute_form(p);
+}
+
+/* --- Connection ------------------------------------------------------------------------------- */
+
+/* TE that Connection names stays when it asks for trailers, for nothing else. */
+static int nominate_te(struct h1_parser *p)
+{
+    struct header *te = header_find(p->headers, HDR_TE);
+    struct str rest;
+    struct str part;
+
+    if (te == NULL) {
+        return 0;
+    }
+    rest = te->value;
+    if (rest.len >= TE_VALUE_MAX) {
+        return refuse(p, &error_connection);
+    }
+    while (str_split(&rest, ',', &part)) {
+        if (str_eq_nocase(str_trim(part), STR("trailers"))) {
+            header_set(p->headers, HDR_TE, STR("trailers"));
+            return 0;
+        }
+    }
+    (void)header_remove(p->headers, HDR_TE); /* how many is of no interest */
+    return 0;
+}
+
+/* Removes a field that Connection names as hop-by-hop. As Envoy: those that say where a request
+ * comes from are none, naming them is refused. */
+static int nominate(struct h1_parser *p, struct str option)
+{
+    char *name = arena_memdup(p->arena, option.ptr, option.len);
+    struct str lower = str_n(name, option.len);
+
+    str_lower_in_place(name, option.len);
+    if (str_eq(lower, STR("close")) || str_eq(lower, STR("keep-alive")) ||
+        str_eq(lower, STR("upgrade")) || str_eq(lower, STR("http2-settings")) ||
+        str_eq(lower, STR("connection"))) {
+        return 0;
+    }
+    if (lower.ptr[0] == ':' || str_eq(lower, STR("x-forwarded-for")) ||
+        str_eq(lower, STR("x-forwarded-host")) || str_eq(lower, STR("x-forwarded-proto"))) {
+        return refuse(p, &error_connection);
+    }
+    if (str_eq(lower, STR("te"))) {
+        return nominate_te(p);
+    }
+    if (str_eq(lower, STR("host"))) {
+        (void)header_remove(p->headers,
+                            HDR_AUTHORITY); /* as Envoy: refused later for having none */
+        return 0;
+    }
+    (void)header_remove_name(p->headers, lower); /* how many is of no interest */
+    return 0;
+}
+
+static int finish_connection(struct h1_parser *p)
+{
+    size_t options = 0;
+
+    for (const struct header *h = header_find(p->headers, HDR_CONNECTION); h != NULL;
+         h = header_next_same(p->headers, h)) {
+        struct str rest = h->value;
+        struct str option;
+
+        while (str_split(&rest, ',', &option)) {
+            option = str_trim(option);
+            if (option.len == 0) {
+                continue;
+            }
+            if (++options >= CONNECTION_OPTIONS_MAX) {
+                return refuse(p, &error_connection);
+            }
+            if (nominate(p, option) < 0) {
+                return E_PROTOCOL;
+            }
+        }
+    }
+    return 0;
+}
+
+/* An upgrade to h2c is ignored, as Envoy does: the request goes on without it. */
+static void drop_h2c_upgrade(struct h1_parser *p)
+{
+    const struct header *upgrade = header_find(p->headers, HDR_UPGRADE);
+
+    if (upgrade == NULL || !str_eq_nocase(upgrade->value, STR("h2c"))) {
+        return;
+    }
+    (void)header_remove(p->headers, HDR_UPGRADE);
+    (void)header_remove_name(p->headers, STR("http2-settings"));
+    p->wants_upgrade = false;
+}
+
+/* --- Framing ---------------------------------------------------------------------------------- */
+
+static int request_framing(struct h1_parser *p, enum h1_framing *ret_framing)
+{
+    if (p->is_connect && p->has_content_length) {
+        if (p->content_length > 0) {
+            return refuse(p, &error_body);
+        }
+        (void)header_remove(p->headers, HDR_CONTENT_LENGTH); /* "0" says nothing */
+        p->has_content_length = false;
+    }
+    if (p->transfer_encoding_count > 0 && p->has_content_length) {
+        return refuse(p, &error_length_and_coding);
+    }
+    if (p->transfer_encoding_count > 0 && (!p->is_chunked || p->is_connect)) {
+        return refuse(p, &error_coding);
+    }
+    *ret_framing = p->is_chunked                                    ? H1_BODY_CHUNKED
+                   : p->has_content_length && p->content_length > 0 ? H1_BODY_LENGTH
+                                                                    : H1_BODY_NONE;
+    return 0;
+}
+
+int h1_request_finish(struct h1_parser *p, const struct codec_limits *limits,
+                      enum h1_framing *ret_framing)
+{
+    struct header *authority;
+    int r;
+
+    if (NUNCIO_UNLIKELY(p->wants_upgrade)) {
+        drop_h2c_upgrade(p);
+    }
+    r = request_framing(p, ret_framing);
+    if (r == 0 && NUNCIO_UNLIKELY(p->has_connection_options)) {
+        r = finish_connection(p);
+    }
+    if (r == 0) {
+        r = finish_target(p);
+    }
+    if (r < 0) {
+        return r;
+    }
+    if (NUNCIO_UNLIKELY(!p->is_http11)) {
+        if (!limits->accept_http_10) {
+            return refuse(p, &h1_error_low_version);
+        }
+        /* Framing that HTTP/1.0 does not know (RFC 9112, 6.1). */
+        p->wants_close = p->wants_close || p->is_chunked || !p->wants_keep_alive;
+        if (!header_has(p->headers, HDR_AUTHORITY) && limits->default_host_for_http_10.len > 0) {
+            header_add(p->headers, HDR_AUTHORITY, limits->default_host_for_http_10);
+        }
+    }
+    authority = header_find(p->headers, HDR_AUTHORITY);
+    if (NUNCIO_UNLIKELY(authority == NULL)) {
+        return refuse(p, &error_no_host);
+    }
+    return is_authority(authority->value) ? 0 : refuse(p, &error_authority);
+}
+
+int h1_response_finish(struct h1_parser *p, bool is_head, enum h1_framing *ret_framing)
+{
+    bool is_bodyless = p->status < 200 || p->status == 204;
+
+    if (is_bodyless && p->transfer_encoding_count > 0) {
+        return refuse(p, &error_coding_not_allowed);
+    }
+    if (is_bodyless && p->has_content_length) {
+        if (p->content_length > 0) {
+            return refuse(p, &error_length_not_allowed);
+        }
+        (void)header_remove(p->headers, HDR_CONTENT_LENGTH); /* "0" is harmless */
+    }
+    if (p->transfer_encoding_count > 0 && p->has_content_length) {
+        return refuse(p, &error_length_and_coding);
+    }
+    if (p->transfer_encoding_count > 0 && !p->is_chunked) {
+        return refuse(p, &error_response_coding);
+    }
+    if (is_bodyless || is_head || p->status == 304) {
+        *ret_framing = H1_BODY_NONE;
+    } else if (p->is_chunked) {
+        *ret_framing = H1_BODY_CHUNKED;
+    } else if (p->has_content_length) {
+        *ret_framing = p->content_length > 0 ? H1_BODY_LENGTH : H1_BODY_NONE;
+    } else {
+        *ret_framing = H1_BODY_UNTIL_CLOSE;
+    }
+    return 0;
+}
