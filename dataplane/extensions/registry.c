@@ -1,0 +1,46 @@
+/*
+ * The table of extensions: one declaration and one line each. Found at run time by category and
+ * type URL; the order means nothing.
+ */
+
+#include "dataplane/extensions/registry.h"
+
+#include "dataplane/base/check.h"
+#include "dataplane/http/filter.h"
+#include "dataplane/net/network_filter.h"
+#include "dataplane/net/transport_socket.h"
+#include "dataplane/stream_info/access_log.h"
+
+extern const struct access_logger_type access_logger_file;
+extern const struct access_logger_type access_logger_stderr;
+extern const struct access_logger_type access_logger_stdout;
+extern const struct extension cluster_dns;
+extern const struct extension dns_resolver_cares;
+extern const struct extension load_balancing_policy_cluster_provided;
+extern const struct extension load_balancing_policy_least_request;
+extern const struct extension load_balancing_policy_round_robin;
+extern const struct extension request_id_uuid;
+extern const struct extension upstream_options_http;
+extern const struct http_filter_type http_filter_router;
+extern const struct network_filter_type network_filter_http_connection_manager;
+extern const struct transport_socket transport_socket_raw_buffer_downstream;
+extern const struct transport_socket transport_socket_raw_buffer_upstream;
+
+static const struct extension *const extensions[] = {
+    &access_logger_file.ext,
+    &access_logger_stderr.ext,
+    &access_logger_stdout.ext,
+    &cluster_dns,
+    &dns_resolver_cares,
+    &http_filter_router.ext,
+    &load_balancing_policy_cluster_provided,
+    &load_balancing_policy_least_request,
+    &load_balancing_policy_round_robin,
+    &network_filter_http_connection_manager.ext,
+    &request_id_uuid,
+    &transport_socket_raw_buffer_downstream.ext,
+    &transport_socket_raw_buffer_upstream.ext,
+    &upstream_options_http,
+};
+
+const struct extension_registry extension_registry = {extensions, ARRAY_LEN(extensions)};
