@@ -47,9 +47,17 @@ struct h1_client {
     struct codec_stream stream;
 };
 
-static struct h1_client *client_from_codec(const struct codec *c)
+static struct h1_client *client_from_codec(struct codec *c)
 {
     struct h1_client *s = container_of(c, struct h1_client, base);
+
+    CHECK(s->magic == H1_CLIENT_MAGIC);
+    return s;
+}
+
+static const struct h1_client *client_from_const_codec(const struct codec *c)
+{
+    const struct h1_client *s = (const void *)c; /* base comes first */
 
     CHECK(s->magic == H1_CLIENT_MAGIC);
     return s;
@@ -434,12 +442,12 @@ static void client_on_watermark(struct codec *c, bool is_above)
 
 static bool client_should_close(const struct codec *c)
 {
-    return client_from_codec(c)->should_close;
+    return client_from_const_codec(c)->should_close;
 }
 
 static bool client_is_reusable(const struct codec *c)
 {
-    const struct h1_client *s = client_from_codec(c);
+    const struct h1_client *s = client_from_const_codec(c);
 
     return !s->has_stream && !s->should_close;
 }

@@ -53,9 +53,17 @@ struct h1_server {
     struct codec_stream stream;
 };
 
-static struct h1_server *server_from_codec(const struct codec *c)
+static struct h1_server *server_from_codec(struct codec *c)
 {
     struct h1_server *s = container_of(c, struct h1_server, base);
+
+    CHECK(s->magic == H1_SERVER_MAGIC);
+    return s;
+}
+
+static const struct h1_server *server_from_const_codec(const struct codec *c)
+{
+    const struct h1_server *s = (const void *)c; /* base comes first */
 
     CHECK(s->magic == H1_SERVER_MAGIC);
     return s;
@@ -495,7 +503,7 @@ static void server_on_watermark(struct codec *c, bool is_above)
 
 static bool server_should_close(const struct codec *c)
 {
-    return server_from_codec(c)->should_close;
+    return server_from_const_codec(c)->should_close;
 }
 
 static void server_connection_closed(struct codec *c, enum stream_reset_reason reason)
