@@ -68,6 +68,7 @@
     X(HDR_X_ENVOY_MAX_RETRIES, "x-envoy-max-retries")                                              \
     X(HDR_X_ENVOY_ORIGINAL_HOST, "x-envoy-original-host")                                          \
     X(HDR_X_ENVOY_ORIGINAL_PATH, "x-envoy-original-path")                                          \
+    X(HDR_X_ENVOY_ORIGINAL_URL, "x-envoy-original-url")                                            \
     X(HDR_X_ENVOY_OVERLOADED, "x-envoy-overloaded")                                                \
     X(HDR_X_ENVOY_RETRIABLE_HEADER_NAMES, "x-envoy-retriable-header-names")                        \
     X(HDR_X_ENVOY_RETRIABLE_STATUS_CODES, "x-envoy-retriable-status-codes")                        \
