@@ -325,7 +325,7 @@ class _Connection:
 class Origin:
     """A recording HTTP/1 origin on a free port of 127.0.0.1 (or another host, or a unix path)."""
 
-    def __init__(self, name="origin", host="127.0.0.1", unix_path=None):
+    def __init__(self, name="origin", host="127.0.0.1", unix_path=None, port=0):
         self.name = name
         self.default = Reply(headers={"x-origin": name}, body=name.encode())
         self.actions = {}  # path without query -> action
@@ -344,7 +344,7 @@ class Origin:
             self._listener.listen(512)
         else:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            self._listener = socket.create_server((host, 0), family=family, backlog=512)
+            self._listener = socket.create_server((host, port), family=family, backlog=512)
             self.port = self._listener.getsockname()[1]
         self._thread = threading.Thread(target=self._accept, daemon=True, name=f"origin {name}")
         self._thread.start()

@@ -13,10 +13,10 @@ from harness.upstream import Raw, Reply, hang
 def bootstrap(origins, log):
     table = c.routes("r", c.vhost("all", ["*"], c.route("/", "a")))
     return c.static_bootstrap(
-        [c.listener("l", c.hcm(table, log=log)),
-         c.listener("old", c.hcm(table, stat_prefix="old", log=log, http_protocol_options={
+        [c.listener("l", c.hcm(table, delayed_close_timeout="0.1s", log=log)),
+         c.listener("old", c.hcm(table, delayed_close_timeout="0.1s", stat_prefix="old", log=log, http_protocol_options={
              "accept_http_10": True, "default_host_for_http_10": "default.test"})),
-         c.listener("trailers", c.hcm(table, stat_prefix="trailers", log=log, http_protocol_options={
+         c.listener("trailers", c.hcm(table, delayed_close_timeout="0.1s", stat_prefix="trailers", log=log, http_protocol_options={
              "enable_trailers": True}))],
         [c.cluster("a", origins["a"].port), c.cluster("none")])
 
