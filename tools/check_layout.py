@@ -74,6 +74,12 @@ WITHOUT_PROTO = {
     "clusters/eds", "clusters/static", "clusters/strict_dns", "clusters/logical_dns",
     "clusters/original_dst",
 }
+# One proto, several kinds or messages: what each exports instead of one symbol.
+SEVERAL = {
+    "access_loggers/stream": ["access_logger_stderr", "access_logger_stdout"],
+    "transport_sockets/raw_buffer": ["transport_socket_raw_buffer_downstream",
+                                     "transport_socket_raw_buffer_upstream"],
+}
 POSTURE = ("Trust:", "Buffers:", "Differs from Envoy:")
 
 # --- Rule 5 -----------------------------------------------------------------------------------------
@@ -171,7 +177,10 @@ class Checker:
             if extension not in WITHOUT_PROTO and not self.has_proto(extension):
                 self.fail(path, 1, 1, f"no proto/envoy/extensions/{extension}/: the path must be the name")
             symbols = exported(file)
-            if len(symbols) != 1:
+            if extension in SEVERAL:
+                if sorted(symbols) != SEVERAL[extension]:
+                    self.fail(path, 1, 1, f"must export {SEVERAL[extension]}, exports {symbols}")
+            elif len(symbols) != 1:
                 self.fail(path, 1, 1, "must export exactly its descriptor, exports "
                           f"{', '.join(symbols) or 'nothing'}")
             elif not symbols[0].endswith("_" + name):
