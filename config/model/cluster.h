@@ -32,9 +32,9 @@ enum health_status {
 /* One LbEndpoint. For DNS clusters the address holds only the port until it is resolved. */
 struct endpoint {
     struct address address;
-    struct str hostname;    /* Endpoint.hostname */
-    struct str dns_name;    /* the name to resolve; empty for IP and unix addresses */
-    uint32_t weight;        /* 1 when unset */
+    struct str hostname; /* Endpoint.hostname */
+    struct str dns_name; /* the name to resolve; empty for IP and unix addresses */
+    uint32_t weight;     /* 1 when unset */
     enum health_status health;
     const struct value *metadata;
     const struct address *additional; /* additional_addresses */
@@ -149,14 +149,14 @@ struct cluster_config {
     struct circuit_breaker_limits breakers[PRIORITY_COUNT];
     double panic_threshold; /* percent, 50 unless set, 0 switches panic off */
     /* HTTP protocol options towards the upstream. */
-    struct opt_ms idle_timeout;            /* 1 h when unset, 0 off */
+    struct opt_ms idle_timeout; /* 1 h when unset, 0 off */
     struct opt_ms max_connection_duration;
     struct opt_ms max_stream_duration;
-    uint32_t max_requests_per_connection;  /* 0: no limit */
+    uint32_t max_requests_per_connection;      /* 0: no limit */
     struct opt_u32 max_response_headers_count; /* 100 */
-    bool uses_http2; /* requests go out as HTTP/2 without negotiation */
-    bool enable_trailers; /* HTTP/1 */
-    bool added_via_api; /* from CDS, not the bootstrap */
+    bool uses_http2;                           /* requests go out as HTTP/2 without negotiation */
+    bool enable_trailers;                      /* HTTP/1 */
+    bool added_via_api;                        /* from CDS, not the bootstrap */
     struct dns_options dns;
     struct address bind_address; /* upstream_bind_config, len 0 for none */
     const struct socket_option *socket_options;

@@ -62,14 +62,7 @@ struct regex_rewrite {
 };
 
 /* google.protobuf.Struct, immutable, for metadata. */
-enum value_kind {
-    VALUE_NULL,
-    VALUE_NUMBER,
-    VALUE_STRING,
-    VALUE_BOOL,
-    VALUE_STRUCT,
-    VALUE_LIST
-};
+enum value_kind { VALUE_NULL, VALUE_NUMBER, VALUE_STRING, VALUE_BOOL, VALUE_STRUCT, VALUE_LIST };
 
 struct value_field;
 

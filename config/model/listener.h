@@ -59,13 +59,13 @@ enum drain_type { DRAIN_DEFAULT, DRAIN_MODIFY_ONLY };
 struct listener_config {
     struct part part;
     struct str name;
-    struct str stat_prefix; /* "" : from the address */
+    struct str stat_prefix;          /* "" : from the address */
     const struct address *addresses; /* address, then additional_addresses */
     size_t address_count;
     bool bind_to_port;
     bool reuse_port;
-    int backlog;            /* 0: the system's maximum */
-    uint32_t unix_mode;     /* 0: leave */
+    int backlog;        /* 0: the system's maximum */
+    uint32_t unix_mode; /* 0: leave */
     bool ipv4_compat;
     struct opt_u32 per_connection_buffer_limit_bytes; /* 1 MiB when unset */
     enum traffic_direction traffic_direction;
