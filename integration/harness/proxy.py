@@ -261,9 +261,7 @@ class Proxy:
         """{name: [(host, port), ...]} of the listeners that are bound."""
         out = {}
         for status in self.admin("/listeners?format=json").json().get("listener_statuses", []):
-            addresses = [status["local_address"]] + [
-                extra["local_address"] for extra in status.get("additional_local_addresses", [])
-            ]
+            addresses = [status["local_address"], *status.get("additional_local_addresses", [])]
             out[status["name"]] = [
                 (a["socket_address"]["address"], a["socket_address"].get("port_value", 0))
                 for a in addresses if "socket_address" in a
