@@ -178,7 +178,8 @@ static int parse_request_line(struct h1_parser *p)
             return E_AGAIN;
         }
         /* As Envoy: HTTP/0.9 is a version too low. */
-        return refuse(p, target_end[1] == '\n' ? &h1_error_low_version : &h1_error_message);
+        return refuse(p, target_end[1] == '\n' && *target == '/' ? &h1_error_low_version
+                                                                 : &h1_error_message);
     }
     if (*target_end != ' ' || target_end == target) {
         return refuse_byte(p, target_end);
