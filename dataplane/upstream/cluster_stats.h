@@ -51,8 +51,7 @@
     X(UPSTREAM_RQ_CANCELLED, "upstream_rq_cancelled", STAT_COUNTER)                                \
     X(UPSTREAM_RQ_TIMEOUT, "upstream_rq_timeout", STAT_COUNTER)                                    \
     X(UPSTREAM_RQ_MAX_DURATION_REACHED, "upstream_rq_max_duration_reached", STAT_COUNTER)          \
-    X(UPSTREAM_RQ_RX_RESET, "upstream_rq_rx_reset", STAT_COUNTER)                                  \
-    X(UPSTREAM_RQ_TX_RESET, "upstream_rq_tx_reset", STAT_COUNTER)                                  \
+    X(UPSTREAM_RQ_PER_TRY_TIMEOUT, "upstream_rq_per_try_timeout", STAT_COUNTER)                    \
     X(UPSTREAM_RQ_COMPLETED, "upstream_rq_completed", STAT_COUNTER)                                \
     X(UPSTREAM_RQ_1XX, "upstream_rq_1xx", STAT_COUNTER)                                            \
     X(UPSTREAM_RQ_2XX, "upstream_rq_2xx", STAT_COUNTER)                                            \

@@ -53,6 +53,7 @@ struct host {
     uint32_t weight;
     uint32_t active_requests; /* of this thread */
     enum host_health health;
+    bool is_canary;   /* metadata envoy.lb: {canary: true} */
     bool is_detached; /* out of its cluster's table: holds a reference on `cluster` */
     uint64_t key;
     struct cluster *cluster;
@@ -67,7 +68,7 @@ struct host {
 uint64_t endpoint_key(const struct endpoint *e);
 /* refs = 1. */
 struct host *host_new(struct cluster *c, const struct endpoint *e, uint64_t key);
-/* What an update may change: weight and health. */
+/* What an update may change: weight, health, metadata. */
 void host_update(struct host *h, const struct endpoint *e);
 /* Its pools take nothing new and close as their requests finish. */
 void host_drain(struct host *h);
