@@ -49,8 +49,15 @@ struct router {
     bool is_read_disabled; /* the upstream is slow: the client's body waits */
 };
 
+/* --- reply.c -----------------------------------------------------------------------------------
+ */
+
+struct loop *router_loop(const struct router *r);
+/* Whether responses say x-envoy-attempt-count. */
+bool router_includes_attempts(const struct router *r);
 /* A monotonic instant; `hint_ns` when that lies in this loop turn, sparing the clock. */
 uint64_t router_now_ns(const struct router *r, uint64_t hint_ns);
+/* `host` NULL: none was reached. */
 void router_charge_code(struct router *r, unsigned status, const struct host *host);
 /* The request cannot go on: answers, or resets a response that has begun. `r` may be gone
  * afterwards. */

@@ -10,7 +10,6 @@
 
 #include "dataplane/base/clock.h"
 #include "dataplane/event/loop.h"
-#include "dataplane/runtime/thread_context.h"
 #include "dataplane/upstream/cluster_stats.h"
 #include "dataplane/upstream/host.h"
 
@@ -129,8 +128,8 @@ static void request_complete(struct router *r)
                                   (info->last_upstream_rx_ns - r->request_done_ns) / NS_PER_MS,
                                   r->is_internal, r->is_canary);
     }
-    timer_cancel(http_filter_thread(r->filter)->loop, &r->timer);
-    timer_cancel(http_filter_thread(r->filter)->loop, &r->duration_timer);
+    timer_cancel(router_loop(r), &r->timer);
+    timer_cancel(router_loop(r), &r->duration_timer);
     request_detach(r);
 }
 
@@ -153,10 +152,9 @@ static void request_charge_response(struct router *r)
 static void request_add_headers(struct router *r)
 {
     const struct stream_info *info = request_info(r);
-    const struct virtual_host *vh = http_filter_virtual_host(r->filter);
     char *digits;
 
-    if (vh != NULL && vh->include_attempt_count_in_response) {
+    if (router_includes_attempts(r)) {
         header_set(&r->response, HDR_X_ENVOY_ATTEMPT_COUNT, STR("1"));
     }
     /* Not on an answer that came before the request was complete. */
@@ -295,7 +293,7 @@ static void request_on_ready(struct pool_request *rq)
     info->first_upstream_tx_ns = router_now_ns(r, is_at_once ? info->start_mono_ns : 0);
     info->last_upstream_tx_ns = info->first_upstream_tx_ns;
     if (r->max_duration_ms > 0) {
-        timer_arm(http_filter_thread(r->filter)->loop, &r->duration_timer, r->max_duration_ms);
+        timer_arm(router_loop(r), &r->duration_timer, r->max_duration_ms);
     }
     header_map_init(&r->response, arena);
     r->upstream = pool_request_open_stream(rq, &request_stream_callbacks, r, arena, &r->response);
