@@ -87,7 +87,8 @@ enum dns_lookup_family { DNS_AUTO, DNS_V4_ONLY, DNS_V6_ONLY, DNS_V4_PREFERRED, D
 
 /* How names are resolved; also what clusters.dns.v3.DnsCluster parses to. */
 struct dns_options {
-    bool is_logical; /* one endpoint with all addresses: LOGICAL_DNS */
+    bool is_logical;        /* one endpoint, whatever the number of addresses: LOGICAL_DNS */
+    bool has_all_addresses; /* logical: the others are additional addresses of the endpoint */
     enum dns_lookup_family lookup_family;
     uint64_t refresh_rate_ms;         /* 5000 */
     uint64_t failure_refresh_base_ms; /* the refresh rate unless set */

@@ -71,6 +71,7 @@ static int dns_parse(struct parse_context *ctx, const ProtobufCMessage *msg,
     int r;
 
     o->is_logical = m->all_addresses_in_single_endpoint;
+    o->has_all_addresses = o->is_logical;
     o->respect_ttl = m->respect_dns_ttl;
     r = parse_check_enum(
         ctx, "dns_lookup_family", (int)m->dns_lookup_family,
