@@ -82,6 +82,14 @@ static uint32_t store_resolve_slot(struct slot_resolver *r, enum part_kind kind,
     return store_slot_get(container_of(r, struct config_store, resolver), kind, name)->index;
 }
 
+static bool store_has_resource(struct slot_resolver *r, enum part_kind kind, struct str name)
+{
+    struct config_store *s = container_of(r, struct config_store, resolver);
+    const struct slot *slot = map_get(&s->slots[kind].by_name, name);
+
+    return slot != NULL && slot->resource != NULL && slot->resource->accepted != NULL;
+}
+
 /* --- what a part names -------------------------------------------------------------------- */
 
 static void store_each_own_dep(struct config_store *s, const struct part *p,
@@ -368,6 +376,7 @@ static int store_parse(struct config_store *s, enum part_kind kind, struct str n
     parse_context_init(&ctx, part, s->params.registry, &s->resolver, reterr);
     ctx.is_static = is_static;
     ctx.is_strict = s->params.is_strict;
+    ctx.stats = s->params.stats;
     r = parse_check_tree(&ctx, msg);
     if (r == 0) {
         r = t->parse(&ctx, msg, previous);
@@ -573,6 +582,7 @@ struct config_store *config_store_new(const struct config_store_params *p)
 
     s->params = *p;
     s->resolver.slot = store_resolve_slot;
+    s->resolver.has = store_has_resource;
     for (int k = 0; k < PART_KIND_COUNT; k++) {
         map_init(&s->slots[k].by_name);
         list_init(&s->pending[k]);
@@ -583,12 +593,20 @@ struct config_store *config_store_new(const struct config_store_params *p)
     return s;
 }
 
+void config_store_stop(struct config_store *s)
+{
+    if (s != NULL && s->discovery != NULL) {
+        discovery_free(s);
+        s->params.xds = NULL;
+    }
+}
+
 void config_store_free(struct config_store *s)
 {
     if (s == NULL) {
         return;
     }
-    discovery_free(s);
+    config_store_stop(s);
     store_warming_done(s);
     /* Users first: listeners, tables, clusters, then what they name. */
     for (int k = PART_LISTENER; k < PART_KIND_COUNT; k++) {

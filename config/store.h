@@ -51,6 +51,7 @@ struct config_store_ops {
 struct config_store_params {
     struct loop *loop;
     const struct extension_registry *registry;
+    struct stat_store *stats; /* for extensions that count; NULL in tests */
     struct xds_client *xds; /* NULL: static configuration only */
     bool is_strict;
     uint64_t missing_cluster_hold_ms; /* 1000 */
@@ -59,6 +60,8 @@ struct config_store_params {
 };
 
 struct config_store *config_store_new(const struct config_store_params *p);
+/* Closes every subscription; nothing is received afterwards. Before the xds client closes. */
+void config_store_stop(struct config_store *s);
 void config_store_free(struct config_store *s);
 
 /* A static resource of the bootstrap. E_* with reterr naming the place inside the resource. */

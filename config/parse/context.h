@@ -52,6 +52,8 @@ struct subscription_ref {
     const struct config_source *source;
 };
 
+struct stat_store; /* dataplane/stats/stats.h */
+
 struct parse_context {
     struct part *part; /* being built; owns everything allocated */
     const struct extension_registry *registry;
@@ -70,6 +72,11 @@ struct parse_context {
     struct subscription_ref *subscriptions;
     size_t subscription_count;
     size_t subscription_cap;
+    /* Where extensions that count make their scopes (stat_scope_ref; freed by a part cleanup). NULL
+     * in unit tests: nobody counts. */
+    struct stat_store *stats;
+    /* While a listener is parsed: its name in stats ("127.0.0.1_80" or its stat_prefix). */
+    struct str listener_stat_name;
     /* Validates TLS contexts and secrets; handed in by server/, NULL in unit tests. */
     int (*check_secret)(const void *secret, struct error *reterr);
     /* What extensions make while they are parsed, handed in by server/; NULL in unit tests. */

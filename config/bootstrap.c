@@ -1,0 +1,281 @@
+/* The bootstrap and discovery files. Main thread. */
+
+#include "config/bootstrap.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/parse/context.h"
+#include "config/parse/core.h"
+#include "config/pb_arena.h"
+#include "config/pb_text.h"
+#include "dataplane/base/log.h"
+#include "dataplane/base/xalloc.h"
+#include "proto/envoy/service/discovery/v3/discovery.pb-c.h"
+
+#define FILE_BYTES_MAX (256u << 20)
+
+/* --- files -------------------------------------------------------------------------------- */
+
+static int read_file(const char *path, struct strbuf *out, struct error *reterr)
+{
+    FILE *f = fopen(path, "re");
+    size_t n;
+
+    if (f == NULL) {
+        return error_set(reterr, E_SYS, "Invalid path: %s (%s)", path, strerror(errno));
+    }
+    do {
+        char *at = strbuf_reserve(out, 65536);
+
+        n = fread(at, 1, 65536, f);
+        out->len += n;
+    } while (n > 0 && out->len <= FILE_BYTES_MAX);
+    n = (size_t)ferror(f);
+    fclose(f);
+    if (n != 0) {
+        return error_set(reterr, E_SYS, "unable to read file: %s", path);
+    }
+    return out->len > FILE_BYTES_MAX ? error_set(reterr, E_LIMIT, "%s: too large", path) : 0;
+}
+
+static int message_from_text(struct str text, const char *file, bool is_json,
+                             const ProtobufCMessageDescriptor *d, bool allow_unknown,
+                             struct arena *a, ProtobufCMessage **ret, struct error *reterr)
+{
+    struct pb_text_options options = {.allow_unknown = allow_unknown, .file = file};
+    const struct text_node *root;
+    int r = is_json ? json_parse(text, a, &root, reterr) : yaml_parse(text, a, &root, reterr);
+
+    if (r != 0) {
+        error_prefix(reterr, "%s:", file);
+        return r;
+    }
+    return pb_from_text(root, d, &options, a, ret, reterr);
+}
+
+/* By ending, as Envoy: .pb is binary, .json and .yaml (.yml) are text; anything else is tried as
+ * YAML. */
+static int message_from_file(const char *path, const ProtobufCMessageDescriptor *d,
+                             bool allow_unknown, struct arena *a, ProtobufCMessage **ret,
+                             struct error *reterr)
+{
+    struct strbuf bytes;
+    int r;
+
+    strbuf_init(&bytes);
+    r = read_file(path, &bytes, reterr);
+    if (r == 0 && str_ends(str_c(path), STR(".pb"))) {
+        r = pb_unpack(d, (const uint8_t *)bytes.ptr, bytes.len, a, ret, reterr);
+        if (r != 0) {
+            error_prefix(reterr, "%s: ", path);
+        }
+    } else if (r == 0) {
+        r = message_from_text(strbuf_str(&bytes), path, str_ends(str_c(path), STR(".json")), d,
+                              allow_unknown, a, ret, reterr);
+    }
+    strbuf_done(&bytes);
+    return r;
+}
+
+int bootstrap_read_discovery_file(struct str path, uint8_t **ret_bytes, size_t *ret_len,
+                                  struct error *reterr)
+{
+    char *name = xstrndup(path.ptr, path.len);
+    ProtobufCMessage *m = NULL;
+    struct arena a;
+    int r;
+
+    arena_init(&a, NULL);
+    r = message_from_file(name, &envoy__service__discovery__v3__discovery_response__descriptor,
+                          false, &a, &m, reterr);
+    if (r == 0) {
+        *ret_len = protobuf_c_message_get_packed_size(m);
+        *ret_bytes = xmalloc(*ret_len + 1);
+        protobuf_c_message_pack(m, *ret_bytes);
+    }
+    arena_done(&a);
+    free(name);
+    return r;
+}
+
+/* --- loading ------------------------------------------------------------------------------ */
+
+/* Protobuf merge is concatenation of the serialized forms. */
+static int merge(struct arena *a, const ProtobufCMessage *under, const ProtobufCMessage *over,
+                 ProtobufCMessage **ret, struct error *reterr)
+{
+    size_t under_len;
+    size_t over_len;
+    const uint8_t *under_bytes = pb_pack(under, a, &under_len);
+    const uint8_t *over_bytes = pb_pack(over, a, &over_len);
+    uint8_t *both = arena_alloc(a, under_len + over_len + 1);
+
+    memcpy(both, under_bytes, under_len);
+    memcpy(both + under_len, over_bytes, over_len);
+    return pb_unpack(under->descriptor, both, under_len + over_len, a, ret, reterr);
+}
+
+static int load_message(const struct bootstrap_params *p, struct arena *a, ProtobufCMessage **ret,
+                        struct error *reterr)
+{
+    const ProtobufCMessageDescriptor *d = &envoy__config__bootstrap__v3__bootstrap__descriptor;
+    ProtobufCMessage *file = NULL;
+    ProtobufCMessage *text = NULL;
+    int r = 0;
+
+    if (p->config_path != NULL && p->config_path[0] != '\0') {
+        r = message_from_file(p->config_path, d, p->allow_unknown_fields, a, &file, reterr);
+    }
+    if (r == 0 && p->config_yaml != NULL && p->config_yaml[0] != '\0') {
+        r = message_from_text(str_c(p->config_yaml), "--config-yaml", false, d,
+                              p->allow_unknown_fields, a, &text, reterr);
+    }
+    if (r != 0) {
+        return r;
+    }
+    if (file != NULL && text != NULL) {
+        return merge(a, file, text, ret, reterr);
+    }
+    *ret = file != NULL ? file : text;
+    if (*ret == NULL) {
+        return error_set(reterr, E_INVALID,
+                         "At least one of --config-path or --config-yaml or "
+                         "Options::configProto() should be non-empty");
+    }
+    return 0;
+}
+
+static int read_admin(struct parse_context *ctx, struct bootstrap *b)
+{
+    size_t at;
+    int r;
+
+    if (b->message->admin == NULL || b->message->admin->address == NULL) {
+        return 0;
+    }
+    at = path_push(ctx, "admin");
+    (void)path_push(ctx, "address");
+    r = parse_address(ctx, b->message->admin->address, &b->admin_address, NULL);
+    path_pop(ctx, at);
+    b->has_admin = r == 0;
+    return r;
+}
+
+static int read_source(struct parse_context *ctx, const char *field,
+                       const Envoy__Config__Core__V3__ConfigSource *m, struct config_source *ret)
+{
+    size_t at;
+    int r;
+
+    if (m == NULL) {
+        return 0;
+    }
+    at = path_push(ctx, field);
+    r = parse_config_source(ctx, m, ret);
+    path_pop(ctx, at);
+    return r;
+}
+
+static int read_dynamic_resources(struct parse_context *ctx, struct bootstrap *b)
+{
+    const Envoy__Config__Bootstrap__V3__Bootstrap__DynamicResources *m =
+        b->message->dynamic_resources;
+    size_t at = path_push(ctx, "dynamic_resources");
+    int r = 0;
+
+    if (m != NULL && m->ads_config != NULL) {
+        size_t ads_at = path_push(ctx, "ads_config");
+
+        r = parse_api_config_source(ctx, m->ads_config, &b->ads);
+        path_pop(ctx, ads_at);
+    }
+    if (m != NULL && r == 0) {
+        r = read_source(ctx, "cds_config", m->cds_config, &b->cds);
+    }
+    if (m != NULL && r == 0) {
+        r = read_source(ctx, "lds_config", m->lds_config, &b->lds);
+    }
+    path_pop(ctx, at);
+    return r;
+}
+
+/* What is unsupported in the bootstrap itself; static resources report their own when they are
+ * put into the store. */
+static int check_own_fields(struct parse_context *ctx, struct bootstrap *b)
+{
+    Envoy__Config__Bootstrap__V3__Bootstrap__StaticResources *resources =
+        b->message->static_resources;
+    size_t n_clusters = resources != NULL ? resources->n_clusters : 0;
+    size_t n_listeners = resources != NULL ? resources->n_listeners : 0;
+    int r;
+
+    if (resources != NULL) {
+        resources->n_clusters = 0;
+        resources->n_listeners = 0;
+    }
+    r = parse_check_tree(ctx, &b->message->base);
+    if (resources != NULL) {
+        resources->n_clusters = n_clusters;
+        resources->n_listeners = n_listeners;
+    }
+    return r;
+}
+
+static void keep_report(struct parse_context *ctx, struct bootstrap *b)
+{
+    b->unsupported = ARENA_ARRAY(&b->part->arena, char *, ctx->unsupported_count + 1);
+    for (const struct unsupported_field *f = ctx->unsupported; f != NULL; f = f->next) {
+        b->unsupported[b->unsupported_count++] =
+            (char *)(uintptr_t)arena_printf(&b->part->arena, "%.*s (%.*s)", STR_ARG(f->path),
+                                            STR_ARG(f->message))
+                .ptr;
+        log_warn(LOG_C_CONFIG, "bootstrap: %s is not supported and ignored",
+                 b->unsupported[b->unsupported_count - 1]);
+    }
+}
+
+int bootstrap_load(const struct bootstrap_params *p, struct bootstrap **ret_bootstrap,
+                   struct error *reterr)
+{
+    struct part *part = part_new(sizeof(struct part), PART_SECRET, STR("bootstrap"));
+    struct bootstrap *b = ARENA_NEW(&part->arena, struct bootstrap);
+    struct parse_context ctx;
+    ProtobufCMessage *m = NULL;
+    int r;
+
+    b->part = part;
+    parse_context_init(&ctx, part, p->registry, NULL, reterr);
+    ctx.is_strict = p->is_strict;
+    ctx.is_static = true;
+    r = load_message(p, &part->arena, &m, reterr);
+    if (r == 0) {
+        b->message = (Envoy__Config__Bootstrap__V3__Bootstrap *)m;
+        r = check_own_fields(&ctx, b);
+    }
+    if (r == 0) {
+        r = read_admin(&ctx, b);
+    }
+    if (r == 0) {
+        r = read_dynamic_resources(&ctx, b);
+    }
+    if (r == 0) {
+        keep_report(&ctx, b);
+    }
+    parse_context_finish(&ctx);
+    if (r != 0) {
+        part_unref(part);
+        return r;
+    }
+    *ret_bootstrap = b;
+    return 0;
+}
+
+void bootstrap_free(struct bootstrap *b)
+{
+    if (b != NULL) {
+        part_unref(b->part);
+    }
+}

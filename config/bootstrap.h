@@ -1,0 +1,47 @@
+#ifndef CONFIG_BOOTSTRAP_H
+#define CONFIG_BOOTSTRAP_H
+
+/*
+ * Reading the bootstrap: file (YAML, JSON, binary protobuf by its ending), --config-yaml merged
+ * over it, and what of it is plain values (admin address, discovery sources). Main thread.
+ */
+
+#include <stdbool.h>
+
+#include "config/model/cluster.h"
+#include "config/model/extension.h"
+#include "dataplane/base/address.h"
+#include "dataplane/base/error.h"
+#include "proto/envoy/config/bootstrap/v3/bootstrap.pb-c.h"
+
+struct bootstrap_params {
+    const char *config_path; /* NULL: none */
+    const char *config_yaml; /* NULL: none */
+    bool allow_unknown_fields;
+    bool is_strict;
+    const struct extension_registry *registry;
+};
+
+struct bootstrap {
+    struct part *part; /* owns everything below */
+    Envoy__Config__Bootstrap__V3__Bootstrap *message;
+    bool has_admin;
+    struct address admin_address;
+    struct config_source ads; /* kind CONFIG_SOURCE_NONE: not given */
+    struct config_source cds;
+    struct config_source lds;
+    char **unsupported; /* "path (message)", outside of static resources */
+    size_t unsupported_count;
+};
+
+/* E_* with a sentence naming file, line and field. */
+int bootstrap_load(const struct bootstrap_params *p, struct bootstrap **ret_bootstrap,
+                   struct error *reterr) MUST_CHECK;
+void bootstrap_free(struct bootstrap *b);
+
+/* A DiscoveryResponse from a YAML, JSON or binary file, serialized (heap, the caller frees): for
+ * path_config_source. */
+int bootstrap_read_discovery_file(struct str path, uint8_t **ret_bytes, size_t *ret_len,
+                                  struct error *reterr);
+
+#endif

@@ -1,0 +1,17 @@
+#ifndef CONFIG_PB_JSON_H
+#define CONFIG_PB_JSON_H
+
+/*
+ * protobuf-c to JSON as Envoy's admin prints it: proto field names, defaults left out, Any opened
+ * with "@type", 64-bit integers as strings, Durations as "1.5s". Main thread.
+ */
+
+#include <protobuf-c/protobuf-c.h>
+
+#include "dataplane/base/json.h"
+
+void pb_json(struct json_writer *w, const ProtobufCMessage *m);
+/* Serialized bytes of a message, printed as an opened Any with this type URL. */
+void pb_json_any(struct json_writer *w, struct str type_url, const uint8_t *bytes, size_t len);
+
+#endif
