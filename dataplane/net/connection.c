@@ -178,7 +178,7 @@ static void conn_on_drained(struct conn *c)
         }
         conn_set_state(c, CONN_LINGERING);
         conn_send_fin(c);
-        timer_arm(c->loop, &c->close_timer, DELAYED_CLOSE_MS);
+        timer_arm(c->loop, &c->close_timer, c->delayed_close_ms);
         if (!c->is_reading) {
             conn_read_start(c); /* to see the FIN */
         }
@@ -194,6 +194,7 @@ static void conn_on_close_timer(struct timer *t)
     if (c->state <= CONN_HANDSHAKING) {
         conn_finish(c, CONN_CLOSED_CONNECT_TIMEOUT, true);
     } else {
+        c->is_close_timed_out = true;
         conn_finish(c, CONN_CLOSED_LOCAL, true);
     }
 }
@@ -561,6 +562,7 @@ static struct conn *conn_new(struct loop *l)
     loop_task_init(&c->flush_task, conn_flush_task);
     loop_task_init(&c->offer_task, conn_offer_task);
     timer_init(&c->close_timer, conn_on_close_timer);
+    c->delayed_close_ms = DELAYED_CLOSE_MS;
     return c;
 }
 

@@ -77,6 +77,8 @@ struct conn {
     uint32_t high_watermark; /* 0: none; low is half of it */
     uint32_t read_disable_count;
     bool is_half_close_enabled;
+    bool is_close_timed_out;   /* CONN_CLOSE_FLUSH_AND_DELAY waited in vain; for on_closed */
+    uint32_t delayed_close_ms; /* how long that waits; 1 s unless set */
     /* Private. */
     uint8_t state;
     uint8_t close_cause;
