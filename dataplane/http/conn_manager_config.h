@@ -41,6 +41,11 @@ struct http_filter_config {
     bool is_disabled; /* unless a route enables it */
 };
 
+/* What a request id extension parses to. */
+struct request_id_config {
+    bool pack_trace_reason; /* the 14th digit of a kept id says that the request is not traced */
+};
+
 struct http_conn_manager_config {
     enum http_codec_type codec_type;
     struct str stat_prefix;
@@ -90,7 +95,7 @@ struct http_conn_manager_config {
     bool generate_request_id;
     bool preserve_external_request_id;
     bool always_set_request_id_in_response;
-    bool pack_trace_reason;
+    struct request_id_config request_id;
 
     struct str server_name;
     enum server_header_transformation server_header;

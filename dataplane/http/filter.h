@@ -52,12 +52,17 @@ struct http_filter_type {
     void (*on_destroy)(struct http_filter *f);
 };
 
+struct filter_gate; /* http/filter_chain.c */
+
 struct http_filter {
     const struct http_filter_type *type;
     const void *config;
-    struct str name;      /* as configured: the key of per-route configuration */
+    struct str name; /* as configured: the key of per-route configuration */
     struct http_stream *stream;
-    void *state;          /* type->stream_size bytes */
+    void *state; /* type->stream_size bytes */
+    /* Private to the filter chain: what is held back here, decode and encode; NULL: never
+     * stopped. */
+    struct filter_gate *gates[2];
 };
 
 /* What a filter may ask of its stream. */
@@ -70,13 +75,21 @@ struct header_map *http_filter_request_headers(const struct http_filter *f);
 const struct route *http_filter_route(const struct http_filter *f);
 const struct virtual_host *http_filter_virtual_host(const struct http_filter *f);
 const struct route_config *http_filter_route_config(const struct http_filter *f);
+/* The chosen member of the route's weighted clusters; NULL when the route has none. */
+const struct weighted_cluster *http_filter_weighted_cluster(const struct http_filter *f);
+/* Forgets the route: the next question for it matches again, with the headers as they are then. */
+void http_filter_clear_route(struct http_filter *f);
+/* The client's address as seen by this connection, TLS or not. */
+bool http_filter_is_downstream_tls(const struct http_filter *f);
 /* Most specific per-route configuration for this filter's name (weighted cluster, route, virtual
  * host, table) or NULL. */
 const void *http_filter_override(const struct http_filter *f);
 void http_filter_continue_decoding(struct http_filter *f);
 void http_filter_continue_encoding(struct http_filter *f);
-/* Answers instead of the upstream. `details` is static or lives in the stream's arena; body is
- * copied. Runs the encode path of the filters above as Envoy does. */
+/* Answers instead of the upstream; once a response has begun, resets the stream instead. `details`
+ * is static or lives in the stream's arena; body and extra headers are copied. As Envoy, the
+ * response passes all filters' encode path; from the terminal filter it also gets the route's
+ * response_headers_to_add. */
 void http_filter_local_reply(struct http_filter *f, int status, struct str body,
                              const struct header_map *extra_headers, enum response_flag flag,
                              struct str details);
@@ -89,6 +102,24 @@ void http_filter_respond_data(struct http_filter *f, struct buf *take_data, bool
 void http_filter_respond_trailers(struct http_filter *f, struct header_map *take_trailers);
 /* Terminal filter: the upstream died after the response head: reset the downstream stream. */
 void http_filter_reset_stream(struct http_filter *f, enum response_flag flag, struct str details);
+/* Terminal filter, first thing in decode_headers: the answer that the route itself gives, sent
+ * (redirect, direct response, 404 without a route), or ROUTE_ANSWER_NONE: forward it. */
+enum route_answer {
+    ROUTE_ANSWER_NONE,
+    ROUTE_ANSWER_NO_ROUTE,
+    ROUTE_ANSWER_REDIRECT,
+    ROUTE_ANSWER_DIRECT_RESPONSE,
+};
+enum route_answer http_filter_answer_from_route(struct http_filter *f);
+/* Terminal filter, before the request goes out: the header operations of weighted cluster, route,
+ * virtual host and table, then host and path rewriting. `keeps_original`: also
+ * x-envoy-original-host and -path, Envoy's default (suppress_envoy_headers is off). */
+void http_filter_finalize_request(struct http_filter *f, bool keeps_original);
+/* Terminal filter: the response's header operations, on the upstream's head before it is passed
+ * on. */
+void http_filter_finalize_response(struct http_filter *f, struct header_map *h);
+/* Replaces :authority as a host rewrite does (auto_host_rewrite, once the host is chosen). */
+void http_filter_rewrite_host(struct http_filter *f, struct str host, bool keeps_original);
 /* Backpressure towards the client: counted. */
 void http_filter_read_disable(struct http_filter *f, bool disable);
 /* Bytes the stream may buffer (per_connection_buffer_limit_bytes or the filter's own). */

@@ -1,0 +1,494 @@
+/* A downstream HTTP connection. See conn_manager.h. */
+
+#include "dataplane/http/conn_manager.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "dataplane/base/check.h"
+#include "dataplane/base/error.h"
+#include "dataplane/base/log.h"
+#include "dataplane/base/xalloc.h"
+#include "dataplane/codec/h1_codec.h"
+#include "dataplane/event/loop.h"
+#include "dataplane/http/local_reply.h"
+#include "dataplane/http/stream.h"
+#include "dataplane/net/listener.h"
+#include "dataplane/runtime/thread_context.h"
+
+static struct conn_manager *conn_manager_from(void *p)
+{
+    struct conn_manager *cm = p;
+
+    CHECK(cm->magic == CONN_MANAGER_MAGIC);
+    return cm;
+}
+
+static const char *drain_state_name(enum drain_state d)
+{
+    static const char *const names[] = {"none", "started", "closing", "closed"};
+
+    return names[d];
+}
+
+static void conn_manager_set_drain_state(struct conn_manager *cm, enum drain_state d)
+{
+    CHECK(d >= cm->drain_state); /* only forward */
+    log_debug(LOG_C_HTTP, "[C%llu] draining: %s", (unsigned long long)cm->conn->id,
+              drain_state_name(d));
+    cm->drain_state = (uint8_t)d;
+}
+
+/* --- counting ----------------------------------------------------------------------------- */
+
+static void conn_manager_gauge(struct conn_manager *cm, enum conn_manager_stat stat, int delta)
+{
+    if (cm->stats != NULL) {
+        stat_add(cm->stats, stat, (uint64_t)(int64_t)delta);
+    }
+}
+
+/* Adds what came and went since the last time, and how much waits now. */
+static void conn_manager_count_bytes(struct conn_manager *cm)
+{
+    const struct conn *c = cm->conn;
+    uint64_t rx_buffered = cm->is_closed ? 0 : c->in.len;
+    uint64_t tx_buffered = cm->is_closed ? 0 : c->out.len + c->in_flight_bytes;
+
+    if (cm->stats == NULL) {
+        return;
+    }
+    stat_add(cm->stats, CM_CX_RX_BYTES_TOTAL, c->bytes_read - cm->counted_rx_bytes);
+    stat_add(cm->stats, CM_CX_TX_BYTES_TOTAL, c->bytes_written - cm->counted_tx_bytes);
+    stat_add(cm->stats, CM_CX_RX_BYTES_BUFFERED, rx_buffered - cm->counted_rx_buffered);
+    stat_add(cm->stats, CM_CX_TX_BYTES_BUFFERED, tx_buffered - cm->counted_tx_buffered);
+    cm->counted_rx_bytes = c->bytes_read;
+    cm->counted_tx_bytes = c->bytes_written;
+    cm->counted_rx_buffered = rx_buffered;
+    cm->counted_tx_buffered = tx_buffered;
+}
+
+void conn_manager_count_response(struct conn_manager *cm, int status)
+{
+    size_t class = (size_t)status / 100;
+
+    if (cm->stats == NULL || class < 1 || class > 5) {
+        return;
+    }
+    stat_inc(cm->stats, CM_RQ_COMPLETED);
+    stat_inc(cm->stats, CM_RQ_1XX + class - 1);
+    if (cm->listener_stats != NULL) {
+        stat_inc(cm->listener_stats, CM_LISTENER_RQ_COMPLETED);
+        stat_inc(cm->listener_stats, CM_LISTENER_RQ_1XX + class - 1);
+    }
+}
+
+/* --- what streams ask --------------------------------------------------------------------- */
+
+bool conn_manager_is_http1(const struct conn_manager *cm)
+{
+    return cm->codec == NULL || cm->codec->ops->protocol <= HTTP_11;
+}
+
+bool conn_manager_is_tls(const struct conn_manager *cm)
+{
+    return cm->conn->transport != NULL && cm->conn->transport->encrypt != NULL;
+}
+
+struct str conn_manager_remote_ip(struct conn_manager *cm)
+{
+    if (cm->remote_ip_len == 0 && address_is_ip(&cm->conn->remote)) {
+        char text[ADDRESS_TEXT_MAX];
+        size_t len = address_format_ip(&cm->conn->remote, text);
+
+        CHECK(len <= sizeof(cm->remote_ip));
+        memcpy(cm->remote_ip, text, len);
+        cm->remote_ip_len = (uint8_t)len;
+    }
+    return str_n(cm->remote_ip, cm->remote_ip_len);
+}
+
+/* --- closing ------------------------------------------------------------------------------ */
+
+/* Open streams end now, as if the client had gone; nothing more is read or answered. */
+static void conn_manager_close(struct conn_manager *cm, enum conn_close_mode mode)
+{
+    if (cm->is_closed || cm->drain_state == DRAIN_CLOSED) {
+        return;
+    }
+    conn_manager_set_drain_state(cm, DRAIN_CLOSED);
+    timer_cancel(cm->thread->loop, &cm->timer);
+    if (!list_is_empty(&cm->streams)) {
+        conn_manager_count(cm, CM_CX_DESTROY_LOCAL_ACTIVE_RQ);
+        conn_manager_count(cm, CM_CX_DESTROY_ACTIVE_RQ);
+        cm->codec->ops->connection_closed(cm->codec, RESET_CONNECTION_TERMINATION);
+    }
+    conn_close(cm->conn, mode);
+}
+
+void conn_manager_set_closing(struct conn_manager *cm)
+{
+    if (cm->drain_state < DRAIN_CLOSING) {
+        conn_manager_set_drain_state(cm, DRAIN_CLOSING);
+    }
+}
+
+void conn_manager_start_drain(struct conn_manager *cm)
+{
+    CHECK(cm->drain_state == DRAIN_NONE);
+    conn_manager_set_drain_state(cm, DRAIN_STARTED);
+    cm->drain_deadline_ms = loop_now_ms(cm->thread->loop) + cm->config->drain_timeout_ms;
+    conn_manager_watch_deadline(cm, cm->drain_deadline_ms);
+    if (cm->codec != NULL) {
+        cm->codec->ops->drain(cm->codec);
+    }
+}
+
+static bool conn_manager_is_asked_to_drain(const struct conn_manager *cm)
+{
+    return cm->thread->is_draining || (cm->lc != NULL && cm->lc->is_draining);
+}
+
+void conn_manager_check_drain(struct conn_manager *cm)
+{
+    if (cm->drain_state == DRAIN_NONE && conn_manager_is_asked_to_drain(cm)) {
+        conn_manager_count(cm, CM_CX_DRAIN_CLOSE);
+        conn_manager_start_drain(cm);
+    }
+}
+
+void conn_manager_on_drain(struct conn_manager *cm)
+{
+    /* HTTP/1 is told with its next response: to close an idle connection would race with a
+     * request that is on its way. The listener closes what is left in the end. */
+    if (!conn_manager_is_http1(cm)) {
+        conn_manager_check_drain(cm);
+    }
+}
+
+void conn_manager_stream_ended(struct conn_manager *cm, bool is_flush_enough)
+{
+    conn_manager_count_bytes(cm);
+    if (!list_is_empty(&cm->streams) || cm->is_closed) {
+        return;
+    }
+    if (cm->config->idle_timeout_ms > 0) {
+        cm->idle_deadline_ms = loop_now_ms(cm->thread->loop) + cm->config->idle_timeout_ms;
+        conn_manager_watch_deadline(cm, cm->idle_deadline_ms);
+    }
+    if (cm->codec->ops->should_close != NULL && cm->codec->ops->should_close(cm->codec)) {
+        conn_manager_set_closing(cm);
+    }
+    if (cm->drain_state == DRAIN_CLOSING) {
+        conn_manager_close(cm, is_flush_enough || cm->config->delayed_close_timeout_ms == 0
+                                   ? CONN_CLOSE_FLUSH
+                                   : CONN_CLOSE_FLUSH_AND_DELAY);
+    }
+}
+
+/* --- deadlines ---------------------------------------------------------------------------- */
+
+void conn_manager_watch_deadline(struct conn_manager *cm, uint64_t deadline_ms)
+{
+    uint64_t now = loop_now_ms(cm->thread->loop);
+
+    if (deadline_ms == NO_DEADLINE || cm->is_closed || cm->drain_state == DRAIN_CLOSED ||
+        (timer_is_armed(&cm->timer) && cm->timer.deadline_ms <= deadline_ms)) {
+        return;
+    }
+    timer_arm(cm->thread->loop, &cm->timer, deadline_ms > now ? deadline_ms - now : 0);
+}
+
+static void conn_manager_on_drain_timeout(struct conn_manager *cm)
+{
+    cm->drain_deadline_ms = NO_DEADLINE;
+    conn_manager_set_closing(cm);
+    if (list_is_empty(&cm->streams)) {
+        conn_manager_close(cm, CONN_CLOSE_FLUSH_AND_DELAY);
+    }
+}
+
+/* The connection has been open, or idle, for too long. */
+static void conn_manager_on_age(struct conn_manager *cm, enum conn_manager_stat stat)
+{
+    conn_manager_count(cm, stat);
+    if (cm->codec == NULL) {
+        conn_manager_close(cm, CONN_CLOSE_FLUSH);
+    } else if (cm->drain_state == DRAIN_NONE) {
+        conn_manager_start_drain(cm);
+    }
+}
+
+static void conn_manager_check_own_deadlines(struct conn_manager *cm, uint64_t now)
+{
+    if (cm->drain_deadline_ms <= now && cm->drain_state < DRAIN_CLOSING) {
+        conn_manager_on_drain_timeout(cm);
+    }
+    if (cm->duration_deadline_ms <= now && cm->drain_state < DRAIN_CLOSED) {
+        cm->duration_deadline_ms = NO_DEADLINE;
+        conn_manager_on_age(cm, CM_CX_MAX_DURATION_REACHED);
+    }
+    if (cm->idle_deadline_ms <= now && list_is_empty(&cm->streams) &&
+        cm->drain_state < DRAIN_CLOSED) {
+        cm->idle_deadline_ms = NO_DEADLINE;
+        conn_manager_on_age(cm, CM_CX_IDLE_TIMEOUT);
+    }
+}
+
+static struct http_stream *conn_manager_find_due(struct conn_manager *cm, uint64_t now,
+                                                 uint64_t *ret_next)
+{
+    struct http_stream *s;
+
+    *ret_next = NO_DEADLINE;
+    list_for_each (s, &cm->streams, struct http_stream, node) {
+        uint64_t next = stream_next_deadline(s);
+
+        if (next <= now) {
+            return s;
+        }
+        *ret_next = next < *ret_next ? next : *ret_next;
+    }
+    return NULL;
+}
+
+static void conn_manager_on_timer(struct timer *t)
+{
+    struct conn_manager *cm = conn_manager_from(container_of(t, struct conn_manager, timer));
+    uint64_t now = loop_now_ms(cm->thread->loop);
+    uint64_t next = NO_DEADLINE;
+    struct http_stream *s;
+
+    conn_manager_check_own_deadlines(cm, now);
+    /* Answering one stream may end others: look again from the start each time. */
+    while (!cm->is_closed && (s = conn_manager_find_due(cm, now, &next)) != NULL) {
+        stream_check_deadlines(s, now);
+    }
+    if (cm->is_closed || cm->drain_state == DRAIN_CLOSED) {
+        return;
+    }
+    conn_manager_watch_deadline(cm, next);
+    conn_manager_watch_deadline(cm, cm->drain_deadline_ms);
+    conn_manager_watch_deadline(cm, cm->duration_deadline_ms);
+    if (list_is_empty(&cm->streams)) {
+        conn_manager_watch_deadline(cm, cm->idle_deadline_ms);
+    }
+}
+
+/* --- the codec ---------------------------------------------------------------------------- */
+
+static bool conn_manager_on_new_stream(void *owner, struct codec_stream *cs)
+{
+    struct conn_manager *cm = conn_manager_from(owner);
+    const struct http_conn_manager_config *c = cm->config;
+    struct http_stream *s;
+
+    if (cm->is_closed || cm->drain_state >= DRAIN_CLOSING) {
+        return false;
+    }
+    cm->request_count++;
+    s = stream_new(cm, cs);
+    conn_manager_count(cm, CM_RQ_TOTAL);
+    conn_manager_count(cm, conn_manager_is_http1(cm) ? CM_RQ_HTTP1_TOTAL : CM_RQ_HTTP2_TOTAL);
+    conn_manager_gauge(cm, CM_RQ_ACTIVE, 1);
+    if (c->max_requests_per_connection > 0 && cm->request_count >= c->max_requests_per_connection) {
+        conn_manager_count(cm, CM_CX_MAX_REQUESTS_REACHED);
+        if (conn_manager_is_http1(cm)) {
+            s->wants_close = true;
+        } else if (cm->drain_state == DRAIN_NONE) {
+            conn_manager_start_drain(cm);
+        }
+    }
+    return true;
+}
+
+static void conn_manager_on_stream_end(void *owner, struct codec_stream *cs)
+{
+    (void)conn_manager_from(owner);
+    if (cs->user != NULL) {
+        stream_end(cs->user);
+    }
+}
+
+static void conn_manager_on_error(void *owner, const struct codec_error *e)
+{
+    struct conn_manager *cm = conn_manager_from(owner);
+    struct http_stream *s = list_first(&cm->streams, struct http_stream, node);
+
+    log_debug(LOG_C_HTTP, "[C%llu] protocol error: %.*s", (unsigned long long)cm->conn->id,
+              STR_ARG(e->details));
+    conn_manager_count(cm, CM_CX_PROTOCOL_ERROR);
+    if (s != NULL) {
+        stream_info_set_flag(&s->info, FLAG_DOWNSTREAM_PROTOCOL_ERROR);
+        s->info.response_code_details = e->details;
+        if (e->status != 0) {
+            conn_manager_set_closing(cm);
+            stream_local_reply(s, &(struct local_reply){
+                                      .status = e->status,
+                                      .body = e->body,
+                                      .details = e->details,
+                                  });
+        }
+    }
+    conn_manager_close(cm, CONN_CLOSE_FLUSH_AND_DELAY);
+}
+
+static void conn_manager_on_output(void *owner)
+{
+    conn_output_added(conn_manager_from(owner)->conn);
+}
+
+static void conn_manager_on_read_disable(void *owner, bool disable)
+{
+    struct conn_manager *cm = conn_manager_from(owner);
+
+    if (!cm->is_closed) {
+        conn_read_disable(cm->conn, disable);
+    }
+}
+
+static const struct codec_callbacks conn_manager_codec_callbacks = {
+    .on_new_stream = conn_manager_on_new_stream,
+    .on_stream_end = conn_manager_on_stream_end,
+    .on_error = conn_manager_on_error,
+    .on_output = conn_manager_on_output,
+    .on_read_disable = conn_manager_on_read_disable,
+};
+
+/* The one place that decides what is spoken. HTTP/2 will look at ALPN and the preface here. */
+static void conn_manager_make_codec(struct conn_manager *cm)
+{
+    const struct http_conn_manager_config *c = cm->config;
+    struct codec_limits limits = {
+        .max_headers_bytes = c->max_request_headers_bytes,
+        .max_headers_count = c->max_headers_count,
+        .accept_http_10 = c->http1.accept_http_10,
+        .enable_trailers = c->http1.enable_trailers,
+        .underscores = (uint8_t)c->headers_with_underscores,
+        .default_host_for_http_10 = c->http1.default_host_for_http_10,
+    };
+
+    _Static_assert((int)UNDERSCORE_REJECT_REQUEST == (int)UNDERSCORES_REJECT &&
+                       (int)UNDERSCORE_DROP_HEADER == (int)UNDERSCORES_DROP,
+                   "the model's and the codec's actions are the same");
+    cm->codec = h1_server_codec_new(&conn_manager_codec_callbacks, cm, &cm->conn->out, &limits);
+    conn_manager_count(cm, CM_CX_HTTP1_TOTAL);
+    conn_manager_gauge(cm, CM_CX_HTTP1_ACTIVE, 1);
+}
+
+/* --- the connection ----------------------------------------------------------------------- */
+
+void conn_manager_on_data(struct conn_manager *cm, struct buf *in, bool end_stream)
+{
+    struct http_stream *s;
+
+    if (cm->drain_state == DRAIN_CLOSED) {
+        buf_reset(in); /* after our last response nothing is read as HTTP */
+        return;
+    }
+    if (cm->codec == NULL) {
+        conn_manager_make_codec(cm);
+    }
+    (void)cm->codec->ops->dispatch(cm->codec, in, end_stream); /* errors came by on_error */
+    s = list_first(&cm->streams, struct http_stream, node);
+    if (s != NULL && s->phase == STREAM_READING_HEAD) {
+        conn_manager_watch_deadline(cm, s->head_deadline_ms);
+    }
+}
+
+void conn_manager_on_watermark(struct conn_manager *cm, bool is_above)
+{
+    if (cm->codec != NULL && !cm->is_closed) {
+        cm->codec->ops->on_watermark(cm->codec, is_above);
+    }
+}
+
+struct conn_manager *conn_manager_new(const struct http_conn_manager_config *config,
+                                      struct thread_context *t, struct conn *conn,
+                                      struct listener_connection *lc, uint32_t buffer_limit_bytes)
+{
+    struct conn_manager *cm = xcalloc(1, sizeof(*cm));
+    uint64_t now = loop_now_ms(t->loop);
+
+    cm->magic = CONN_MANAGER_MAGIC;
+    cm->config = config;
+    cm->thread = t;
+    cm->conn = conn;
+    cm->lc = lc;
+    cm->buffer_limit_bytes = buffer_limit_bytes;
+    list_init(&cm->streams);
+    timer_init(&cm->timer, conn_manager_on_timer);
+    cm->opened_ms = now;
+    cm->drain_deadline_ms = NO_DEADLINE;
+    cm->idle_deadline_ms =
+        config->idle_timeout_ms > 0 ? now + config->idle_timeout_ms : NO_DEADLINE;
+    cm->duration_deadline_ms = config->max_connection_duration_ms > 0
+                                   ? now + config->max_connection_duration_ms
+                                   : NO_DEADLINE;
+    if (config->stats != NULL) {
+        cm->stats = stat_scope_block(config->stats, t->loop->index);
+    }
+    if (config->listener_stats != NULL) {
+        cm->listener_stats = stat_scope_block(config->listener_stats, t->loop->index);
+    }
+    conn->delayed_close_ms = (uint32_t)config->delayed_close_timeout_ms;
+    conn_manager_watch_deadline(cm, cm->idle_deadline_ms);
+    conn_manager_watch_deadline(cm, cm->duration_deadline_ms);
+    conn_manager_count(cm, CM_CX_TOTAL);
+    conn_manager_gauge(cm, CM_CX_ACTIVE, 1);
+    if (conn_manager_is_tls(cm)) {
+        conn_manager_count(cm, CM_CX_SSL_TOTAL);
+        conn_manager_gauge(cm, CM_CX_SSL_ACTIVE, 1);
+    }
+    return cm;
+}
+
+static void conn_manager_free(struct deferred *d)
+{
+    struct conn_manager *cm = container_of(d, struct conn_manager, deferred);
+
+    if (cm->codec != NULL) {
+        cm->codec->ops->free(cm->codec);
+    }
+    cm->magic = 0;
+    free(cm);
+}
+
+static void conn_manager_count_closed(struct conn_manager *cm)
+{
+    conn_manager_count_bytes(cm);
+    conn_manager_count(cm, CM_CX_DESTROY);
+    conn_manager_gauge(cm, CM_CX_ACTIVE, -1);
+    if (cm->codec != NULL) {
+        conn_manager_gauge(cm, CM_CX_HTTP1_ACTIVE, -1);
+    }
+    if (conn_manager_is_tls(cm)) {
+        conn_manager_gauge(cm, CM_CX_SSL_ACTIVE, -1);
+    }
+    if (cm->stats != NULL) {
+        stat_record(cm->stats, CM_CX_LENGTH_MS, loop_now_ms(cm->thread->loop) - cm->opened_ms);
+    }
+}
+
+void conn_manager_on_closed(struct conn_manager *cm, enum conn_close_cause cause)
+{
+    bool is_local = cause == CONN_CLOSED_LOCAL;
+
+    timer_cancel(cm->thread->loop, &cm->timer);
+    conn_manager_count(cm, is_local ? CM_CX_DESTROY_LOCAL : CM_CX_DESTROY_REMOTE);
+    if (cm->conn->is_close_timed_out) {
+        conn_manager_count(cm, CM_CX_DELAYED_CLOSE_TIMEOUT);
+    }
+    cm->is_remote_close = !is_local;
+    cm->is_closed = true;
+    if (!list_is_empty(&cm->streams)) {
+        conn_manager_count(cm, is_local ? CM_CX_DESTROY_LOCAL_ACTIVE_RQ
+                                        : CM_CX_DESTROY_REMOTE_ACTIVE_RQ);
+        conn_manager_count(cm, CM_CX_DESTROY_ACTIVE_RQ);
+        cm->codec->ops->connection_closed(cm->codec, RESET_CONNECTION_TERMINATION);
+    }
+    conn_manager_count_closed(cm);
+    cm->lc = NULL;
+    /* Callers further up the stack still look at it. */
+    deferred_free(cm->thread->loop, &cm->deferred, conn_manager_free);
+}

@@ -1,0 +1,260 @@
+/* What filters may ask of their stream. See filter.h. */
+
+#include "dataplane/http/filter.h"
+
+#include "dataplane/base/check.h"
+#include "dataplane/http/conn_manager.h"
+#include "dataplane/http/filter_chain.h"
+#include "dataplane/http/header_rewrite.h"
+#include "dataplane/http/local_reply.h"
+#include "dataplane/http/redirect.h"
+#include "dataplane/http/stream.h"
+
+struct thread_context *http_filter_thread(const struct http_filter *f)
+{
+    return f->stream->cm->thread;
+}
+
+struct arena *http_filter_arena(const struct http_filter *f)
+{
+    return &f->stream->arena;
+}
+
+struct stream_info *http_filter_info(const struct http_filter *f)
+{
+    return &f->stream->info;
+}
+
+struct header_map *http_filter_request_headers(const struct http_filter *f)
+{
+    return &f->stream->request_headers;
+}
+
+bool http_filter_is_downstream_tls(const struct http_filter *f)
+{
+    return conn_manager_is_tls(f->stream->cm);
+}
+
+size_t http_filter_buffer_limit(const struct http_filter *f)
+{
+    return f->stream->cm->buffer_limit_bytes;
+}
+
+/* --- routes ------------------------------------------------------------------------------- */
+
+const struct route *http_filter_route(const struct http_filter *f)
+{
+    return stream_route(f->stream);
+}
+
+const struct virtual_host *http_filter_virtual_host(const struct http_filter *f)
+{
+    (void)stream_route(f->stream); /* decides the virtual host too */
+    return f->stream->match.vhost;
+}
+
+const struct weighted_cluster *http_filter_weighted_cluster(const struct http_filter *f)
+{
+    (void)stream_route(f->stream); /* decides the weighted cluster too */
+    return f->stream->match.weighted;
+}
+
+const struct route_config *http_filter_route_config(const struct http_filter *f)
+{
+    return f->stream->table;
+}
+
+void http_filter_clear_route(struct http_filter *f)
+{
+    f->stream->has_route = false;
+}
+
+static const void *override_config(const struct filter_overrides *o, const struct http_filter *f)
+{
+    const struct filter_override *found = o->count > 0 ? filter_overrides_find(o, f->name) : NULL;
+
+    return found != NULL ? found->config : NULL;
+}
+
+const void *http_filter_override(const struct http_filter *f)
+{
+    const struct route *r = stream_route(f->stream);
+    const struct route_match *m = &f->stream->match;
+    const void *config = NULL;
+
+    if (r == NULL) {
+        return NULL;
+    }
+    if (m->weighted != NULL) {
+        config = override_config(&m->weighted->overrides, f);
+    }
+    if (config == NULL) {
+        config = override_config(&r->overrides, f);
+    }
+    if (config == NULL && m->vhost != NULL) {
+        config = override_config(&m->vhost->overrides, f);
+        if (config == NULL) {
+            config = override_config(&f->stream->table->overrides, f);
+        }
+    }
+    return config;
+}
+
+static struct header_rewrite filter_header_rewrite(const struct http_filter *f,
+                                                   const struct access_log_entry *entry)
+{
+    return (struct header_rewrite){
+        .table = f->stream->table,
+        .match = &f->stream->match,
+        .entry = entry,
+        .thread = f->stream->cm->thread,
+    };
+}
+
+void http_filter_finalize_request(struct http_filter *f, bool keeps_original)
+{
+    struct access_log_entry entry = stream_log_entry(f->stream);
+    struct header_rewrite rw = filter_header_rewrite(f, &entry);
+
+    CHECK(f->stream->match.route != NULL);
+    header_rewrite_request(&rw, keeps_original, &f->stream->request_headers);
+}
+
+void http_filter_finalize_response(struct http_filter *f, struct header_map *h)
+{
+    struct access_log_entry entry = stream_log_entry(f->stream);
+    struct header_rewrite rw = filter_header_rewrite(f, &entry);
+
+    if (f->stream->match.route != NULL) {
+        entry.response_headers = h;
+        header_rewrite_response(&rw, h);
+    }
+}
+
+void http_filter_rewrite_host(struct http_filter *f, struct str host, bool keeps_original)
+{
+    const struct route *r = f->stream->match.route;
+
+    CHECK(r != NULL && r->action == ROUTE_FORWARD);
+    header_rewrite_host(&f->stream->request_headers, host, keeps_original,
+                        r->forward.append_x_forwarded_host);
+}
+
+enum route_answer http_filter_answer_from_route(struct http_filter *f)
+{
+    struct http_stream *s = f->stream;
+    const struct route *r = stream_route(s);
+    struct header_map extra;
+
+    if (r == NULL || r->action == ROUTE_NON_FORWARDING) {
+        http_filter_local_reply(f, 404, STR_NONE, NULL, FLAG_NO_ROUTE_FOUND,
+                                STR("route_not_found"));
+        return ROUTE_ANSWER_NO_ROUTE;
+    }
+    if (r->action == ROUTE_DIRECT_RESPONSE) {
+        http_filter_local_reply(f, r->direct.status, r->direct.body, NULL, FLAG_NONE,
+                                STR("direct_response"));
+        return ROUTE_ANSWER_DIRECT_RESPONSE;
+    }
+    if (r->action == ROUTE_REDIRECT) {
+        header_map_init(&extra, &s->arena);
+        header_add(&extra, HDR_LOCATION, redirect_location(r, &s->request_headers, &s->arena));
+        http_filter_local_reply(f, r->redirect.status, STR_NONE, &extra, FLAG_NONE,
+                                STR("direct_response"));
+        return ROUTE_ANSWER_REDIRECT;
+    }
+    return ROUTE_ANSWER_NONE;
+}
+
+/* --- going on, answering ------------------------------------------------------------------ */
+
+void http_filter_continue_decoding(struct http_filter *f)
+{
+    filter_chain_continue(f, CHAIN_DECODE);
+}
+
+void http_filter_continue_encoding(struct http_filter *f)
+{
+    filter_chain_continue(f, CHAIN_ENCODE);
+}
+
+void http_filter_local_reply(struct http_filter *f, int status, struct str body,
+                             const struct header_map *extra_headers, enum response_flag flag,
+                             struct str details)
+{
+    struct http_stream *s = f->stream;
+
+    if (stream_has_ended(s)) {
+        return;
+    }
+    if (flag != FLAG_NONE) {
+        stream_info_set_flag(&s->info, flag);
+    }
+    stream_local_reply(s, &(struct local_reply){
+                              .status = status,
+                              .body = body,
+                              .details = details,
+                              .extra = extra_headers,
+                              .has_route_headers = f->type->is_terminal,
+                          });
+}
+
+/* A local reply was sent, or the stream is over: the terminal filter's response comes too late. */
+static bool response_is_unwanted(const struct http_stream *s)
+{
+    return stream_has_ended(s) || s->is_decode_cut;
+}
+
+void http_filter_respond_1xx(struct http_filter *f, struct header_map *h)
+{
+    if (!response_is_unwanted(f->stream)) {
+        filter_chain_encode_1xx(f->stream, h);
+    }
+}
+
+void http_filter_respond_headers(struct http_filter *f, struct header_map *take_headers,
+                                 bool end_stream)
+{
+    if (!response_is_unwanted(f->stream)) {
+        CHECK(f->stream->response_headers == NULL);
+        f->stream->response_headers = take_headers;
+        filter_chain_encode_headers(f->stream, end_stream);
+    }
+}
+
+void http_filter_respond_data(struct http_filter *f, struct buf *take_data, bool end_stream)
+{
+    if (!response_is_unwanted(f->stream)) {
+        filter_chain_encode_data(f->stream, take_data, end_stream);
+    }
+    buf_reset(take_data);
+}
+
+void http_filter_respond_trailers(struct http_filter *f, struct header_map *take_trailers)
+{
+    if (!response_is_unwanted(f->stream)) {
+        f->stream->response_trailers = take_trailers;
+        filter_chain_encode_trailers(f->stream);
+    }
+}
+
+void http_filter_reset_stream(struct http_filter *f, enum response_flag flag, struct str details)
+{
+    struct http_stream *s = f->stream;
+
+    if (stream_has_ended(s)) {
+        return;
+    }
+    if (flag != FLAG_NONE) {
+        stream_info_set_flag(&s->info, flag);
+    }
+    if (details.len > 0) {
+        s->info.response_code_details = details;
+    }
+    stream_reset(s);
+}
+
+void http_filter_read_disable(struct http_filter *f, bool disable)
+{
+    stream_read_disable(f->stream, disable);
+}

@@ -1,0 +1,350 @@
+/* Request and response headers that the connection manager owns. See forwarding.h. */
+
+#include "dataplane/http/forwarding.h"
+
+#include "dataplane/base/check.h"
+
+/* Where a uuid's trace reason stands, and what stands there when there is no trace. */
+#define UUID_TRACE_POSITION 14
+#define UUID_NO_TRACE '4'
+
+static bool header_has_token(struct str value, struct str token)
+{
+    struct str part;
+
+    while (str_split(&value, ',', &part)) {
+        if (str_eq_nocase(str_trim(part), token)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool forwarding_is_upgrade(const struct header_map *h)
+{
+    return header_has(h, HDR_UPGRADE) && header_has(h, HDR_CONNECTION) &&
+           header_has_token(header_get(h, HDR_CONNECTION), STR("upgrade"));
+}
+
+/* --- requests: hop by hop ------------------------------------------------------------------ */
+
+/* Removals where absence is the rule: nothing is said about how many there were. */
+static void drop(struct header_map *h, enum header_id id)
+{
+    (void)header_remove(h, id);
+}
+
+/* Of TE only "trailers" may be passed on. */
+static void sanitize_te(struct header_map *h)
+{
+    if (!header_has(h, HDR_TE)) {
+        return;
+    }
+    if (header_has_token(header_get(h, HDR_TE), STR("trailers"))) {
+        header_set(h, HDR_TE, STR("trailers"));
+    } else {
+        drop(h, HDR_TE);
+    }
+}
+
+static bool is_url_char(unsigned char c)
+{
+    return c > ' ' && c < 0x7f && c != '"' && c != '<' && c != '>' && c != '\\' && c != '^' &&
+           c != '`' && c != '{' && c != '|' && c != '}' && c != '#';
+}
+
+static bool is_absolute_url(struct str s)
+{
+    size_t colon = str_find(s, STR("://"));
+    struct str authority;
+
+    if (colon == STR_NPOS || colon == 0) {
+        return false;
+    }
+    authority = str_sub(s, colon + 3, s.len);
+    for (size_t i = 0; i < authority.len; i++) {
+        if (authority.ptr[i] == '/' || authority.ptr[i] == '?') {
+            authority.len = i;
+            break;
+        }
+    }
+    return authority.len > 0 && str_find_char(authority, '@') == STR_NPOS;
+}
+
+/* RFC 9110 10.1.3: an absolute or partial URI without fragment and userinfo. */
+static bool is_valid_referer(struct str s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        if (!is_url_char((unsigned char)s.ptr[i])) {
+            return false;
+        }
+    }
+    if (is_absolute_url(s)) {
+        return true;
+    }
+    for (size_t i = 0; i < s.len && s.ptr[i] != '/'; i++) {
+        if (s.ptr[i] == ':') {
+            return false; /* not in the first segment of a relative reference */
+        }
+    }
+    return true;
+}
+
+static void sanitize_referer(struct header_map *h)
+{
+    const struct header *first = header_find(h, HDR_REFERER);
+
+    if (first != NULL && (header_next_same(h, first) != NULL || !is_valid_referer(first->value))) {
+        drop(h, HDR_REFERER);
+    }
+}
+
+static void drop_hop_by_hop_request(struct header_map *h)
+{
+    if (!forwarding_is_upgrade(h)) {
+        drop(h, HDR_CONNECTION);
+        drop(h, HDR_UPGRADE);
+    }
+    sanitize_te(h);
+    drop(h, HDR_X_ENVOY_INTERNAL);
+    drop(h, HDR_KEEP_ALIVE);
+    drop(h, HDR_PROXY_CONNECTION);
+    drop(h, HDR_TRANSFER_ENCODING);
+    sanitize_referer(h);
+}
+
+/* --- requests: who the client is ------------------------------------------------------------ */
+
+/* The address that stands `skip` places before the last in x-forwarded-for. `ret_is_only`: nothing
+ * else stands there. */
+static bool address_from_xff(struct str xff, uint32_t skip, struct address *ret_address,
+                             bool *ret_is_only)
+{
+    size_t comma;
+    struct str ip;
+
+    for (uint32_t i = 0; i < skip; i++) {
+        comma = str_rfind_char(xff, ',');
+        if (comma == STR_NPOS) {
+            return false;
+        }
+        xff = str_sub(xff, 0, comma);
+    }
+    comma = str_rfind_char(xff, ',');
+    ip = comma == STR_NPOS || comma + 1 >= xff.len ? xff : str_sub(xff, comma + 1, xff.len);
+    if (address_from_ip(str_trim(ip), 0, ret_address) != 0) {
+        return false;
+    }
+    *ret_is_only = comma == STR_NPOS && skip == 0;
+    return true;
+}
+
+struct client {
+    struct address address; /* len 0: not known */
+    bool may_be_internal;   /* nobody else had a say in it */
+};
+
+static void client_from_peer(const struct forwarding_request *rq, struct client *client)
+{
+    const struct http_conn_manager_config *c = rq->config;
+    struct header_map *h = rq->headers;
+    struct str ip = rq->peer->remote_ip;
+    bool ignored;
+
+    client->may_be_internal = !header_has(h, HDR_X_FORWARDED_FOR);
+    if (c->xff_num_trusted_hops == 0 ||
+        !address_from_xff(header_get(h, HDR_X_FORWARDED_FOR), c->xff_num_trusted_hops - 1,
+                          &client->address, &ignored)) {
+        client->address = *rq->peer->remote;
+    }
+    if (!c->skip_xff_append && ip.len > 0) {
+        if (address_is_loopback(rq->peer->remote) && c->local_ip.len > 0) {
+            ip = c->local_ip;
+        }
+        header_append_value(h, HDR_X_FORWARDED_FOR, ip);
+    }
+    if (c->xff_num_trusted_hops == 0 || !header_has(h, HDR_X_FORWARDED_PROTO)) {
+        header_set(h, HDR_X_FORWARDED_PROTO, rq->peer->is_tls ? STR("https") : STR("http"));
+    }
+}
+
+static void client_from_headers(const struct forwarding_request *rq, struct client *client)
+{
+    bool is_only = false;
+
+    client->may_be_internal = false;
+    if (header_has(rq->headers, HDR_X_FORWARDED_FOR) &&
+        address_from_xff(header_get(rq->headers, HDR_X_FORWARDED_FOR),
+                         rq->config->xff_num_trusted_hops, &client->address, &is_only)) {
+        client->may_be_internal = is_only;
+    } else {
+        client->address.len = 0;
+    }
+}
+
+static bool is_internal_address(const struct http_conn_manager_config *c, const struct address *a)
+{
+    if (!address_is_ip(a)) {
+        return c->unix_sockets_are_internal;
+    }
+    for (size_t i = 0; i < c->internal_range_count; i++) {
+        if (cidr_contains(&c->internal_ranges[i], a)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* --- requests: what outsiders may not say --------------------------------------------------- */
+
+static void drop_internal_headers(const struct forwarding_request *rq, bool is_edge)
+{
+    static const enum header_id ids[] = {
+        HDR_X_ENVOY_RETRIABLE_STATUS_CODES,
+        HDR_X_ENVOY_RETRIABLE_HEADER_NAMES,
+        HDR_X_ENVOY_RETRY_ON,
+        HDR_X_ENVOY_RETRY_GRPC_ON,
+        HDR_X_ENVOY_MAX_RETRIES,
+        HDR_X_ENVOY_UPSTREAM_ALT_STAT_NAME,
+        HDR_X_ENVOY_UPSTREAM_RQ_TIMEOUT_MS,
+        HDR_X_ENVOY_UPSTREAM_RQ_PER_TRY_TIMEOUT_MS,
+        HDR_X_ENVOY_UPSTREAM_RQ_TIMEOUT_ALT_RESPONSE,
+        HDR_X_ENVOY_EXPECTED_RQ_TIMEOUT_MS,
+        HDR_X_ENVOY_FORCE_TRACE,
+        HDR_X_ENVOY_IP_TAGS,
+        HDR_X_ENVOY_ORIGINAL_URL,
+        HDR_X_ENVOY_HEDGE_ON_PER_TRY_TIMEOUT,
+    };
+    struct header_map *h = rq->headers;
+
+    if (is_edge) {
+        drop(h, HDR_X_ENVOY_DECORATOR_OPERATION);
+        drop(h, HDR_X_ENVOY_DOWNSTREAM_SERVICE_CLUSTER);
+        drop(h, HDR_X_ENVOY_DOWNSTREAM_SERVICE_NODE);
+        drop(h, HDR_X_ENVOY_ORIGINAL_PATH);
+        drop(h, HDR_X_ENVOY_ORIGINAL_HOST);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(ids); i++) {
+        drop(h, ids[i]);
+    }
+    for (size_t i = 0; rq->table != NULL && i < rq->table->internal_only_header_count; i++) {
+        (void)header_remove_name(h, rq->table->internal_only_headers[i]);
+    }
+}
+
+/* --- requests: identity --------------------------------------------------------------------- */
+
+static void set_request_id(const struct forwarding_request *rq, bool is_edge)
+{
+    const struct http_conn_manager_config *c = rq->config;
+    struct header_map *h = rq->headers;
+    struct str id = header_get(h, HDR_X_REQUEST_ID);
+    char *uuid;
+
+    if (id.len == 0 || (is_edge && !c->preserve_external_request_id)) {
+        uuid = arena_alloc(h->arena, UUID_BYTES);
+        rng_uuid4(rq->rng, uuid);
+        header_set(h, HDR_X_REQUEST_ID, str_n(uuid, UUID_BYTES));
+        return;
+    }
+    if (is_edge && c->request_id.pack_trace_reason && id.len == UUID_BYTES &&
+        id.ptr[UUID_TRACE_POSITION] != UUID_NO_TRACE) {
+        uuid = arena_memdup(h->arena, id.ptr, id.len);
+        uuid[UUID_TRACE_POSITION] = UUID_NO_TRACE;
+        header_set(h, HDR_X_REQUEST_ID, str_n(uuid, id.len));
+    }
+}
+
+static void append_via(struct header_map *h, struct str via)
+{
+    struct str old = header_get(h, HDR_VIA);
+
+    if (via.len > 0) {
+        header_set(h, HDR_VIA,
+                   old.len > 0 ? arena_concat(h->arena, (struct str[]){old, STR(", "), via}, 3)
+                               : via);
+    }
+}
+
+static void set_scheme(const struct forwarding_request *rq)
+{
+    struct header_map *h = rq->headers;
+    struct str proto = header_get(h, HDR_X_FORWARDED_PROTO);
+
+    if (header_get(h, HDR_SCHEME).len > 0) {
+        return;
+    }
+    if (!str_eq_nocase(proto, STR("http")) && !str_eq_nocase(proto, STR("https"))) {
+        proto = rq->peer->is_tls ? STR("https") : STR("http");
+    }
+    header_set(h, HDR_SCHEME, proto);
+}
+
+void forwarding_mutate_request(const struct forwarding_request *rq, struct address *ret_client)
+{
+    const struct http_conn_manager_config *c = rq->config;
+    struct header_map *h = rq->headers;
+    struct client client = {.may_be_internal = false};
+    bool is_internal;
+    bool is_edge;
+
+    drop_hop_by_hop_request(h);
+    if (c->use_remote_address) {
+        client_from_peer(rq, &client);
+    } else {
+        client_from_headers(rq, &client);
+    }
+    if (!header_has(h, HDR_X_FORWARDED_PROTO)) {
+        header_add(h, HDR_X_FORWARDED_PROTO, rq->peer->is_tls ? STR("https") : STR("http"));
+    }
+    set_scheme(rq);
+    is_internal = client.may_be_internal && address_is_set(&client.address) &&
+                  is_internal_address(c, &client.address);
+    if (!address_is_set(&client.address)) {
+        client.address = *rq->peer->remote;
+    }
+    is_edge = !is_internal && c->use_remote_address;
+    if (is_internal) {
+        header_set(h, HDR_X_ENVOY_INTERNAL, STR("true"));
+    } else {
+        drop_internal_headers(rq, is_edge);
+    }
+    append_via(h, c->via);
+    if (is_edge && address_is_ip(&client.address)) {
+        struct str ip = rq->peer->remote_ip;
+
+        if (!address_eq_ip(&client.address, rq->peer->remote)) {
+            char *text = arena_alloc(h->arena, ADDRESS_TEXT_MAX);
+
+            ip = str_n(text, address_format_ip(&client.address, text));
+        }
+        header_set(h, HDR_X_ENVOY_EXTERNAL_ADDRESS, ip);
+    }
+    if (c->generate_request_id) {
+        set_request_id(rq, is_edge);
+    }
+    /* As Envoy's default: forward_client_cert_details SANITIZE. */
+    drop(h, HDR_X_FORWARDED_CLIENT_CERT);
+    *ret_client = client.address;
+}
+
+/* --- responses ------------------------------------------------------------------------------ */
+
+void forwarding_mutate_response(const struct http_conn_manager_config *config,
+                                const struct header_map *request, bool is_informational,
+                                struct header_map *h)
+{
+    drop(h, HDR_CONNECTION);
+    drop(h, HDR_UPGRADE);
+    drop(h, HDR_TRANSFER_ENCODING);
+    drop(h, HDR_KEEP_ALIVE);
+    drop(h, HDR_PROXY_CONNECTION);
+    if (request != NULL && header_has(request, HDR_X_REQUEST_ID) &&
+        (config->always_set_request_id_in_response ||
+         header_has(request, HDR_X_ENVOY_FORCE_TRACE))) {
+        header_set(h, HDR_X_REQUEST_ID, header_get(request, HDR_X_REQUEST_ID));
+    }
+    if (!is_informational) {
+        append_via(h, config->via);
+    }
+}

@@ -1,0 +1,13 @@
+#ifndef DATAPLANE_HTTP_STREAM_INTERNAL_H
+#define DATAPLANE_HTTP_STREAM_INTERNAL_H
+
+/* Shared by stream.c (the request's side) and stream_response.c (the response's). */
+
+#include "dataplane/http/stream.h"
+
+/* Checks the magic. */
+struct http_stream *stream_from(void *p);
+/* Bytes moved: the idle deadline starts anew. */
+void stream_touch(struct http_stream *s);
+
+#endif
