@@ -20,7 +20,7 @@
 #include "dataplane/base/str.h"
 
 struct access_log_hub; /* dataplane/access_log/hub.h */
-struct stat_store;
+struct stat_store;     /* dataplane/stats/stats.h */
 
 /* Path to the field being read, as text: "filter_chains[0].filters[1].typed_config". */
 #define FIELD_PATH_MAX 1024
@@ -52,8 +52,6 @@ struct subscription_ref {
     const struct config_source *source;
 };
 
-struct stat_store; /* dataplane/stats/stats.h */
-
 struct parse_context {
     struct part *part; /* being built; owns everything allocated */
     const struct extension_registry *registry;
@@ -72,18 +70,14 @@ struct parse_context {
     struct subscription_ref *subscriptions;
     size_t subscription_count;
     size_t subscription_cap;
-    /* Where extensions that count make their scopes (stat_scope_ref; freed by a part cleanup). NULL
-     * in unit tests: nobody counts. */
-    struct stat_store *stats;
-    /* While a listener is parsed: its name in stats ("127.0.0.1_80" or its stat_prefix). */
-    struct str listener_stat_name;
     /* Validates TLS contexts and secrets; handed in by server/, NULL in unit tests. */
     int (*check_secret)(const void *secret, struct error *reterr);
-    /* What extensions make while they are parsed, handed in by server/; NULL in unit tests. */
+    /* Where extensions make what counts (stat_scope_ref; freed by a part cleanup) and what writes
+     * access logs; handed in by server/, NULL in unit tests: nobody counts, nobody logs. */
     struct stat_store *stats;
     struct access_log_hub *access_logs;
-    /* Of the listener that is being parsed: "10.0.0.1_80", empty elsewhere. For stat names. */
-    struct str listener_stat_prefix;
+    /* While a listener is parsed: its name in stats ("127.0.0.1_80" or its stat_prefix). */
+    struct str listener_stat_name;
 };
 
 void parse_context_init(struct parse_context *ctx, struct part *part,
