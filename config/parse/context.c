@@ -70,6 +70,16 @@ size_t path_push_index(struct parse_context *ctx, const char *field, size_t inde
     return at;
 }
 
+size_t path_push_key(struct parse_context *ctx, const char *field, const char *key)
+{
+    size_t at = path_push(ctx, field);
+
+    path_add(&ctx->path, "[\"", 2);
+    path_add(&ctx->path, key, strlen(key));
+    path_add(&ctx->path, "\"]", 2);
+    return at;
+}
+
 void path_pop(struct parse_context *ctx, size_t at)
 {
     ctx->path.len = at;
@@ -113,6 +123,11 @@ uint32_t parse_slot(struct parse_context *ctx, enum part_kind kind, struct str n
     }
     ctx->deps[ctx->dep_count++] = (struct part_dep){kind, slot};
     return slot;
+}
+
+bool parse_has(const struct parse_context *ctx, enum part_kind kind, struct str name)
+{
+    return ctx->slots->has == NULL || ctx->slots->has(ctx->slots, kind, name);
 }
 
 void parse_subscribe(struct parse_context *ctx, enum part_kind kind, struct str name,
