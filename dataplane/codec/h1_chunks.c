@@ -68,7 +68,7 @@ static int chunk_byte(struct h1_chunks *c, char b)
         if (++c->digits > DIGITS_MAX) {
             return E_PROTOCOL;
         }
-        c->remaining = c->remaining << 4 | (unsigned)digit;
+        c->size = c->size << 4 | (unsigned)digit;
         return E_AGAIN;
     case CHUNK_SIZE_SPACE:
         return after_size(c, b);
@@ -80,7 +80,8 @@ static int chunk_byte(struct h1_chunks *c, char b)
         return ((unsigned char)b >= 0x20 || b == '\t') && b != 0x7f ? E_AGAIN : E_PROTOCOL;
     case CHUNK_LINE_LF:
         c->state = CHUNK_DATA_CR;
-        return b != '\n' ? E_PROTOCOL : c->remaining > 0 ? 0 : 1;
+        c->remaining = c->size;
+        return b != '\n' ? E_PROTOCOL : c->size > 0 ? 0 : 1;
     case CHUNK_DATA_CR:
         c->state = CHUNK_DATA_LF;
         return b == '\r' ? E_AGAIN : E_PROTOCOL;

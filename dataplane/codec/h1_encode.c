@@ -137,7 +137,7 @@ static const char *wire_line_end(const struct header *h)
 static uint8_t *put_fields(uint8_t *to, const struct header_map *m)
 {
     const struct header *h = m->items;
-    const struct header *last = h + m->count;
+    const struct header *last = m->count > 0 ? h + m->count : h;
 
     while (h < last) {
         const char *begin = h->name.ptr;

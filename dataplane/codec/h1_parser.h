@@ -73,7 +73,8 @@ int h1_response_finish(struct h1_parser *p, bool is_head, enum h1_framing *ret_f
 
 /* Chunked framing (RFC 9112, 7.1) up to the trailers. */
 struct h1_chunks {
-    uint64_t remaining; /* of the chunk's data */
+    uint64_t remaining; /* data of the chunk that has not come: 0 while framing is read */
+    uint64_t size;      /* as read so far */
     uint32_t line_bytes;
     uint8_t state;
     uint8_t digits;

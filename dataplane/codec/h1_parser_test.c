@@ -527,7 +527,7 @@ static char *describe_chunks(struct str in, size_t step)
         size_t n = in.len - at < step ? in.len - at : step;
         size_t used;
 
-        if (c.remaining > 0 && r == 0) {
+        if (c.remaining > 0) {
             used = n < c.remaining ? n : (size_t)c.remaining;
             strbuf_add(&b, in.ptr + at, used);
             c.remaining -= used;

@@ -211,10 +211,12 @@ struct str header_get(const struct header_map *m, enum header_id id)
     return h != NULL ? h->value : STR_NONE;
 }
 
-/* From `h` on (itself included). */
-static struct header *find_name_from(const struct header_map *m, struct header *h, struct str name)
+/* First live entry called `name` from `index` on. */
+static struct header *find_name_from(const struct header_map *m, uint32_t index, struct str name)
 {
-    for (; h < m->items + m->count; h++) {
+    for (; index < m->count; index++) {
+        struct header *h = &m->items[index];
+
         if (h->id == HDR_UNKNOWN && str_eq(h->name, name)) {
             return h;
         }
@@ -226,7 +228,7 @@ struct header *header_find_name(const struct header_map *m, struct str lower_nam
 {
     enum header_id id = header_id_of(lower_name);
 
-    return id != HDR_UNKNOWN ? header_find(m, id) : find_name_from(m, m->items, lower_name);
+    return id != HDR_UNKNOWN ? header_find(m, id) : find_name_from(m, 0, lower_name);
 }
 
 struct header *header_next_same(const struct header_map *m, const struct header *h)
@@ -234,7 +236,7 @@ struct header *header_next_same(const struct header_map *m, const struct header 
     uint32_t next = (uint32_t)(h - m->items) + 1;
 
     if (h->id == HDR_UNKNOWN) {
-        return find_name_from(m, &m->items[next], h->name);
+        return find_name_from(m, next, h->name);
     }
     next = find_from(m, (enum header_id)h->id, next);
     return next < m->count ? &m->items[next] : NULL;

@@ -161,7 +161,8 @@ struct str header_joined(const struct header_map *m, struct str lower_name);
 void header_map_copy(struct header_map *to, const struct header_map *from, struct arena *a);
 
 #define header_for_each(h, m)                                                                      \
-    for (struct header *h = (m)->items; h < (m)->items + (m)->count; h++)                          \
+    for (struct header *h = (m)->items, *h##_end = (m)->count > 0 ? h + (m)->count : h;            \
+         h != h##_end; h++)                                                                        \
         if (h->id != HDR_REMOVED)
 
 #endif
