@@ -186,7 +186,7 @@ struct membership {
     uint64_t total;
     uint64_t healthy;
     uint64_t degraded;
-    uint64_t max_weight;
+    uint64_t excluded;
     uint64_t *keys; /* sorted */
 };
 
@@ -217,7 +217,7 @@ static void membership_init(struct membership *m, const struct endpoint_set *s)
             m->keys[m->total++] = endpoint_key(e);
             m->healthy += health == HOST_HEALTHY;
             m->degraded += health == HOST_DEGRADED;
-            m->max_weight = e->weight > m->max_weight ? e->weight : m->max_weight;
+            m->excluded += e->health == HEALTH_DRAINING;
         }
     }
     qsort(m->keys, m->total, sizeof(*m->keys), key_cmp);
@@ -240,8 +240,7 @@ static void registered_count_members(struct registered_cluster *rc,
     stat_set(b, CLUSTER_MEMBERSHIP_TOTAL, now.total);
     stat_set(b, CLUSTER_MEMBERSHIP_HEALTHY, now.healthy);
     stat_set(b, CLUSTER_MEMBERSHIP_DEGRADED, now.degraded);
-    stat_set(b, CLUSTER_MEMBERSHIP_EXCLUDED, 0);
-    stat_set(b, CLUSTER_MAX_HOST_WEIGHT, now.max_weight);
+    stat_set(b, CLUSTER_MEMBERSHIP_EXCLUDED, now.excluded);
     stat_add(b, CLUSTER_MEMBERSHIP_CHANGE, membership_differs(&old, &now) ? 1 : 0);
     free(old.keys);
     free(now.keys);

@@ -16,7 +16,6 @@ static const struct stat_def cluster_main_stat_defs[CLUSTER_MAIN_STAT_COUNT] = {
     [CLUSTER_MEMBERSHIP_DEGRADED] = {"membership_degraded", STAT_GAUGE},
     [CLUSTER_MEMBERSHIP_EXCLUDED] = {"membership_excluded", STAT_GAUGE},
     [CLUSTER_MEMBERSHIP_CHANGE] = {"membership_change", STAT_COUNTER},
-    [CLUSTER_MAX_HOST_WEIGHT] = {"max_host_weight", STAT_GAUGE},
     [CLUSTER_UPDATE_ATTEMPT] = {"update_attempt", STAT_COUNTER},
     [CLUSTER_UPDATE_SUCCESS] = {"update_success", STAT_COUNTER},
     [CLUSTER_UPDATE_FAILURE] = {"update_failure", STAT_COUNTER},

@@ -47,6 +47,8 @@
     X(UPSTREAM_RQ_PENDING_TOTAL, "upstream_rq_pending_total", STAT_COUNTER)                        \
     X(UPSTREAM_RQ_PENDING_ACTIVE, "upstream_rq_pending_active", STAT_GAUGE)                        \
     X(UPSTREAM_RQ_PENDING_OVERFLOW, "upstream_rq_pending_overflow", STAT_COUNTER)                  \
+    X(UPSTREAM_RQ_ACTIVE_OVERFLOW, "upstream_rq_active_overflow", STAT_COUNTER)                    \
+    X(UPSTREAM_RQ_PER_CX, "upstream_rq_per_cx", STAT_HISTOGRAM)                                    \
     X(UPSTREAM_RQ_PENDING_FAILURE_EJECT, "upstream_rq_pending_failure_eject", STAT_COUNTER)        \
     X(UPSTREAM_RQ_CANCELLED, "upstream_rq_cancelled", STAT_COUNTER)                                \
     X(UPSTREAM_RQ_TIMEOUT, "upstream_rq_timeout", STAT_COUNTER)                                    \
@@ -103,7 +105,6 @@ enum cluster_main_stat {
     CLUSTER_MEMBERSHIP_DEGRADED,
     CLUSTER_MEMBERSHIP_EXCLUDED,
     CLUSTER_MEMBERSHIP_CHANGE,
-    CLUSTER_MAX_HOST_WEIGHT,
     CLUSTER_UPDATE_ATTEMPT, /* DNS */
     CLUSTER_UPDATE_SUCCESS,
     CLUSTER_UPDATE_FAILURE,

@@ -127,6 +127,7 @@ static void pool_unqueue(struct conn_pool *p, struct pool_request *rq)
     p->pending_count--;
     breaker_release(pool_breaker(p), BREAKER_PENDING);
     stat_dec(pool_stats(p), CLUSTER_UPSTREAM_RQ_PENDING_ACTIVE);
+    host_stat_add(p->host, HOST_RQ_PENDING_ACTIVE, (uint64_t)-1);
 }
 
 /* All that wait fail. What their callbacks queue anew is not among them. */
@@ -150,8 +151,8 @@ static void pool_attach(struct conn_pool *p, struct pool_conn *pc, struct pool_r
     struct host *h = p->host;
 
     if (!breaker_try_acquire(pool_breaker(p), BREAKER_REQUESTS, pool_limit(p, BREAKER_REQUESTS))) {
-        stat_inc(pool_stats(p), CLUSTER_UPSTREAM_RQ_PENDING_OVERFLOW);
-        request_fail(rq, POOL_FAILURE_OVERFLOW, STR_NONE);
+        stat_inc(pool_stats(p), CLUSTER_UPSTREAM_RQ_ACTIVE_OVERFLOW);
+        request_fail(rq, POOL_FAILURE_ACTIVE_OVERFLOW, STR_NONE);
         return;
     }
     pc->requests++;
@@ -237,6 +238,8 @@ void conn_pool_request(struct conn_pool *p, struct pool_request *rq)
     }
     stat_inc(pool_stats(p), CLUSTER_UPSTREAM_RQ_PENDING_TOTAL);
     stat_inc(pool_stats(p), CLUSTER_UPSTREAM_RQ_PENDING_ACTIVE);
+    cluster_make_host_stats(pool_cluster(p), p->host);
+    host_stat_add(p->host, HOST_RQ_PENDING_ACTIVE, 1);
     list_add_tail(&p->pending, &rq->node);
     p->pending_count++;
     pool_connect_as_needed(p);
@@ -387,7 +390,6 @@ static void pool_conn_start(struct conn_pool *p)
     list_add_tail(&p->connecting, &pc->node);
     p->connecting_count++;
     host_ref(p->host);
-    cluster_make_host_stats(c, p->host);
     stat_inc(c->stats, CLUSTER_UPSTREAM_CX_TOTAL);
     stat_inc(c->stats, CLUSTER_UPSTREAM_CX_HTTP1_TOTAL);
     stat_inc(c->stats, CLUSTER_UPSTREAM_CX_ACTIVE);
@@ -485,6 +487,7 @@ static void pool_conn_count_closed(struct pool_conn *pc, enum conn_close_cause c
             stat_inc(stats, CLUSTER_UPSTREAM_CX_CONNECT_TIMEOUT);
         }
     }
+    stat_record(stats, CLUSTER_UPSTREAM_RQ_PER_CX, pc->requests);
     stat_dec(stats, CLUSTER_UPSTREAM_CX_ACTIVE);
     host_stat_add(pc->host, HOST_CX_ACTIVE, (uint64_t)-1);
     stat_record(stats, CLUSTER_UPSTREAM_CX_LENGTH_MS, loop_now_ms(pc->pool->loop) - pc->started_ms);

@@ -60,7 +60,7 @@ struct host *host_new(struct cluster *c, const struct endpoint *e, uint64_t key)
     return h;
 }
 
-static bool endpoint_is_canary(const struct endpoint *e)
+bool endpoint_is_canary(const struct endpoint *e)
 {
     const struct value *lb = e->metadata != NULL ? value_get(e->metadata, STR("envoy.lb")) : NULL;
     const struct value *canary = lb != NULL ? value_get(lb, STR("canary")) : NULL;
@@ -72,6 +72,7 @@ void host_update(struct host *h, const struct endpoint *e)
 {
     h->weight = e->weight > 0 ? e->weight : 1;
     h->health = host_health_of(e->health);
+    h->is_excluded = e->health == HEALTH_DRAINING;
     h->is_canary = endpoint_is_canary(e);
 }
 

@@ -30,6 +30,7 @@ enum host_stat {
     HOST_CX_CONNECT_FAIL,
     HOST_RQ_TOTAL,
     HOST_RQ_ACTIVE,
+    HOST_RQ_PENDING_ACTIVE,
     HOST_RQ_SUCCESS,
     HOST_RQ_ERROR,
     HOST_RQ_TIMEOUT,
@@ -53,6 +54,7 @@ struct host {
     uint32_t weight;
     uint32_t active_requests; /* of this thread */
     enum host_health health;
+    bool is_excluded; /* draining: as Envoy not counted among those that could be healthy */
     bool is_canary;   /* metadata envoy.lb: {canary: true} */
     bool is_detached; /* out of its cluster's table: holds a reference on `cluster` */
     uint64_t key;
@@ -66,6 +68,7 @@ struct host {
 
 /* Identity across endpoint sets: address, additional addresses, host name. */
 uint64_t endpoint_key(const struct endpoint *e);
+bool endpoint_is_canary(const struct endpoint *e);
 /* refs = 1. */
 struct host *host_new(struct cluster *c, const struct endpoint *e, uint64_t key);
 /* What an update may change: weight, health, metadata. */

@@ -82,8 +82,8 @@ static void distribute_by_size(const struct level_health *health, size_t count,
     size_t first = count;
 
     for (size_t i = 0; i < count; i++) {
-        total += health[i].total;
-        if (first == count && health[i].total > 0) {
+        total += health[i].size;
+        if (first == count && health[i].size > 0) {
             first = i;
         }
     }
@@ -92,7 +92,7 @@ static void distribute_by_size(const struct level_health *health, size_t count,
         return;
     }
     for (size_t i = 0; i < count; i++) {
-        loads[i].healthy = (uint32_t)(100 * health[i].total / total);
+        loads[i].healthy = (uint32_t)(100 * health[i].size / total);
         loads[i].degraded = 0;
         left -= loads[i].healthy;
     }
@@ -303,6 +303,8 @@ static void builder_size_lists(struct builder *b)
         if (p->host != NULL) {
             b->set->levels[p->level].all.count++;
             b->set->levels[p->level].localities[p->locality].host_count++;
+            b->set->levels[p->level].localities[p->locality].eligible_count +=
+                !p->host->is_excluded;
         }
     }
     for (size_t i = 0; i < b->set->level_count; i++) {
@@ -348,18 +350,21 @@ static void builder_fill_lists(struct builder *b)
 static double effective_weight(const struct locality_hosts *l, uint32_t available,
                                uint32_t overprovisioning)
 {
-    double ratio = l->host_count == 0 ? 0 : (double)available / l->host_count;
+    double ratio = l->eligible_count == 0 ? 0 : (double)available / l->eligible_count;
 
     ratio *= overprovisioning / 100.0;
     return l->weight * (ratio < 1 ? ratio : 1);
 }
 
-static uint64_t source_weight(const struct lb_source *s)
+/* How many hosts, or what they weigh together; those that are excluded left out. */
+static uint64_t source_sum(const struct lb_source *s, bool by_weight)
 {
     uint64_t sum = 0;
 
     for (uint32_t i = 0; i < s->count; i++) {
-        sum += s->hosts[i]->weight;
+        if (!s->hosts[i]->is_excluded) {
+            sum += by_weight ? s->hosts[i]->weight : 1;
+        }
     }
     return sum;
 }
@@ -374,12 +379,13 @@ static void set_compute_loads(struct priority_set *set, uint32_t overprovisionin
         struct priority_level *level = &set->levels[i];
         struct level_health *h = &health[i];
 
-        h->total = level->all.count;
+        h->size = level->all.count;
+        h->total = source_sum(&level->all, false);
         h->healthy = level->healthy.count;
         h->degraded = level->degraded.count;
-        h->total_weight = by_host_weight ? source_weight(&level->all) : h->total;
-        h->healthy_weight = by_host_weight ? source_weight(&level->healthy) : h->healthy;
-        h->degraded_weight = by_host_weight ? source_weight(&level->degraded) : h->degraded;
+        h->total_weight = source_sum(&level->all, by_host_weight);
+        h->healthy_weight = source_sum(&level->healthy, by_host_weight);
+        h->degraded_weight = source_sum(&level->degraded, by_host_weight);
         for (size_t j = 0; j < level->locality_count; j++) {
             struct locality_hosts *l = &level->localities[j];
 

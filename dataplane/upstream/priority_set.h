@@ -23,6 +23,7 @@ struct locality_hosts {
     const struct locality *locality; /* of the endpoint set: valid while it is pinned */
     uint32_t weight;                 /* 0: gets nothing where localities are weighted */
     uint32_t host_count;
+    uint32_t eligible_count; /* without excluded hosts */
     struct lb_source healthy;
     struct lb_source degraded;
     double effective_weight[2]; /* for healthy and degraded hosts */
@@ -53,7 +54,8 @@ struct priority_set {
 
 /* Health of one level as the load arithmetic sees it. */
 struct level_health {
-    uint64_t total;
+    uint64_t size;  /* all hosts */
+    uint64_t total; /* without those that are excluded (draining) */
     uint64_t healthy;
     uint64_t degraded;
     /* With weighted_priority_health: sums of host weights, else as above. */

@@ -55,7 +55,8 @@ struct str host_name(const struct host *h); /* Endpoint.hostname or the DNS name
 
 /* --- streams on pooled connections -------------------------------------------------------- */
 enum pool_failure {
-    POOL_FAILURE_OVERFLOW,        /* circuit breaker: UO */
+    POOL_FAILURE_OVERFLOW,        /* too many waiting: UO */
+    POOL_FAILURE_ACTIVE_OVERFLOW, /* too many open, with a connection at hand: UO */
     POOL_FAILURE_LOCAL_CONNECT,   /* UF, could not even try */
     POOL_FAILURE_REMOTE_CONNECT,  /* UF */
     POOL_FAILURE_CONNECT_TIMEOUT, /* UF */

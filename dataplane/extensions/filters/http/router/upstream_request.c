@@ -65,18 +65,15 @@ static struct str reset_details(const struct router *r, enum stream_reset_reason
         http_filter_arena(r->filter), "%s{%s%s%.*s}",
         r->is_response_started ? "upstream_reset_after_response_started"
                                : "upstream_reset_before_response_started",
-        stream_reset_reason_name(reason), transport.len > 0 ? "," : "", STR_ARG(transport)));
+        stream_reset_reason_name(reason), transport.len > 0 ? "|" : "", STR_ARG(transport)));
 }
 
-static struct str reset_body(const struct router *r, enum stream_reset_reason reason,
-                             struct str transport)
+static struct str reset_body(const struct router *r, enum stream_reset_reason reason)
 {
     return arena_printf(http_filter_arena(r->filter),
                         "upstream connect error or disconnect/reset before headers. reset reason: "
-                        "%s%s%.*s",
-                        stream_reset_reason_name(reason),
-                        transport.len > 0 ? ", transport failure reason: " : "",
-                        STR_ARG(transport));
+                        "%s",
+                        stream_reset_reason_name(reason));
 }
 
 /* The upstream side is over; nothing is open there any more. */
@@ -91,8 +88,8 @@ static void request_failed(struct router *r, enum stream_reset_reason reason, st
             host_stat_add(host, HOST_RQ_ERROR, 1);
         }
     }
-    router_abort(r, status, reset_body(r, reason, transport), reason == RESET_OVERFLOW,
-                 flag_of_reset(reason), reset_details(r, reason, transport));
+    router_abort(r, status, reset_body(r, reason), reason == RESET_OVERFLOW, flag_of_reset(reason),
+                 reset_details(r, reason, transport));
 }
 
 /* --- The response --------------------------------------------------------------------------------
@@ -308,6 +305,7 @@ static enum stream_reset_reason reset_reason_of(enum pool_failure f)
 {
     switch (f) {
     case POOL_FAILURE_OVERFLOW:
+    case POOL_FAILURE_ACTIVE_OVERFLOW:
         return RESET_OVERFLOW;
     case POOL_FAILURE_LOCAL_CONNECT:
         return RESET_LOCAL_CONNECTION_FAILURE;
@@ -325,7 +323,7 @@ static void request_on_failure(struct pool_request *rq, enum pool_failure f, str
     struct str reason = arena_str(http_filter_arena(r->filter), transport);
 
     r->is_waiting = false;
-    if (f != POOL_FAILURE_OVERFLOW) {
+    if (f != POOL_FAILURE_OVERFLOW) { /* else no host was reached */
         request_note_host(r);
         request_info(r)->upstream_transport_failure_reason = reason;
     }

@@ -1,0 +1,343 @@
+/*
+ * The admin page /clusters in Envoy's two shapes, from main's registry: what is published, with
+ * the counts that all threads keep per host. Main thread.
+ */
+
+#include "dataplane/upstream/admin_clusters.h"
+
+#include <stdlib.h>
+
+#include "dataplane/base/json.h"
+#include "dataplane/base/xalloc.h"
+#include "dataplane/upstream/cluster_registry_internal.h"
+
+struct host_stat_name {
+    enum host_stat stat;
+    const char *name;
+    bool is_gauge;
+};
+
+/* In the order of the text form; JSON has counters first. */
+static const struct host_stat_name host_stats[] = {
+    {HOST_CX_ACTIVE, "cx_active", true},    {HOST_CX_CONNECT_FAIL, "cx_connect_fail", false},
+    {HOST_CX_TOTAL, "cx_total", false},     {HOST_RQ_ACTIVE, "rq_active", true},
+    {HOST_RQ_ERROR, "rq_error", false},     {HOST_RQ_PENDING_ACTIVE, "rq_pending_active", true},
+    {HOST_RQ_SUCCESS, "rq_success", false}, {HOST_RQ_TIMEOUT, "rq_timeout", false},
+    {HOST_RQ_TOTAL, "rq_total", false},
+};
+
+_Static_assert(ARRAY_LEN(host_stats) == HOST_STAT_COUNT, "every count is shown");
+
+static int registered_cmp(const void *pa, const void *pb)
+{
+    const struct registered_cluster *a = *(const struct registered_cluster *const *)pa;
+    const struct registered_cluster *b = *(const struct registered_cluster *const *)pb;
+
+    return str_cmp(a->config->name, b->config->name);
+}
+
+/* By name; the caller frees. */
+static struct registered_cluster **sorted_clusters(const struct cluster_registry *r)
+{
+    struct registered_cluster **list = xcalloc(r->clusters.count + 1, sizeof(*list));
+    size_t n = 0;
+
+    map_for_each (e, &r->clusters) {
+        list[n++] = e->value;
+    }
+    qsort(list, n, sizeof(*list), registered_cmp);
+    return list;
+}
+
+static const char *health_flags(enum health_status s)
+{
+    switch (s) {
+    case HEALTH_UNHEALTHY:
+    case HEALTH_TIMEOUT:
+        return "/failed_eds_health";
+    case HEALTH_DRAINING:
+        return "/eds_status_draining";
+    case HEALTH_DEGRADED:
+        return "/degraded_eds_health";
+    case HEALTH_UNKNOWN:
+    case HEALTH_HEALTHY:
+        break;
+    }
+    return "healthy";
+}
+
+static const char *eds_health_name(enum health_status s)
+{
+    switch (s) {
+    case HEALTH_UNHEALTHY:
+        return "UNHEALTHY";
+    case HEALTH_DRAINING:
+        return "DRAINING";
+    case HEALTH_TIMEOUT:
+        return "TIMEOUT";
+    case HEALTH_DEGRADED:
+        return "DEGRADED";
+    case HEALTH_UNKNOWN:
+    case HEALTH_HEALTHY:
+        break;
+    }
+    return "HEALTHY";
+}
+
+/* --- Text
+ * ------------------------------------------------------------------------------------------ */
+
+static void text_limits(struct strbuf *out, const struct cluster_config *c, enum routing_priority p)
+{
+    const char *name = p == PRIORITY_HIGH ? "high" : "default";
+    const struct circuit_breaker_limits *l = &c->breakers[p];
+
+    strbuf_addf(out, "%.*s::%s_priority::max_connections::%u\n", STR_ARG(c->name), name,
+                l->max_connections);
+    strbuf_addf(out, "%.*s::%s_priority::max_pending_requests::%u\n", STR_ARG(c->name), name,
+                l->max_pending_requests);
+    strbuf_addf(out, "%.*s::%s_priority::max_requests::%u\n", STR_ARG(c->name), name,
+                l->max_requests);
+    strbuf_addf(out, "%.*s::%s_priority::max_retries::%u\n", STR_ARG(c->name), name,
+                l->max_retries);
+}
+
+static void text_host(struct strbuf *out, const struct registered_cluster *rc,
+                      const struct locality_endpoints *le, const struct endpoint *e)
+{
+    struct str cluster = rc->config->name;
+    uint64_t totals[HOST_STAT_COUNT];
+    char address[ADDRESS_TEXT_MAX];
+
+    cluster_shared_host_totals(rc->shared, endpoint_key(e), totals);
+    (void)address_format(&e->address, address);
+    for (size_t i = 0; i < ARRAY_LEN(host_stats); i++) {
+        strbuf_addf(out, "%.*s::%s::%s::%llu\n", STR_ARG(cluster), address, host_stats[i].name,
+                    (unsigned long long)totals[host_stats[i].stat]);
+    }
+    strbuf_addf(out, "%.*s::%s::hostname::%.*s\n", STR_ARG(cluster), address, STR_ARG(e->hostname));
+    strbuf_addf(out, "%.*s::%s::health_flags::%s\n", STR_ARG(cluster), address,
+                health_flags(e->health));
+    strbuf_addf(out, "%.*s::%s::weight::%u\n", STR_ARG(cluster), address, e->weight);
+    strbuf_addf(out, "%.*s::%s::region::%.*s\n", STR_ARG(cluster), address,
+                STR_ARG(le->locality.region));
+    strbuf_addf(out, "%.*s::%s::zone::%.*s\n", STR_ARG(cluster), address,
+                STR_ARG(le->locality.zone));
+    strbuf_addf(out, "%.*s::%s::sub_zone::%.*s\n", STR_ARG(cluster), address,
+                STR_ARG(le->locality.sub_zone));
+    strbuf_addf(out, "%.*s::%s::canary::%s\n", STR_ARG(cluster), address,
+                endpoint_is_canary(e) ? "true" : "false");
+    strbuf_addf(out, "%.*s::%s::priority::%u\n", STR_ARG(cluster), address, le->priority);
+    strbuf_addf(out, "%.*s::%s::success_rate::-1\n", STR_ARG(cluster), address);
+    strbuf_addf(out, "%.*s::%s::local_origin_success_rate::-1\n", STR_ARG(cluster), address);
+}
+
+static void text_cluster(struct strbuf *out, const struct registered_cluster *rc)
+{
+    const struct cluster_config *c = rc->config;
+    const struct endpoint_set *s = rc->endpoints;
+
+    strbuf_addf(out, "%.*s::observability_name::%.*s\n", STR_ARG(c->name), STR_ARG(c->stat_name));
+    text_limits(out, c, PRIORITY_DEFAULT);
+    text_limits(out, c, PRIORITY_HIGH);
+    strbuf_addf(out, "%.*s::added_via_api::%s\n", STR_ARG(c->name),
+                c->added_via_api ? "true" : "false");
+    if (c->eds_service_name.len > 0) {
+        strbuf_addf(out, "%.*s::eds_service_name::%.*s\n", STR_ARG(c->name),
+                    STR_ARG(c->eds_service_name));
+    }
+    for (size_t i = 0; s != NULL && i < s->locality_count; i++) {
+        for (size_t j = 0; j < s->localities[i].endpoint_count; j++) {
+            text_host(out, rc, &s->localities[i], &s->localities[i].endpoints[j]);
+        }
+    }
+}
+
+/* --- JSON: envoy.admin.v3.Clusters, default values left out
+ * ------------------------------------------ */
+
+static void json_field(struct json_writer *w, const char *key, struct str value)
+{
+    if (value.len > 0) {
+        json_key(w, str_c(key));
+        json_str(w, value);
+    }
+}
+
+static void json_count(struct json_writer *w, const char *key, uint64_t value)
+{
+    if (value > 0) {
+        json_key(w, str_c(key));
+        json_u64(w, value);
+    }
+}
+
+static void json_address(struct json_writer *w, const struct address *a)
+{
+    char text[ADDRESS_TEXT_MAX];
+    size_t len = address_format_ip(a, text);
+
+    json_key(w, STR("address"));
+    json_object_begin(w);
+    json_key(w, address_is_ip(a) ? STR("socket_address") : STR("pipe"));
+    json_object_begin(w);
+    json_key(w, address_is_ip(a) ? STR("address") : STR("path"));
+    json_str(w, str_n(text, len));
+    if (address_is_ip(a)) {
+        json_key(w, STR("port_value"));
+        json_u64(w, address_port(a));
+    }
+    json_object_end(w);
+    json_object_end(w);
+}
+
+/* 64-bit numbers are strings in proto3 JSON. */
+static void json_host_stats(struct json_writer *w, const uint64_t totals[HOST_STAT_COUNT],
+                            bool gauges)
+{
+    for (size_t i = 0; i < ARRAY_LEN(host_stats); i++) {
+        char digits[U64_DIGITS];
+        uint64_t value = totals[host_stats[i].stat];
+
+        if (host_stats[i].is_gauge != gauges) {
+            continue;
+        }
+        json_object_begin(w);
+        json_field(w, "type", gauges ? STR("GAUGE") : STR_NONE);
+        json_field(w, "value", value > 0 ? str_n(digits, format_u64(value, digits)) : STR_NONE);
+        json_field(w, "name", str_c(host_stats[i].name));
+        json_object_end(w);
+    }
+}
+
+static void json_host(struct json_writer *w, const struct registered_cluster *rc,
+                      const struct locality_endpoints *le, const struct endpoint *e)
+{
+    uint64_t totals[HOST_STAT_COUNT];
+
+    cluster_shared_host_totals(rc->shared, endpoint_key(e), totals);
+    json_object_begin(w);
+    json_address(w, &e->address);
+    json_key(w, STR("stats"));
+    json_array_begin(w);
+    json_host_stats(w, totals, false);
+    json_host_stats(w, totals, true);
+    json_array_end(w);
+    json_key(w, STR("health_status"));
+    json_object_begin(w);
+    json_field(w, "eds_health_status", str_c(eds_health_name(e->health)));
+    json_object_end(w);
+    json_count(w, "weight", e->weight);
+    json_field(w, "hostname", e->hostname);
+    json_count(w, "priority", le->priority);
+    json_key(w, STR("locality"));
+    json_object_begin(w);
+    json_field(w, "region", le->locality.region);
+    json_field(w, "zone", le->locality.zone);
+    json_field(w, "sub_zone", le->locality.sub_zone);
+    json_object_end(w);
+    json_object_end(w);
+}
+
+static void json_limit(struct json_writer *w, const char *key, uint32_t value)
+{
+    json_key(w, str_c(key)); /* a wrapper: 0 is shown */
+    json_u64(w, value);
+}
+
+static void json_limits(struct json_writer *w, const struct cluster_config *c)
+{
+    json_key(w, STR("circuit_breakers"));
+    json_object_begin(w);
+    json_key(w, STR("thresholds"));
+    json_array_begin(w);
+    for (int p = 0; p < PRIORITY_COUNT; p++) {
+        const struct circuit_breaker_limits *l = &c->breakers[p];
+
+        json_object_begin(w);
+        json_field(w, "priority", p == PRIORITY_HIGH ? STR("HIGH") : STR_NONE);
+        json_limit(w, "max_connections", l->max_connections);
+        json_limit(w, "max_pending_requests", l->max_pending_requests);
+        json_limit(w, "max_requests", l->max_requests);
+        json_limit(w, "max_retries", l->max_retries);
+        json_object_end(w);
+    }
+    json_array_end(w);
+    json_object_end(w);
+}
+
+static void json_cluster(struct json_writer *w, const struct registered_cluster *rc)
+{
+    const struct cluster_config *c = rc->config;
+    const struct endpoint_set *s = rc->endpoints;
+    bool has_hosts = false;
+
+    json_object_begin(w);
+    json_field(w, "name", c->name);
+    if (c->added_via_api) {
+        json_key(w, STR("added_via_api"));
+        json_bool(w, true);
+    }
+    for (size_t i = 0; s != NULL && i < s->locality_count; i++) {
+        for (size_t j = 0; j < s->localities[i].endpoint_count; j++) {
+            if (!has_hosts) {
+                json_key(w, STR("host_statuses"));
+                json_array_begin(w);
+                has_hosts = true;
+            }
+            json_host(w, rc, &s->localities[i], &s->localities[i].endpoints[j]);
+        }
+    }
+    if (has_hosts) {
+        json_array_end(w);
+    }
+    json_limits(w, c);
+    json_field(w, "observability_name", c->stat_name);
+    json_field(w, "eds_service_name", c->eds_service_name);
+    json_object_end(w);
+}
+
+/* --- The endpoint
+ * ------------------------------------------------------------------------------------ */
+
+static void render_json(const struct cluster_registry *r, struct registered_cluster **clusters,
+                        struct admin_response *rs)
+{
+    struct json_writer w;
+
+    rs->content_type = "application/json";
+    json_init(&w, &rs->body, true);
+    json_object_begin(&w);
+    if (r->clusters.count > 0) {
+        json_key(&w, STR("cluster_statuses"));
+        json_array_begin(&w);
+        for (size_t i = 0; i < r->clusters.count; i++) {
+            json_cluster(&w, clusters[i]);
+        }
+        json_array_end(&w);
+    }
+    json_object_end(&w);
+}
+
+static void admin_clusters_render(void *context, const struct admin_request *rq,
+                                  struct admin_response *rs)
+{
+    const struct cluster_registry *r = context;
+    const struct str *format = admin_param(rq, STR("format"));
+    struct registered_cluster **clusters = sorted_clusters(r);
+
+    if (format != NULL && str_eq(*format, STR("json"))) {
+        render_json(r, clusters, rs);
+    } else {
+        for (size_t i = 0; i < r->clusters.count; i++) {
+            text_cluster(&rs->body, clusters[i]);
+        }
+    }
+    free(clusters);
+}
+
+const struct admin_endpoint admin_clusters_endpoint = {
+    .path = "/clusters",
+    .help = "upstream cluster status",
+    .render = admin_clusters_render,
+};
