@@ -42,12 +42,25 @@ struct discovery {
 
 /* --- sources ------------------------------------------------------------------------------ */
 
+static bool metadata_eq(const struct xds_source *a, const struct xds_source *b)
+{
+    bool is_equal = a->initial_metadata_count == b->initial_metadata_count;
+
+    for (size_t i = 0; is_equal && i < a->initial_metadata_count; i++) {
+        is_equal = str_eq(a->initial_metadata[i].key, b->initial_metadata[i].key) &&
+                   str_eq(a->initial_metadata[i].value, b->initial_metadata[i].value);
+    }
+    return is_equal;
+}
+
+/* The fetch timeout is not part of it: it belongs to the names. */
 static bool xds_source_eq(const struct xds_source *a, const struct xds_source *b)
 {
     return a->kind == b->kind && a->is_delta == b->is_delta && str_eq(a->path, b->path) &&
            str_eq(a->watched_directory, b->watched_directory) &&
            str_eq(a->cluster_name, b->cluster_name) && str_eq(a->authority, b->authority) &&
-           a->initial_fetch_timeout_ms == b->initial_fetch_timeout_ms;
+           a->set_node_on_first_message_only == b->set_node_on_first_message_only &&
+           metadata_eq(a, b);
 }
 
 static struct xds_source xds_source_from(const struct config_source *c,
@@ -68,6 +81,11 @@ static struct xds_source xds_source_from(const struct config_source *c,
         .initial_fetch_timeout_ms = c->initial_fetch_timeout_ms,
     };
 
+    if (x.kind == XDS_SOURCE_ADS) {
+        /* There is one, whatever else a config source says. */
+        return (struct xds_source){.kind = XDS_SOURCE_ADS,
+                                   .initial_fetch_timeout_ms = c->initial_fetch_timeout_ms};
+    }
     for (size_t i = 0; i < c->grpc.initial_metadata_count; i++) {
         metadata[i].key = c->grpc.initial_metadata[i].key;
         metadata[i].value = c->grpc.initial_metadata[i].value;
@@ -446,6 +464,7 @@ void discovery_set_source(struct config_store *s, struct slot *slot,
 {
     struct discovery_source *d = discovery_source_get(s, slot->kind, source);
 
+    slot->fetch_timeout_ms = source->initial_fetch_timeout_ms;
     if (slot->source == d) {
         return;
     }
@@ -465,7 +484,7 @@ void discovery_subscribe(struct config_store *s, struct slot *slot)
     }
     discovery_source_open(slot->source, false);
     if (slot->source->subscription != NULL) {
-        xds_subscription_add(slot->source->subscription, slot->name);
+        xds_subscription_add(slot->source->subscription, slot->name, slot->fetch_timeout_ms);
         slot->is_subscribed = true;
     }
 }

@@ -51,7 +51,9 @@ struct config_store_ops {
 struct config_store_params {
     struct loop *loop;
     const struct extension_registry *registry;
-    struct stat_store *stats; /* for extensions that count; NULL in tests */
+    /* What extensions use while they are parsed; NULL in tests. */
+    struct stat_store *stats;
+    struct access_log_hub *access_logs;
     struct xds_client *xds; /* NULL: static configuration only */
     bool is_strict;
     uint64_t missing_cluster_hold_ms; /* 1000 */
@@ -129,6 +131,7 @@ struct slot {
     bool is_given_up;
     struct resource *resource;
     struct discovery_source *source; /* where it is subscribed; NULL: not by name */
+    uint64_t fetch_timeout_ms;       /* of the newest mention */
     bool is_subscribed;
 };
 

@@ -11,14 +11,12 @@
 
 #define MAX_MESSAGE_BYTES (64u << 20)
 
-struct xds_stream_entry {
-    struct list node;
-    struct xds_stream *stream;
-};
-
+/* On the ADS stream: `type`. On a gRPC source: `type` and the stream that carries nothing else, for
+ * such a source has a method per type. On a file: `file`. */
 struct xds_subscription {
     struct list node;
-    struct xds_stream_type *type; /* one of the two */
+    struct xds_stream_type *type;
+    struct xds_stream *own_stream;
     struct xds_file *file;
 };
 
@@ -26,7 +24,6 @@ struct xds_client {
     struct xds_client_params params;
     struct xds_transport_factory *transports;
     struct xds_stream *ads;
-    struct list streams; /* of xds_stream_entry, those with a source of their own */
     struct list subscriptions;
 };
 
@@ -39,7 +36,6 @@ struct xds_client *xds_client_new(const struct xds_client_params *p)
         c->params.max_message_bytes = MAX_MESSAGE_BYTES;
     }
     c->transports = p->transports != NULL ? p->transports : xds_grpc_transport_new(p->loop);
-    list_init(&c->streams);
     list_init(&c->subscriptions);
     return c;
 }
@@ -64,58 +60,57 @@ void xds_client_set_ads(struct xds_client *c, const struct xds_source *ads)
     c->ads = client_stream_new(c, ads, true);
 }
 
-/* A gRPC source that is not ADS has a method per type, so each subscription has its own stream. */
-static struct xds_stream *client_own_stream(struct xds_client *c, const struct xds_source *src)
-{
-    struct xds_stream_entry *e = xcalloc(1, sizeof(*e));
-
-    e->stream = client_stream_new(c, src, false);
-    list_add_tail(&c->streams, &e->node);
-    return e->stream;
-}
-
 struct xds_subscription *xds_subscribe(struct xds_client *c, const struct xds_source *src,
                                        struct str type_url, bool is_wildcard,
                                        const struct xds_subscriber *cb, void *user)
 {
     struct xds_subscription *s = xcalloc(1, sizeof(*s));
+    struct xds_stream *stream = c->ads;
 
     list_add_tail(&c->subscriptions, &s->node);
     if (src->kind == XDS_SOURCE_PATH) {
-        s->file = xds_file_new(c->params.loop, src, type_url, c->params.read_file, cb, user);
-    } else if (src->kind == XDS_SOURCE_ADS) {
-        if (c->ads != NULL) {
-            s->type = xds_stream_subscribe(c->ads, type_url, is_wildcard,
-                                           src->initial_fetch_timeout_ms, cb, user);
-        }
-    } else {
-        s->type = xds_stream_subscribe(client_own_stream(c, src), type_url, is_wildcard,
-                                       src->initial_fetch_timeout_ms, cb, user);
+        s->file =
+            xds_file_new(c->params.loop, src, type_url, is_wildcard, c->params.read_file, cb, user);
+        return s;
     }
+    if (src->kind == XDS_SOURCE_GRPC || stream == NULL) {
+        /* Also ADS where none is configured: a source that cannot be reached, whose fetch timeouts
+         * run and whose errors are told. */
+        s->own_stream = client_stream_new(c, src, false);
+        stream = s->own_stream;
+    }
+    s->type = xds_stream_subscribe(stream, type_url, is_wildcard, src->initial_fetch_timeout_ms, cb,
+                                   user);
     return s;
 }
 
-void xds_subscription_add(struct xds_subscription *s, struct str name)
+void xds_subscription_add(struct xds_subscription *s, struct str name, uint64_t fetch_timeout_ms)
 {
-    if (s->type != NULL) {
-        xds_stream_type_add(s->type, name);
+    if (s->file != NULL) {
+        xds_file_add(s->file, name);
+    } else {
+        xds_stream_type_add(s->type, name, fetch_timeout_ms);
     }
 }
 
 void xds_subscription_remove(struct xds_subscription *s, struct str name)
 {
-    if (s->type != NULL) {
+    if (s->file != NULL) {
+        xds_file_remove(s->file, name);
+    } else {
         xds_stream_type_remove(s->type, name);
     }
 }
 
 void xds_subscription_close(struct xds_subscription *s)
 {
-    if (s->type != NULL) {
+    if (s->file != NULL) {
+        xds_file_close(s->file);
+    } else {
         xds_stream_type_close(s->type);
     }
-    if (s->file != NULL) {
-        xds_file_free(s->file);
+    if (s->own_stream != NULL) {
+        xds_stream_free(s->own_stream);
     }
     list_remove(&s->node);
     free(s);
@@ -124,13 +119,8 @@ void xds_subscription_close(struct xds_subscription *s)
 void xds_client_close(struct xds_client *c, void (*on_closed)(void *user), void *user)
 {
     struct xds_transport_factory *transports = c->transports;
-    struct xds_stream_entry *e;
 
     CHECK(list_is_empty(&c->subscriptions));
-    list_for_each (e, &c->streams, struct xds_stream_entry, node) {
-        xds_stream_free(e->stream);
-        free(e);
-    }
     if (c->ads != NULL) {
         xds_stream_free(c->ads);
     }
@@ -141,15 +131,17 @@ void xds_client_close(struct xds_client *c, void (*on_closed)(void *user), void 
 void xds_client_visit(const struct xds_client *c,
                       void (*visit)(void *user, const struct xds_stream_status *s), void *user)
 {
-    struct xds_stream_entry *e;
+    struct xds_subscription *s;
     struct xds_stream_status status;
 
     if (c->ads != NULL) {
         xds_stream_status(c->ads, &status);
         visit(user, &status);
     }
-    list_for_each (e, &c->streams, struct xds_stream_entry, node) {
-        xds_stream_status(e->stream, &status);
-        visit(user, &status);
+    list_for_each (s, &c->subscriptions, struct xds_subscription, node) {
+        if (s->own_stream != NULL) {
+            xds_stream_status(s->own_stream, &status);
+            visit(user, &status);
+        }
     }
 }

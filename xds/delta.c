@@ -19,6 +19,8 @@ enum {
     REQUEST_INITIAL_VERSIONS = 5,
     REQUEST_NONCE = 6,
     REQUEST_ERROR_DETAIL = 7,
+    MAP_KEY = 1,
+    MAP_VALUE = 2,
 };
 
 /* A resource held, with its version. */
@@ -27,71 +29,56 @@ struct xds_version {
     struct str version;
 };
 
+static bool delta_is_wanted(const struct xds_type_state *t, struct str name)
+{
+    const struct xds_name *n = map_get(&t->names, name);
+
+    return t->is_wildcard || (n != NULL && n->users > 0);
+}
+
 static void delta_hold(struct xds_type_state *t, struct str name, struct str version)
 {
     struct xds_version *v = xmalloc(sizeof(*v) + name.len + version.len + 1);
     char *text = (char *)(v + 1);
-    struct xds_version *old;
 
     memcpy(text, name.ptr, name.len);
-    memcpy(text + name.len, version.ptr, version.len);
+    if (version.len > 0) {
+        memcpy(text + name.len, version.ptr, version.len);
+    }
     v->name = str_n(text, name.len);
     v->version = str_n(text + name.len, version.len);
-    old = map_remove(&t->versions, name);
+    free(map_remove(&t->versions, name)); /* first: the map borrows its key from the value */
     map_put(&t->versions, v->name, v);
-    free(old);
-}
-
-static void delta_let_go(struct xds_type_state *t, struct str name)
-{
-    free(map_remove(&t->versions, name));
-}
-
-static bool delta_has_request(const struct xds_type_state *t)
-{
-    if (!t->has_asked && !t->is_wildcard) {
-        return t->names_changed && t->names.count > 0;
-    }
-    return !t->has_asked || t->owes_answer || t->names_changed;
 }
 
 static void delta_put_initial_versions(const struct xds_type_state *t, struct strbuf *out)
 {
     map_for_each (e, &t->versions) {
         const struct xds_version *v = e->value;
-        size_t begin = wire_begin(out);
+        size_t entry = wire_begin(out);
 
-        wire_put_bytes(out, 1, v->name);
-        wire_put_bytes(out, 2, v->version);
-        wire_end(out, begin, REQUEST_INITIAL_VERSIONS);
+        wire_put_bytes(out, MAP_KEY, v->name);
+        wire_put_bytes(out, MAP_VALUE, v->version);
+        wire_end(out, entry, REQUEST_INITIAL_VERSIONS);
     }
 }
 
-/* Says the differences to what the server was told, and forgets what it need not know. */
+/* Says the differences to what the server was told. A name that was given up and is wanted again
+ * is subscribed again, as Envoy: the server must send its resource once more. */
 static void delta_put_names(struct xds_type_state *t, struct strbuf *out)
 {
-    struct xds_name **gone = xcalloc(t->names.count + 1, sizeof(struct xds_name *));
-    size_t gone_count = 0;
-
     map_for_each (e, &t->names) {
         struct xds_name *n = e->value;
 
-        if (n->is_wanted && !n->is_told) {
+        if (n->users == 0) {
+            wire_put_bytes(out, REQUEST_UNSUBSCRIBE, n->name);
+        } else if (!n->is_told || n->is_reborn) {
             wire_put_bytes(out, REQUEST_SUBSCRIBE, n->name);
             n->is_told = true;
-        } else if (!n->is_wanted) {
-            if (n->is_told) {
-                wire_put_bytes(out, REQUEST_UNSUBSCRIBE, n->name);
-            }
-            gone[gone_count++] = n;
+            n->is_reborn = false;
         }
     }
-    for (size_t i = 0; i < gone_count; i++) {
-        delta_let_go(t, gone[i]->name);
-        map_remove(&t->names, gone[i]->name);
-        free(gone[i]);
-    }
-    free(gone);
+    xds_type_state_sweep(t);
 }
 
 static void delta_build_request(struct xds_type_state *t, struct str node, struct strbuf *out)
@@ -100,16 +87,18 @@ static void delta_build_request(struct xds_type_state *t, struct str node, struc
         wire_put_bytes(out, REQUEST_NODE, node);
     }
     wire_put_bytes(out, REQUEST_TYPE_URL, t->type_url);
-    delta_put_names(t, out);
+    if (!t->has_asked || t->names_changed) {
+        delta_put_names(t, out);
+    }
     if (!t->has_asked) {
         delta_put_initial_versions(t, out);
     }
     if (t->owes_answer) {
-        if (t->nonce != NULL) {
-            wire_put_bytes(out, REQUEST_NONCE, str_c(t->nonce));
+        if (t->nonce.len > 0) {
+            wire_put_bytes(out, REQUEST_NONCE, strbuf_str(&t->nonce));
         }
-        if (t->error_detail != NULL) {
-            xds_put_error_detail(out, REQUEST_ERROR_DETAIL, t->error_detail);
+        if (t->is_refusal) {
+            xds_put_error_detail(out, REQUEST_ERROR_DETAIL, strbuf_str(&t->error_detail));
         }
     }
     t->has_asked = true;
@@ -120,30 +109,25 @@ static void delta_build_request(struct xds_type_state *t, struct str node, struc
 static void delta_applied(struct xds_type_state *t, const struct xds_response *rs,
                           const struct xds_verdict *v)
 {
-    xds_type_state_answer(t, rs, v);
-    /* After a refusal nothing of the response counts as held: a new stream asks for all of it. */
-    for (size_t i = 0; v->accepted && i < rs->update.resource_count; i++) {
-        const struct xds_resource *r = &rs->update.resources[i];
+    const struct xds_update *u = &rs->update;
 
-        if (r->name.len > 0) {
-            delta_hold(t, r->name, r->version);
+    xds_type_state_answer(t, rs, v);
+    for (size_t i = 0; i < u->removed_count; i++) {
+        free(map_remove(&t->versions, u->removed[i]));
+    }
+    for (size_t i = 0; i < u->resource_count; i++) {
+        const struct xds_resource *r = &u->resources[i];
+
+        if (r->name.len > 0 && delta_is_wanted(t, r->name)) {
+            /* Of a refused response some may have been applied, and we cannot say which: on a new
+             * stream we claim a version that no server has, and are sent it again or its end. */
+            delta_hold(t, r->name, v->accepted ? r->version : STR_NONE);
         }
     }
-    for (size_t i = 0; i < rs->update.removed_count; i++) {
-        delta_let_go(t, rs->update.removed[i]);
-    }
-}
-
-static void delta_stream_started(struct xds_type_state *t)
-{
-    xds_protocol_sotw.stream_started(t);
-    t->names_changed = true;
 }
 
 const struct xds_protocol xds_protocol_delta = {
     .is_delta = true,
-    .has_request = delta_has_request,
     .build_request = delta_build_request,
     .applied = delta_applied,
-    .stream_started = delta_stream_started,
 };

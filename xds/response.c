@@ -71,8 +71,8 @@ static void resource_set_any(struct xds_resource *r, struct str any)
     r->len = value.len;
 }
 
-/* discovery.v3.Resource. */
-static void resource_unwrap(struct xds_resource *r, struct str wrapper)
+/* discovery.v3.Resource. False when it wraps nothing. */
+static bool resource_unwrap(struct xds_resource *r, struct str wrapper)
 {
     struct wire_reader reader = wire_reader_of(wrapper);
     struct wire_field f;
@@ -95,26 +95,32 @@ static void resource_unwrap(struct xds_resource *r, struct str wrapper)
             has_any = true;
         }
     }
-    r->undecodable = more != 0;
-    if (more == 0 && has_any) {
+    if (!str_is_utf8(r->name)) {
+        r->name = STR_NONE;
+        r->undecodable = true;
+    }
+    r->undecodable |= more != 0 || !str_is_utf8(r->version);
+    if (has_any && !r->undecodable) {
         resource_set_any(r, any);
     }
+    return has_any || r->undecodable;
 }
 
-static void resource_decode(struct xds_resource *r, struct str bytes, bool is_delta)
+/* False for what is to be left out. */
+static bool resource_decode(struct xds_resource *r, struct str bytes, bool is_delta)
 {
     *r = (struct xds_resource){0};
     if (is_delta) {
-        resource_unwrap(r, bytes);
-        return;
+        return resource_unwrap(r, bytes);
     }
     resource_set_any(r, bytes);
     if (!r->undecodable && str_eq(r->type_url, STR(RESOURCE_TYPE_URL))) {
         struct str wrapper = str_n((const char *)r->bytes, r->len);
 
         *r = (struct xds_resource){0};
-        resource_unwrap(r, wrapper);
+        return resource_unwrap(r, wrapper);
     }
+    return true;
 }
 
 /* Counts first, so that the arrays are made once. */
@@ -136,6 +142,20 @@ static int response_count(struct str bytes, bool is_delta, size_t *ret_resources
         }
     }
     return more;
+}
+
+/* We send the nonce and the version back: no server could parse what is not UTF-8. */
+static bool response_is_text(const struct xds_response *x)
+{
+    const struct xds_update *u = &x->update;
+
+    for (size_t i = 0; i < u->removed_count; i++) {
+        if (!str_is_utf8(u->removed[i])) {
+            return false;
+        }
+    }
+    return str_is_utf8(u->version_info) && str_is_utf8(u->type_url) && str_is_utf8(x->nonce) &&
+           str_is_utf8(x->control_plane);
 }
 
 int xds_response_decode(struct str bytes, bool is_delta, struct arena *a,
@@ -161,7 +181,8 @@ int xds_response_decode(struct str bytes, bool is_delta, struct arena *a,
         if (f.number == RESPONSE_VERSION) {
             x.update.version_info = f.bytes;
         } else if (f.number == RESPONSE_RESOURCES) {
-            resource_decode(&resources[x.update.resource_count++], f.bytes, is_delta);
+            x.update.resource_count +=
+                resource_decode(&resources[x.update.resource_count], f.bytes, is_delta);
         } else if (f.number == RESPONSE_TYPE_URL) {
             x.update.type_url = f.bytes;
         } else if (f.number == RESPONSE_NONCE) {
@@ -176,11 +197,14 @@ int xds_response_decode(struct str bytes, bool is_delta, struct arena *a,
     }
     x.update.resources = resources;
     x.update.removed = removed;
+    if (!response_is_text(&x)) {
+        return E_INVALID;
+    }
     *ret_response = x;
     return 0;
 }
 
-struct str xds_resource_own_name(const struct xds_resource *r)
+struct str xds_resource_name(const struct xds_resource *r)
 {
-    return first_string(str_n((const char *)r->bytes, r->len));
+    return r->name.len > 0 ? r->name : first_string(str_n((const char *)r->bytes, r->len));
 }

@@ -13,12 +13,16 @@ struct xds_response {
     struct str control_plane; /* ControlPlane.identifier */
 };
 
-/* DiscoveryResponse, or DeltaDiscoveryResponse with `is_delta`. Resources wrapped in
- * discovery.v3.Resource are unwrapped; a broken wrapper is marked, not an error. E_INVALID when
- * the envelope itself is malformed. */
+/*
+ * DiscoveryResponse, or DeltaDiscoveryResponse with `is_delta`. Resources wrapped in
+ * discovery.v3.Resource are unwrapped; a broken wrapper is marked, not an error; one that wraps
+ * nothing (the heartbeat of a time to live) is left out. E_INVALID when the envelope itself is
+ * malformed, its strings included.
+ */
 int xds_response_decode(struct str bytes, bool is_delta, struct arena *a,
                         struct xds_response *ret_response) MUST_CHECK;
-/* The resource's own name: field 1 of every resource message. Empty when it cannot be read. */
-struct str xds_resource_own_name(const struct xds_resource *r);
+/* The wrapper's name, or without one the resource's own: field 1 of every resource message. Empty
+ * when it cannot be read. */
+struct str xds_resource_name(const struct xds_resource *r);
 
 #endif

@@ -19,23 +19,23 @@ enum {
     REQUEST_ERROR_DETAIL = 6,
 };
 
-static bool sotw_has_names(const struct xds_type_state *t)
+/*
+ * The version says "I have what you sent with it". On a new stream that would be wrong about names
+ * that came since: a server that compares versions only would keep quiet about them.
+ */
+static bool sotw_shows_version(const struct xds_type_state *t)
 {
+    if (!t->is_fresh) {
+        return true;
+    }
     map_for_each (e, &t->names) {
-        if (((const struct xds_name *)e->value)->is_wanted) {
-            return true;
+        const struct xds_name *n = e->value;
+
+        if (n->users > 0 && !n->is_received) {
+            return false;
         }
     }
-    return false;
-}
-
-static bool sotw_has_request(const struct xds_type_state *t)
-{
-    if (!t->has_asked) {
-        /* A list of no names would ask for everything. */
-        return t->is_wildcard || sotw_has_names(t);
-    }
-    return t->owes_answer || t->names_changed;
+    return true;
 }
 
 static int name_cmp(const void *a, const void *b)
@@ -43,84 +43,80 @@ static int name_cmp(const void *a, const void *b)
     return str_cmp(*(const struct str *)a, *(const struct str *)b);
 }
 
-/* Sorted, so that equal sets make equal requests. Forgets the names that are wanted no more. */
-static void sotw_put_names(struct xds_type_state *t, struct strbuf *out)
+/*
+ * Sorted, so that equal sets make equal requests. A name that was given up and is wanted again is
+ * left out once: the server keeps quiet about a name that it believes we have. Returns whether
+ * there was one, so that another request must follow.
+ */
+static bool sotw_put_names(struct xds_type_state *t, struct strbuf *out)
 {
-    struct str *names = xcalloc(t->names.count + 1, sizeof(*names));
-    struct xds_name **gone = xcalloc(t->names.count + 1, sizeof(struct xds_name *));
+    struct str *names = xcalloc(t->wanted_count + 1, sizeof(*names));
     size_t n = 0;
-    size_t gone_count = 0;
+    bool has_reborn = false;
 
     map_for_each (e, &t->names) {
         struct xds_name *name = e->value;
 
-        if (name->is_wanted) {
-            name->is_told = true;
-            names[n++] = name->name;
-        } else {
-            gone[gone_count++] = name;
+        if (name->users > 0) {
+            name->is_told = !name->is_reborn;
+            if (name->is_told) {
+                names[n++] = name->name;
+            }
+            has_reborn |= name->is_reborn;
+            name->is_reborn = false;
         }
     }
     qsort(names, n, sizeof(*names), name_cmp);
     for (size_t i = 0; i < n; i++) {
         wire_put_bytes(out, REQUEST_NAMES, names[i]);
     }
-    for (size_t i = 0; i < gone_count; i++) {
-        map_remove(&t->names, gone[i]->name);
-        free(gone[i]);
-    }
     free(names);
-    free(gone);
+    return has_reborn;
 }
 
 static void sotw_build_request(struct xds_type_state *t, struct str node, struct strbuf *out)
 {
-    if (t->version != NULL) {
-        wire_put_bytes(out, REQUEST_VERSION, str_c(t->version));
+    if (t->version.len > 0 && sotw_shows_version(t)) {
+        wire_put_bytes(out, REQUEST_VERSION, strbuf_str(&t->version));
     }
     if (node.len > 0) {
         wire_put_bytes(out, REQUEST_NODE, node);
     }
-    sotw_put_names(t, out);
+    t->names_changed = sotw_put_names(t, out);
+    xds_type_state_sweep(t);
     wire_put_bytes(out, REQUEST_TYPE_URL, t->type_url);
-    if (t->nonce != NULL) {
-        wire_put_bytes(out, REQUEST_NONCE, str_c(t->nonce));
+    if (t->nonce.len > 0) {
+        wire_put_bytes(out, REQUEST_NONCE, strbuf_str(&t->nonce));
     }
-    if (t->error_detail != NULL && t->owes_answer) {
-        xds_put_error_detail(out, REQUEST_ERROR_DETAIL, t->error_detail);
+    if (t->owes_answer && t->is_refusal) {
+        xds_put_error_detail(out, REQUEST_ERROR_DETAIL, strbuf_str(&t->error_detail));
     }
     t->has_asked = true;
     t->owes_answer = false;
-    t->names_changed = false;
 }
 
 static void sotw_applied(struct xds_type_state *t, const struct xds_response *rs,
                          const struct xds_verdict *v)
 {
-    xds_type_state_answer(t, rs, v);
-    if (v->accepted) {
-        free(t->version);
-        t->version = xstrndup(rs->update.version_info.ptr, rs->update.version_info.len);
-    }
-}
+    const struct xds_update *u = &rs->update;
 
-static void sotw_stream_started(struct xds_type_state *t)
-{
-    t->has_asked = false;
-    t->owes_answer = false;
-    free(t->nonce);
-    t->nonce = NULL;
-    free(t->error_detail);
-    t->error_detail = NULL;
-    map_for_each (e, &t->names) {
-        ((struct xds_name *)e->value)->is_told = false;
+    xds_type_state_answer(t, rs, v);
+    if (!v->accepted) {
+        return;
+    }
+    strbuf_reset(&t->version);
+    strbuf_add_str(&t->version, u->version_info);
+    for (size_t i = 0; i < u->resource_count && t->wanted_count > 0; i++) {
+        struct xds_name *n = map_get(&t->names, xds_resource_name(&u->resources[i]));
+
+        if (n != NULL) {
+            n->is_received = n->users > 0;
+        }
     }
 }
 
 const struct xds_protocol xds_protocol_sotw = {
     .is_delta = false,
-    .has_request = sotw_has_request,
     .build_request = sotw_build_request,
     .applied = sotw_applied,
-    .stream_started = sotw_stream_started,
 };

@@ -44,15 +44,14 @@ struct xds_stream_type {
     struct xds_type_state state;
     const struct xds_subscriber *subscriber;
     void *user;
-    uint64_t fetch_timeout_ms;
-    struct list waiting;           /* of xds_name: first response not there yet, oldest first */
+    struct list waiting;           /* of xds_name: first response not there yet, by deadline */
     uint64_t wildcard_deadline_ms; /* 0: none runs */
     struct timer fetch_timer;
-    struct timer answer_timer; /* a NACK that is held back */
-    bool is_closed;            /* inside its own callback: freed when that returns */
-    bool is_in_callback;
+    struct timer answer_timer; /* armed: a NACK is held back */
+    bool is_closed;            /* by its user, from inside a callback: swept when that returns */
 };
 
+/* Dialing leads to open or backoff, open to backoff, backoff to dialing. */
 enum stream_state { STREAM_IDLE, STREAM_DIALING, STREAM_OPEN, STREAM_BACKOFF };
 
 static const char *stream_state_name(enum stream_state st)
@@ -68,8 +67,10 @@ struct xds_stream {
     struct xds_source source;
     struct list types;
     enum stream_state state;
-    void *dial;
-    struct xds_transport *transport;
+    void *dial;                      /* while dialing */
+    struct xds_transport *transport; /* while open */
+    bool is_in_callback;             /* a subscriber's: nothing of ours may be freed */
+    bool is_freed;                   /* meanwhile, by the owner */
     bool node_sent;
     uint32_t failures; /* in a row */
     struct timer backoff_timer;
@@ -86,9 +87,62 @@ struct xds_stream {
 
 static void stream_set_state(struct xds_stream *s, enum stream_state st)
 {
+    static const enum stream_state BEFORE[][2] = {
+        [STREAM_IDLE] = {STREAM_IDLE, STREAM_IDLE}, /* where it starts */
+        [STREAM_DIALING] = {STREAM_IDLE, STREAM_BACKOFF},
+        [STREAM_OPEN] = {STREAM_DIALING, STREAM_DIALING},
+        [STREAM_BACKOFF] = {STREAM_DIALING, STREAM_OPEN},
+    };
+
+    CHECK(s->state == BEFORE[st][0] || s->state == BEFORE[st][1]);
     log_debug(LOG_C_CONFIG, "xds stream to '%.*s': %s -> %s", STR_ARG(s->source.cluster_name),
               stream_state_name(s->state), stream_state_name(st));
     s->state = st;
+}
+
+/* --- callbacks ---------------------------------------------------------------------------- */
+
+/* Around every call to a subscriber: it may close its subscription, others, and the stream. */
+static void stream_enter(struct xds_stream *s)
+{
+    CHECK(!s->is_in_callback); /* subscription.h: never from inside a call */
+    s->is_in_callback = true;
+}
+
+static void stream_type_free(struct xds_stream_type *t)
+{
+    list_remove(&t->node);
+    timer_cancel(t->stream->params.loop, &t->fetch_timer);
+    timer_cancel(t->stream->params.loop, &t->answer_timer);
+    xds_type_state_done(&t->state);
+    free(t);
+}
+
+static void stream_release(struct xds_stream *s)
+{
+    strbuf_done(&s->request);
+    free(s->last_error);
+    free(s->control_plane);
+    arena_done(&s->arena);
+    free(s);
+}
+
+/* Frees what was closed meanwhile. False: the stream too. */
+static bool stream_leave(struct xds_stream *s)
+{
+    struct xds_stream_type *t;
+
+    s->is_in_callback = false;
+    list_for_each (t, &s->types, struct xds_stream_type, node) {
+        if (t->is_closed) {
+            stream_type_free(t);
+        }
+    }
+    if (s->is_freed) {
+        stream_release(s);
+        return false;
+    }
+    return true;
 }
 
 /* --- sending ------------------------------------------------------------------------------ */
@@ -100,6 +154,7 @@ static void stream_send_type(struct xds_stream *s, struct xds_stream_type *t)
     if (s->source.set_node_on_first_message_only && s->node_sent) {
         node = STR_NONE;
     }
+    timer_cancel(s->params.loop, &t->answer_timer);
     strbuf_reset(&s->request);
     t->state.protocol->build_request(&t->state, node, &s->request);
     s->node_sent = true;
@@ -107,10 +162,11 @@ static void stream_send_type(struct xds_stream *s, struct xds_stream_type *t)
     s->params.transports->send(s->transport, strbuf_str(&s->request));
 }
 
+/* A NACK that is held back goes out at once when there is something else to say. */
 static bool stream_type_may_send(const struct xds_stream_type *t)
 {
-    return !t->is_closed && !timer_is_armed(&t->answer_timer) &&
-           t->state.protocol->has_request(&t->state);
+    return !t->is_closed && xds_type_state_has_request(&t->state) &&
+           (!timer_is_armed(&t->answer_timer) || t->state.names_changed);
 }
 
 static bool stream_has_request(const struct xds_stream *s)
@@ -139,7 +195,7 @@ static void stream_send_task(struct loop_task *task)
         return;
     }
     list_for_each (t, &s->types, struct xds_stream_type, node) {
-        if (stream_type_may_send(t)) {
+        while (stream_type_may_send(t)) {
             stream_send_type(s, t);
         }
     }
@@ -167,39 +223,48 @@ static struct str stream_method(const struct xds_stream *s)
     return STR("/");
 }
 
-static void stream_note_error(struct xds_stream *s, struct str reason)
+/* Tells every subscriber. False: the stream is gone. */
+static bool stream_note_error(struct xds_stream *s, struct str reason)
 {
     struct xds_stream_type *t;
 
+    log_debug(LOG_C_CONFIG, "xds stream to '%.*s': %.*s", STR_ARG(s->source.cluster_name),
+              STR_ARG(reason));
     free(s->last_error);
     s->last_error = xstrndup(reason.ptr, reason.len);
+    stream_enter(s);
     list_for_each (t, &s->types, struct xds_stream_type, node) {
-        t->subscriber->on_error(t->user, reason);
+        if (!t->is_closed) {
+            t->subscriber->on_error(t->user, reason);
+        }
     }
+    return stream_leave(s);
 }
 
-/* Full jitter: anywhere in [0, min(max, base * 2^failures)). */
+/* Full jitter, as Envoy: anywhere in [0, min(max, base * 2^failures)). A message over the limit
+ * would only come again: the second half of the longest wait. */
 static void stream_back_off(struct xds_stream *s, bool is_long)
 {
     uint64_t bound = BACKOFF_BASE_MS;
+    uint64_t delay;
 
     for (uint32_t i = 0; i < s->failures && bound < BACKOFF_MAX_MS; i++) {
         bound *= 2;
     }
-    if (bound > BACKOFF_MAX_MS || is_long) {
+    if (bound > BACKOFF_MAX_MS) {
         bound = BACKOFF_MAX_MS;
     }
     s->failures++;
+    delay = is_long ? BACKOFF_MAX_MS / 2 + rng_below(&s->params.loop->rng, BACKOFF_MAX_MS / 2)
+                    : rng_below(&s->params.loop->rng, bound);
     stream_set_state(s, STREAM_BACKOFF);
-    timer_arm(s->params.loop, &s->backoff_timer,
-              is_long ? BACKOFF_MAX_MS : rng_below(&s->params.loop->rng, bound));
+    timer_arm(s->params.loop, &s->backoff_timer, delay);
 }
 
 static void stream_on_backoff(struct timer *timer)
 {
     struct xds_stream *s = container_of(timer, struct xds_stream, backoff_timer);
 
-    stream_set_state(s, STREAM_IDLE);
     stream_connect(s);
 }
 
@@ -215,59 +280,54 @@ static struct xds_stream_type *stream_find_type(const struct xds_stream *s, stru
     return NULL;
 }
 
-static void stream_type_free(struct xds_stream_type *t)
-{
-    list_remove(&t->node);
-    timer_cancel(t->stream->params.loop, &t->fetch_timer);
-    timer_cancel(t->stream->params.loop, &t->answer_timer);
-    xds_type_state_done(&t->state);
-    free(t);
-}
-
-/* Names that the response holds have had their first answer. */
-static void stream_type_mark_received(struct xds_stream_type *t, const struct xds_update *u)
+/* Names that the response holds have had their first answer, be it good or bad. */
+static void stream_type_end_waits(struct xds_stream_type *t, const struct xds_update *u)
 {
     t->wildcard_deadline_ms = 0;
     for (size_t i = 0; i < u->resource_count && !list_is_empty(&t->waiting); i++) {
-        struct xds_name *n;
-        struct str name = u->resources[i].name;
+        struct xds_name *n = map_get(&t->state.names, xds_resource_name(&u->resources[i]));
 
-        if (name.len == 0) {
-            /* SotW: the name is field 1 of every resource message. */
-            struct str own = xds_resource_own_name(&u->resources[i]);
-
-            name = own;
-        }
-        n = map_get(&t->state.names, name);
         if (n != NULL) {
-            n->is_received = true;
             list_remove(&n->waiting);
         }
     }
 }
 
-static void stream_dispatch(struct xds_stream *s, struct xds_stream_type *t,
+/* Hands a response to its subscriber and answers it: every response has an answer of its own, in
+ * order. False: the stream is gone. */
+static bool stream_dispatch(struct xds_stream *s, struct xds_stream_type *t,
                             const struct xds_response *rs)
 {
     struct xds_verdict v = {.accepted = true};
 
-    strbuf_init(&v.detail);
-    stream_type_mark_received(t, &rs->update);
-    t->is_in_callback = true;
-    t->subscriber->on_update(t->user, &rs->update, &v);
-    t->is_in_callback = false;
-    if (t->is_closed) {
-        strbuf_done(&v.detail);
-        stream_type_free(t);
-        return;
+    if (timer_is_armed(&t->answer_timer)) {
+        stream_send_type(s, t); /* of the response before */
     }
-    t->state.protocol->applied(&t->state, rs, &v);
-    if (v.delay_ms > 0) {
-        timer_arm(s->params.loop, &t->answer_timer, v.delay_ms);
-    } else if (s->state == STREAM_OPEN) {
-        stream_send_type(s, t); /* each response has its own answer, before names change */
+    stream_type_end_waits(t, &rs->update);
+    strbuf_init(&v.detail);
+    stream_enter(s);
+    t->subscriber->on_update(t->user, &rs->update, &v);
+    if (!t->is_closed) {
+        t->state.protocol->applied(&t->state, rs, &v);
+        if (v.delay_ms > 0) {
+            timer_arm(s->params.loop, &t->answer_timer, v.delay_ms);
+            stream_send_soon(s); /* names may have changed */
+        } else {
+            stream_send_type(s, t);
+        }
     }
     strbuf_done(&v.detail);
+    return stream_leave(s);
+}
+
+/* There is no nonce to refuse: as a gRPC library that cannot parse, end the stream. */
+static void stream_on_malformed(struct xds_stream *s)
+{
+    s->params.transports->close(s->transport);
+    s->transport = NULL;
+    if (stream_note_error(s, STR("malformed discovery response"))) {
+        stream_back_off(s, false);
+    }
 }
 
 static void stream_on_message(void *user, struct str bytes)
@@ -280,12 +340,8 @@ static void stream_on_message(void *user, struct str bytes)
     s->responses_received++;
     arena_init(&scratch, NULL);
     if (xds_response_decode(bytes, s->source.is_delta, &scratch, &rs) != 0) {
-        /* There is no nonce to refuse: as a gRPC library that cannot parse, end the stream. */
         arena_done(&scratch);
-        s->params.transports->close(s->transport);
-        s->transport = NULL;
-        stream_note_error(s, STR("malformed discovery response"));
-        stream_back_off(s, false);
+        stream_on_malformed(s);
         return;
     }
     s->failures = 0;
@@ -294,8 +350,8 @@ static void stream_on_message(void *user, struct str bytes)
         s->control_plane = xstrndup(rs.control_plane.ptr, rs.control_plane.len);
     }
     t = stream_find_type(s, rs.update.type_url);
-    if (t != NULL) {
-        stream_dispatch(s, t, &rs);
+    if (t != NULL && t->state.has_asked) {
+        (void)stream_dispatch(s, t, &rs); /* gone or not: nothing of the stream is touched below */
     } else {
         log_debug(LOG_C_CONFIG, "xds: response of unsubscribed type '%.*s' ignored",
                   STR_ARG(rs.update.type_url));
@@ -309,10 +365,9 @@ static void stream_on_transport_closed(void *user, struct str reason, bool too_l
 
     s->transport = NULL;
     s->too_large += too_large;
-    log_debug(LOG_C_CONFIG, "xds stream to '%.*s' closed: %.*s", STR_ARG(s->source.cluster_name),
-              STR_ARG(reason));
-    stream_note_error(s, reason);
-    stream_back_off(s, too_large);
+    if (stream_note_error(s, reason)) {
+        stream_back_off(s, too_large);
+    }
 }
 
 static const struct xds_transport_callbacks stream_transport_callbacks = {
@@ -332,8 +387,9 @@ static void stream_on_dialed(void *user, int take_fd, struct str reason)
 
     s->dial = NULL;
     if (take_fd < 0) {
-        stream_note_error(s, reason);
-        stream_back_off(s, false);
+        if (stream_note_error(s, reason)) {
+            stream_back_off(s, false);
+        }
         return;
     }
     s->transport = s->params.transports->open(s->params.transports, take_fd, &p,
@@ -344,7 +400,7 @@ static void stream_on_dialed(void *user, int take_fd, struct str reason)
     stream_set_state(s, STREAM_OPEN);
     list_for_each (t, &s->types, struct xds_stream_type, node) {
         timer_cancel(s->params.loop, &t->answer_timer);
-        t->state.protocol->stream_started(&t->state);
+        xds_type_state_stream_started(&t->state);
     }
     stream_send_soon(s);
 }
@@ -375,33 +431,31 @@ static void stream_type_arm_fetch(struct xds_stream_type *t)
 static void stream_type_on_fetch_timer(struct timer *timer)
 {
     struct xds_stream_type *t = container_of(timer, struct xds_stream_type, fetch_timer);
-    uint64_t now = loop_now_ms(t->stream->params.loop);
-    struct str *names = xcalloc(t->state.names.count + 1, sizeof(*names));
+    struct xds_stream *s = t->stream;
+    uint64_t now = loop_now_ms(s->params.loop);
+    bool is_wildcard_due = t->wildcard_deadline_ms != 0 && t->wildcard_deadline_ms <= now;
+    struct arena scratch; /* names may go while they are told */
+    struct str *names;
     size_t n = 0;
     struct xds_name *name;
 
+    arena_init(&scratch, NULL);
+    names = ARENA_ARRAY(&scratch, struct str, t->state.wanted_count + 1);
     list_for_each (name, &t->waiting, struct xds_name, waiting) {
         if (name->deadline_ms > now) {
             break;
         }
         list_remove(&name->waiting);
-        names[n++] = name->name;
+        names[n++] = arena_str(&scratch, name->name);
     }
-    t->is_in_callback = true;
-    if (t->wildcard_deadline_ms != 0 && t->wildcard_deadline_ms <= now) {
-        t->wildcard_deadline_ms = 0;
-        t->subscriber->on_fetch_timeout(t->user, NULL, 0);
+    t->wildcard_deadline_ms = is_wildcard_due ? 0 : t->wildcard_deadline_ms;
+    stream_type_arm_fetch(t);
+    if (is_wildcard_due || n > 0) {
+        stream_enter(s);
+        t->subscriber->on_fetch_timeout(t->user, n > 0 ? names : NULL, n);
+        (void)stream_leave(s); /* gone or not: nothing of the stream is touched below */
     }
-    if (n > 0 && !t->is_closed) {
-        t->subscriber->on_fetch_timeout(t->user, names, n);
-    }
-    t->is_in_callback = false;
-    free(names);
-    if (t->is_closed) {
-        stream_type_free(t);
-    } else {
-        stream_type_arm_fetch(t);
-    }
+    arena_done(&scratch);
 }
 
 /* A held-back NACK goes out now. */
@@ -422,7 +476,6 @@ struct xds_stream_type *xds_stream_subscribe(struct xds_stream *s, struct str ty
     t->stream = s;
     t->subscriber = cb;
     t->user = user;
-    t->fetch_timeout_ms = fetch_timeout_ms;
     list_init(&t->waiting);
     timer_init(&t->fetch_timer, stream_type_on_fetch_timer);
     timer_init(&t->answer_timer, stream_type_on_answer_timer);
@@ -437,17 +490,27 @@ struct xds_stream_type *xds_stream_subscribe(struct xds_stream *s, struct str ty
     return t;
 }
 
-void xds_stream_type_add(struct xds_stream_type *t, struct str name)
+/* Deadlines of one kind come in order: looked for from the end. */
+static void stream_type_await(struct xds_stream_type *t, struct xds_name *n, uint64_t timeout_ms)
+{
+    struct list *after = t->waiting.prev;
+
+    n->deadline_ms = loop_now_ms(t->stream->params.loop) + timeout_ms;
+    while (after != &t->waiting &&
+           container_of(after, struct xds_name, waiting)->deadline_ms > n->deadline_ms) {
+        after = after->prev;
+    }
+    list_add_head(after, &n->waiting);
+    stream_type_arm_fetch(t);
+}
+
+void xds_stream_type_add(struct xds_stream_type *t, struct str name, uint64_t fetch_timeout_ms)
 {
     struct xds_name *n;
 
     if (xds_type_state_add(&t->state, name, &n)) {
-        if (t->fetch_timeout_ms > 0 && !n->is_received) {
-            n->deadline_ms = loop_now_ms(t->stream->params.loop) + t->fetch_timeout_ms;
-            list_add_tail(&t->waiting, &n->waiting);
-            if (!timer_is_armed(&t->fetch_timer)) {
-                stream_type_arm_fetch(t);
-            }
+        if (fetch_timeout_ms > 0) {
+            stream_type_await(t, n, fetch_timeout_ms);
         }
         stream_send_soon(t->stream);
     }
@@ -461,8 +524,16 @@ void xds_stream_type_remove(struct xds_stream_type *t, struct str name)
 
 void xds_stream_type_close(struct xds_stream_type *t)
 {
+    struct xds_stream *s = t->stream;
+
+    /* The others stay on this stream: the server shall forget our names of this type. */
+    if (s->state == STREAM_OPEN && s->params.is_aggregated && t->state.has_asked &&
+        t->state.wanted_count > 0) {
+        xds_type_state_remove_all(&t->state);
+        stream_send_type(s, t);
+    }
     t->is_closed = true;
-    if (!t->is_in_callback) {
+    if (!s->is_in_callback) {
         stream_type_free(t);
     }
 }
@@ -494,7 +565,13 @@ struct xds_stream *xds_stream_new(const struct xds_stream_params *p)
 
 void xds_stream_free(struct xds_stream *s)
 {
-    CHECK(list_is_empty(&s->types));
+    struct xds_stream_type *t;
+
+    list_for_each (t, &s->types, struct xds_stream_type, node) {
+        CHECK(t->is_closed);
+        timer_cancel(s->params.loop, &t->fetch_timer);
+        timer_cancel(s->params.loop, &t->answer_timer);
+    }
     if (s->dial != NULL) {
         s->params.dialer->cancel(s->params.dialer->ctx, s->dial);
     }
@@ -503,30 +580,17 @@ void xds_stream_free(struct xds_stream *s)
     }
     timer_cancel(s->params.loop, &s->backoff_timer);
     loop_task_cancel(&s->send_task);
-    strbuf_done(&s->request);
-    free(s->last_error);
-    free(s->control_plane);
-    arena_done(&s->arena);
-    free(s);
-}
-
-bool xds_stream_serves(const struct xds_stream *s, const struct xds_source *src)
-{
-    return s->source.is_delta == src->is_delta &&
-           str_eq(s->source.cluster_name, src->cluster_name) &&
-           str_eq(s->source.authority, src->authority);
-}
-
-bool xds_stream_has_type(const struct xds_stream *s, struct str type_url)
-{
-    return stream_find_type(s, type_url) != NULL;
+    s->is_freed = true;
+    if (!s->is_in_callback) {
+        stream_release(s);
+    }
 }
 
 void xds_stream_status(const struct xds_stream *s, struct xds_stream_status *ret_status)
 {
     *ret_status = (struct xds_stream_status){
         .cluster = s->source.cluster_name,
-        .is_connected = s->state == STREAM_OPEN && s->responses_received > 0,
+        .is_connected = s->state == STREAM_OPEN,
         .is_delta = s->source.is_delta,
         .connected_since_ms = s->connected_since_ms,
         .reconnects = s->reconnects,

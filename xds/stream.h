@@ -27,10 +27,9 @@ struct xds_stream_params {
 
 /* Connects when the first subscription says something. */
 struct xds_stream *xds_stream_new(const struct xds_stream_params *p);
-/* Subscriptions must be closed before. */
+/* Subscriptions must be closed before. Allowed from inside their callbacks, as closing them is:
+ * nothing is called afterwards. */
 void xds_stream_free(struct xds_stream *s);
-bool xds_stream_serves(const struct xds_stream *s, const struct xds_source *src);
-bool xds_stream_has_type(const struct xds_stream *s, struct str type_url);
 void xds_stream_status(const struct xds_stream *s, struct xds_stream_status *ret_status);
 
 struct xds_stream_type; /* one subscription */
@@ -38,7 +37,7 @@ struct xds_stream_type; /* one subscription */
 struct xds_stream_type *xds_stream_subscribe(struct xds_stream *s, struct str type_url,
                                              bool is_wildcard, uint64_t fetch_timeout_ms,
                                              const struct xds_subscriber *cb, void *user);
-void xds_stream_type_add(struct xds_stream_type *t, struct str name);
+void xds_stream_type_add(struct xds_stream_type *t, struct str name, uint64_t fetch_timeout_ms);
 void xds_stream_type_remove(struct xds_stream_type *t, struct str name);
 void xds_stream_type_close(struct xds_stream_type *t);
 

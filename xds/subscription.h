@@ -16,8 +16,7 @@
 
 /* Bytes stay valid until the callback returns. */
 struct xds_resource {
-    struct str
-        name; /* delta, or wrapped in discovery.v3.Resource; else empty: read it from the bytes */
+    struct str name; /* of the discovery.v3.Resource around it; empty without: read the bytes */
     struct str version;
     struct str type_url;  /* of the Any inside */
     const uint8_t *bytes; /* the resource message itself */
@@ -65,7 +64,7 @@ struct xds_source {
     const struct xds_metadata *initial_metadata;
     size_t initial_metadata_count;
     bool set_node_on_first_message_only;
-    uint64_t initial_fetch_timeout_ms; /* 0: wait for ever */
+    uint64_t initial_fetch_timeout_ms; /* of the wildcard; 0: wait for ever */
 };
 
 struct xds_subscriber {
@@ -74,20 +73,23 @@ struct xds_subscriber {
     /* Connection lost or refused, a file could not be read, a message was too large: nothing
      * changes but counters (update_failure). */
     void (*on_error)(void *user, struct str reason);
-    /* initial_fetch_timeout passed without a response that holds these names. n = 0: the wildcard
-     * subscription (LDS, CDS) got no response. Told once per name. */
+    /* The fetch timeout passed without a response that holds these names; a file was read and does
+     * not hold them. n = 0: the wildcard subscription (LDS, CDS) got no response. Told once per
+     * name. */
     void (*on_fetch_timeout)(void *user, const struct str *names, size_t n);
 };
 
-/* One subscription per (source, type_url): E_EXISTS otherwise is the caller's bug (checked).
+/* One subscription per type on the ADS stream (checked); any number on other sources.
  * `is_wildcard`: LDS and CDS, no names. Nothing is sent before the end of the turn. */
 struct xds_subscription *xds_subscribe(struct xds_client *c, const struct xds_source *src,
                                        struct str type_url, bool is_wildcard,
                                        const struct xds_subscriber *cb, void *user);
-/* Names are copied and counted; requests go out once per turn with what changed. */
-void xds_subscription_add(struct xds_subscription *s, struct str name);
+/* Names are copied and counted; requests go out once per turn with what changed. The timeout is
+ * that of the mention that made the name wanted (0: wait for ever). When the last mention is
+ * removed, the resource is forgotten: whoever adds the name again gets it again. */
+void xds_subscription_add(struct xds_subscription *s, struct str name, uint64_t fetch_timeout_ms);
 void xds_subscription_remove(struct xds_subscription *s, struct str name);
-/* No callback afterwards. */
+/* No callback afterwards; allowed from inside one. */
 void xds_subscription_close(struct xds_subscription *s);
 
 #endif

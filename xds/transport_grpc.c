@@ -24,11 +24,13 @@
 #include "dataplane/event/loop.h"
 #include "xds/transport.h"
 
-/* A peer that vanished is noticed by the kernel: 30 s idle, then 3 probes 10 s apart. HTTP/2 pings
- * would do, but servers punish those that come more often than every 5 minutes. */
+/* A peer that vanished is noticed by the kernel: 30 s idle, then 3 probes 10 s apart; a minute when
+ * something was sent and is not acknowledged, which keeps probes off. HTTP/2 pings would do, but
+ * servers punish those that come more often than every 5 minutes. */
 #define KEEPALIVE_IDLE_S 30
 #define KEEPALIVE_INTERVAL_S 10
 #define KEEPALIVE_PROBES 3
+#define UNACKNOWLEDGED_MAX_MS 60000
 
 struct grpc_transports {
     struct xds_transport_factory base;
@@ -273,9 +275,12 @@ static void transports_on_thread_gone(struct loop *l, struct post *p)
 
 static void transports_start(struct grpc_transports *f)
 {
+    int r;
+
     grpc_init();
     f->cq = grpc_completion_queue_create_for_next(NULL);
-    CHECK(pthread_create(&f->thread, NULL, transports_thread, f) == 0);
+    r = pthread_create(&f->thread, NULL, transports_thread, f);
+    CHECK(r == 0); /* as an allocation: gRPC itself cannot start without threads */
 }
 
 static void socket_keep_alive(int fd)
@@ -284,8 +289,17 @@ static void socket_keep_alive(int fd)
     const int idle = KEEPALIVE_IDLE_S;
     const int interval = KEEPALIVE_INTERVAL_S;
     const int probes = KEEPALIVE_PROBES;
+    const unsigned unacknowledged_ms = UNACKNOWLEDGED_MAX_MS;
+    int is_configured = 0;
+    socklen_t len = sizeof(is_configured);
 
-    /* Best effort: unix sockets have none of it. */
+    /* Best effort: unix sockets have none of it. The cluster's own settings stay. */
+    (void)getsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &is_configured, &len);
+    if (is_configured) {
+        return;
+    }
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged_ms,
+                     sizeof(unacknowledged_ms));
     (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
     (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
     (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
@@ -317,21 +331,32 @@ static void transport_make_channel(struct xds_transport *t, int take_fd,
     free(authority_text);
 }
 
+/* What gRPC would not accept is left out: it refuses the whole call otherwise. */
 static void transport_set_metadata(struct xds_transport *t, const struct xds_source *source)
 {
-    size_t n = source->initial_metadata_count;
-
-    t->sent_metadata = xcalloc(n + 1, sizeof(*t->sent_metadata));
-    for (size_t i = 0; i < n; i++) {
+    t->sent_metadata = xcalloc(source->initial_metadata_count + 1, sizeof(*t->sent_metadata));
+    for (size_t i = 0; i < source->initial_metadata_count; i++) {
         const struct xds_metadata *m = &source->initial_metadata[i];
-        char *key = xstrndup(m->key.ptr, m->key.len);
+        char *lower = xstrndup(m->key.ptr, m->key.len);
+        grpc_slice key;
+        grpc_slice value = grpc_slice_from_copied_buffer(m->value.ptr, m->value.len);
 
-        str_lower_in_place(key, m->key.len);
-        t->sent_metadata[i].key = grpc_slice_from_copied_buffer(key, m->key.len);
-        t->sent_metadata[i].value = grpc_slice_from_copied_buffer(m->value.ptr, m->value.len);
-        free(key);
+        str_lower_in_place(lower, m->key.len);
+        key = grpc_slice_from_copied_buffer(lower, m->key.len);
+        free(lower);
+        if (grpc_header_key_is_legal(key) &&
+            (grpc_is_binary_header(key) || grpc_header_nonbin_value_is_legal(value))) {
+            grpc_metadata *sent = &t->sent_metadata[t->sent_metadata_count++];
+
+            sent->key = key;
+            sent->value = value;
+        } else {
+            log_warn(LOG_C_CONFIG, "initial_metadata '%.*s' is not legal and not sent",
+                     STR_ARG(m->key));
+            grpc_slice_unref(key);
+            grpc_slice_unref(value);
+        }
     }
-    t->sent_metadata_count = n;
 }
 
 static struct xds_transport *transport_open(struct xds_transport_factory *factory, int take_fd,

@@ -17,29 +17,25 @@
 #include "xds/response.h"
 
 struct xds_name {
-    struct str name; /* behind the struct */
-    uint32_t users;
-    bool is_told;     /* the server knows that we want it (this stream) */
-    bool is_received; /* some response held it */
-    bool is_wanted;
-    uint64_t deadline_ms; /* of the first response; 0: none */
-    struct list waiting;  /* linked while a deadline runs */
+    struct str name;      /* behind the struct */
+    uint32_t users;       /* 0: wanted no more; kept until the server has heard */
+    bool is_told;         /* the server knows that we want it (this stream) */
+    bool is_reborn;       /* given up and wanted again before the server heard of either */
+    bool is_received;     /* an accepted response held it */
+    uint64_t deadline_ms; /* of the first response (stream.c) */
+    struct list waiting;  /* linked while that deadline runs */
 };
 
 struct xds_type_state;
 
 struct xds_protocol {
     bool is_delta;
-    /* Whether there is anything to say. */
-    bool (*has_request)(const struct xds_type_state *t);
-    /* Appends one request and notes what it told. `node` is empty after the first message when the
-     * source says so. */
+    /* Appends one request and notes what it told. Only when xds_type_state_has_request. `node` is
+     * empty after the first message when the source says so. */
     void (*build_request)(struct xds_type_state *t, struct str node, struct strbuf *out);
     /* A response was applied (verdict.accepted) or refused: what the next request must say. */
     void (*applied)(struct xds_type_state *t, const struct xds_response *rs,
                     const struct xds_verdict *v);
-    /* The stream is new: the server knows nothing. */
-    void (*stream_started)(struct xds_type_state *t);
 };
 
 extern const struct xds_protocol xds_protocol_sotw;
@@ -50,25 +46,40 @@ struct xds_type_state {
     struct str type_url; /* borrowed */
     bool is_wildcard;
     struct map names; /* of xds_name */
+    size_t wanted_count;
     bool names_changed;
-    bool has_asked;      /* a request went out on this stream */
-    bool owes_answer;    /* a response waits for its ACK or NACK */
-    char *version;       /* SotW: last accepted; NULL: none */
-    char *nonce;         /* of the last response on this stream; NULL: none */
-    char *error_detail;  /* NACK text; NULL: ACK */
+    bool has_asked;        /* a request went out on this stream */
+    bool owes_answer;      /* a response waits for its ACK or NACK */
+    bool is_refusal;       /* that answer is a NACK, `error_detail` its text */
+    bool is_fresh;         /* no response was answered on this stream yet */
+    struct strbuf version; /* SotW: of the last response accepted whole, on any stream */
+    struct strbuf nonce;   /* of the last response on this stream */
+    struct strbuf error_detail;
     struct map versions; /* delta: xds_version per resource held, for reconnects */
 };
 
 void xds_type_state_init(struct xds_type_state *t, const struct xds_protocol *p,
                          struct str type_url, bool is_wildcard);
 void xds_type_state_done(struct xds_type_state *t);
-/* Counted. True when the name is new. */
+/* Counted; not for wildcards. True when nobody wanted the name before. */
 bool xds_type_state_add(struct xds_type_state *t, struct str name, struct xds_name **ret_name);
+/* The last removal forgets the resource: whoever wants it again gets it from the server again. */
 void xds_type_state_remove(struct xds_type_state *t, struct str name);
-/* Stores nonce and, for a NACK, its text; what both protocols do. */
+void xds_type_state_remove_all(struct xds_type_state *t);
+/* The stream is new: the server knows nothing. */
+void xds_type_state_stream_started(struct xds_type_state *t);
+/* Whether there is anything to say. */
+bool xds_type_state_has_request(const struct xds_type_state *t);
+
+/* For the protocols: stores nonce and, for a NACK, its text. */
 void xds_type_state_answer(struct xds_type_state *t, const struct xds_response *rs,
                            const struct xds_verdict *v);
-/* google.rpc.Status{code: 3 (INVALID_ARGUMENT), message} as field `number`. */
-void xds_put_error_detail(struct strbuf *out, uint32_t number, const char *text);
+/* For the protocols: forgets the names that are wanted no more (the server has heard). */
+void xds_type_state_sweep(struct xds_type_state *t);
+/* google.rpc.Status{code: 3 (INVALID_ARGUMENT), message} as field `number`. The text is cut at
+ * XDS_ERROR_DETAIL_MAX bytes, and is valid UTF-8 whatever it was made of: a server could not
+ * parse it otherwise. */
+#define XDS_ERROR_DETAIL_MAX 4096
+void xds_put_error_detail(struct strbuf *out, uint32_t number, struct str text);
 
 #endif

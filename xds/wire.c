@@ -118,4 +118,5 @@ void wire_end(struct strbuf *out, size_t begin, uint32_t number)
     memmove(out->ptr + begin + n, out->ptr + begin, body);
     memcpy(out->ptr + begin, head, n);
     out->len += n;
+    out->ptr[out->len] = '\0';
 }
