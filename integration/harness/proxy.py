@@ -45,7 +45,7 @@ class Proxy:
     """
 
     def __init__(self, flavour, bootstrap, *, concurrency=1, args=(), env=None, ready=True, name=None,
-                 log_level="info"):
+                 log_level="info", config_name="bootstrap.yaml"):
         self.flavour = flavour
         self.binary = paths.nuncio() if flavour == "nuncio" else paths.envoy()
         if self.binary is None:
@@ -58,6 +58,7 @@ class Proxy:
         self.args = list(args)
         self.env = env or {}
         self.log_level = log_level
+        self.config_name = config_name
         self.wait_for_ready = ready
         self.name = name or flavour
         self.process = None
@@ -90,7 +91,7 @@ class Proxy:
 
     @property
     def config_path(self):
-        path = self.dir / "bootstrap.yaml"
+        path = self.dir / self.config_name
         if not path.exists():
             path.write_text(json.dumps(self.bootstrap))
         return path
