@@ -32,7 +32,7 @@ enum server_state {
 
 const char *server_state_name(enum server_state s); /* "LIVE" */
 
-struct admin;
+struct admin_server;
 struct bootstrap;
 struct cluster_registry;
 struct config_store;
@@ -58,7 +58,7 @@ struct server {
     struct dns_clusters *dns;
     struct xds_client *xds;
     struct config_store *store;
-    struct admin *admin;
+    struct admin_server *admin;
     struct worker *workers;
     size_t worker_count;
     uint64_t start_wall_ns;

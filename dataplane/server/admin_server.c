@@ -1,0 +1,222 @@
+/* Builds by hand the configuration that the admin listener runs with. Main thread. */
+
+#include "dataplane/server/admin_server.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/admin_config.h"
+#include "dataplane/admin/admin.h"
+#include "dataplane/base/log.h"
+#include "dataplane/base/xalloc.h"
+#include "dataplane/http/conn_manager_config.h"
+#include "dataplane/http/conn_manager_stats.h"
+#include "dataplane/net/listener.h"
+#include "dataplane/server/admin_endpoints.h"
+#include "dataplane/server/listener_manager.h"
+#include "dataplane/server/server.h"
+#include "dataplane/server/server_stats.h"
+#include "dataplane/stats/admin_stats.h"
+#include "dataplane/upstream/admin_clusters.h"
+#include "dataplane/upstream/cluster_registry.h"
+
+#define ADMIN_IDLE_MS (60 * 60 * 1000)
+#define ADMIN_HEADERS_MS (10 * 1000)
+#define ADMIN_STREAM_IDLE_MS (5 * 60 * 1000)
+#define ADMIN_BUFFER_BYTES (1u << 20)
+
+extern const struct network_filter_type network_filter_http_connection_manager;
+
+struct admin_server {
+    struct admin *admin;
+    struct admin_config config_pages;
+    struct listen_socket *socket;
+    struct worker_listener *listener;
+    struct listener_config listener_config;
+    struct filter_chain_config chain;
+    struct filter_config network_filter;
+    struct http_conn_manager_config http;
+    struct http_filter_config http_filter;
+    const struct filter_chain_config *chains[1];
+    struct filter_chain_index *index;
+    struct stat_scope *listener_stats;
+};
+
+static void admin_refresh(void *context)
+{
+    struct server *s = context;
+
+    server_stats_refresh(s->server_stats, s);
+    cluster_registry_refresh_stats(s->registry);
+}
+
+static struct admin *admin_build(struct server *s, struct admin_server *a)
+{
+    struct admin *admin = admin_new();
+
+    a->config_pages = (struct admin_config){
+        .store = s->store,
+        .bootstrap = s->bootstrap,
+        .xds = s->xds,
+        .loaded_wall_ns = s->start_wall_ns,
+    };
+    admin_set_refresh(admin, admin_refresh, s);
+    server_admin_register(admin, s);
+    admin_add(admin, &admin_stats_endpoint, s->stats);
+    admin_add(admin, &admin_stats_prometheus_endpoint, s->stats);
+    admin_add(admin, &admin_reset_counters_endpoint, s->stats);
+    admin_add(admin, &admin_clusters_endpoint, s->registry);
+    admin_add(admin, &admin_config_dump_endpoint, &a->config_pages);
+    admin_add(admin, &admin_xds_endpoint, &a->config_pages);
+    admin_add(admin, &admin_unsupported_endpoint, &a->config_pages);
+    return admin;
+}
+
+static void admin_configure_http(struct server *s, struct admin_server *a)
+{
+    a->http_filter = (struct http_filter_config){
+        .type = &http_filter_admin, .config = a->admin, .name = STR("admin")};
+    a->http = (struct http_conn_manager_config){
+        .codec_type = HTTP_CODEC_HTTP1,
+        .stat_prefix = STR("admin"),
+        .stats = stat_scope_ref(s->stats,
+                                &(struct stat_scope_spec){
+                                    .prefix = STR("http.admin."),
+                                    .tagged_prefix = STR("http."),
+                                    .tags = {{STR("envoy.http_conn_manager_prefix"), STR("admin")}},
+                                    .tag_count = 1,
+                                    .schema = &conn_manager_stat_schema,
+                                }),
+        .route_slot = SLOT_NONE,
+        .filters = &a->http_filter,
+        .filter_count = 1,
+        .idle_timeout_ms = ADMIN_IDLE_MS,
+        .request_headers_timeout_ms = ADMIN_HEADERS_MS,
+        .stream_idle_timeout_ms = ADMIN_STREAM_IDLE_MS,
+        .delayed_close_timeout_ms = 1000,
+        .max_request_headers_bytes = 60 * 1024,
+        .max_headers_count = 100,
+        .server_name = STR("envoy"),
+    };
+}
+
+static void admin_configure_listener(struct server *s, struct admin_server *a)
+{
+    a->network_filter = (struct filter_config){
+        .name = STR("http_connection_manager"),
+        .ext = &network_filter_http_connection_manager.ext,
+        .config = &a->http,
+    };
+    a->chain = (struct filter_chain_config){.filters = &a->network_filter, .filter_count = 1};
+    a->chains[0] = &a->chain;
+    a->listener_config = (struct listener_config){
+        .name = STR("admin"),
+        .stat_prefix = STR("admin"),
+        .addresses = &s->bootstrap->admin_address,
+        .address_count = 1,
+        .bind_to_port = true,
+        .per_connection_buffer_limit_bytes = {true, ADMIN_BUFFER_BYTES},
+        .chains = a->chains,
+        .chain_count = 1,
+    };
+    a->listener_stats = stat_scope_ref(s->stats, &(struct stat_scope_spec){
+                                                     .prefix = STR("listener.admin."),
+                                                     .tagged_prefix = STR("listener.admin."),
+                                                     .schema = &listener_stat_schema,
+                                                 });
+}
+
+static int admin_write_address(const struct server *s, const struct address *bound,
+                               struct error *reterr)
+{
+    char text[ADDRESS_TEXT_MAX];
+    FILE *f;
+
+    address_format(bound, text);
+    log_info(LOG_C_MAIN, "admin address: %s", text);
+    if (s->options.admin_address_path == NULL) {
+        return 0;
+    }
+    f = fopen(s->options.admin_address_path, "we");
+    if (f == NULL) {
+        return error_set(reterr, E_SYS, "cannot open admin address output file %s: %s",
+                         s->options.admin_address_path, strerror(errno));
+    }
+    fputs(text, f);
+    fclose(f);
+    return 0;
+}
+
+static int admin_listen(struct server *s, struct admin_server *a, struct error *reterr)
+{
+    struct worker_listener_params p;
+    int r = listen_socket_new(&a->listener_config, 0, 1, &a->socket, reterr);
+
+    if (r == 0) {
+        r = filter_chain_index_new(&a->listener_config, &a->index, reterr);
+    }
+    if (r == 0) {
+        r = listen_socket_listen(a->socket, 0, reterr);
+    }
+    if (r != 0) {
+        return r;
+    }
+    p = (struct worker_listener_params){
+        .thread = &s->context,
+        .config = &a->listener_config,
+        .chains = a->index,
+        .fds = a->socket->fds,
+        .fd_count = 1,
+        .scope = a->listener_stats,
+    };
+    r = worker_listener_new(&p, &a->listener);
+    if (r != 0) {
+        return error_set(reterr, r, "cannot serve the admin address");
+    }
+    return admin_write_address(s, &a->socket->bound, reterr);
+}
+
+int server_admin_start(struct server *s, struct error *reterr)
+{
+    struct admin_server *a;
+
+    if (!s->bootstrap->has_admin) {
+        return 0;
+    }
+    a = xcalloc(1, sizeof(*a));
+    s->admin = a;
+    a->admin = admin_build(s, a);
+    admin_configure_http(s, a);
+    admin_configure_listener(s, a);
+    return admin_listen(s, a, reterr);
+}
+
+static void admin_on_closed(void *user)
+{
+    (void)user; /* freed by server_admin_free, after the loop has run */
+}
+
+void server_admin_stop(struct server *s)
+{
+    if (s->admin != NULL && s->admin->listener != NULL) {
+        worker_listener_close(s->admin->listener, false, 0, admin_on_closed, NULL);
+        s->admin->listener = NULL;
+    }
+}
+
+void server_admin_free(struct server *s)
+{
+    struct admin_server *a = s->admin;
+
+    if (a != NULL) {
+        filter_chain_index_free(a->index);
+        listen_socket_unref(a->socket);
+        stat_scope_unref(a->listener_stats);
+        stat_scope_unref(a->http.stats);
+        admin_free(a->admin);
+        free(a);
+        s->admin = NULL;
+    }
+}

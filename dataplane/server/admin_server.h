@@ -1,0 +1,22 @@
+#ifndef DATAPLANE_SERVER_ADMIN_SERVER_H
+#define DATAPLANE_SERVER_ADMIN_SERVER_H
+
+/*
+ * The admin listener: an ordinary listener with an ordinary HTTP connection manager on main's
+ * loop; only its terminal filter is admin's.
+ */
+
+#include "dataplane/base/error.h"
+
+struct server;
+struct admin_server;
+
+/* Binds, listens and serves, if the bootstrap has an admin address; writes --admin-address-path.
+ * E_SYS with the reason. */
+int server_admin_start(struct server *s, struct error *reterr) MUST_CHECK;
+/* Closes the listener and its connections; the loop must run once more. */
+void server_admin_stop(struct server *s);
+/* After that. */
+void server_admin_free(struct server *s);
+
+#endif

@@ -1,0 +1,516 @@
+/*
+ * Start order, wiring, drain and stop of the process. Main thread. What each part does is in its
+ * own file; here is only who gets what.
+ */
+
+#include "dataplane/server/server.h"
+
+#include <malloc.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "config/bootstrap.h"
+#include "config/parse/core.h"
+#include "config/store.h"
+#include "dataplane/access_log/hub.h"
+#include "dataplane/base/clock.h"
+#include "dataplane/base/log.h"
+#include "dataplane/base/xalloc.h"
+#include "dataplane/extensions/registry.h"
+#include "dataplane/server/admin_server.h"
+#include "dataplane/server/cgroup.h"
+#include "dataplane/server/dns_clusters.h"
+#include "dataplane/server/listener_manager.h"
+#include "dataplane/server/publish.h"
+#include "dataplane/server/server_stats.h"
+#include "dataplane/server/xds_dialer.h"
+#include "dataplane/upstream/cluster_registry.h"
+#include "dataplane/upstream/upstream.h"
+#include "xds/client.h"
+
+#define DRAIN_POLL_MS 50
+#define QUIT_DELAY_MS 20
+
+const char *server_state_name(enum server_state s)
+{
+    static const char *const NAMES[] = {
+        [SERVER_LIVE] = "LIVE",
+        [SERVER_DRAINING] = "DRAINING",
+        [SERVER_PRE_INITIALIZING] = "PRE_INITIALIZING",
+        [SERVER_INITIALIZING] = "INITIALIZING",
+    };
+
+    return NAMES[s];
+}
+
+static void server_set_state(struct server *s, enum server_state state)
+{
+    s->state = state;
+    server_stats_set_state(s->server_stats, state);
+    log_info(LOG_C_MAIN, "server state: %s", server_state_name(state));
+}
+
+/* --- what the store asks for -------------------------------------------------------------- */
+
+static void server_release_part(struct part_releaser *r, const struct part *p)
+{
+    (void)r;
+    part_unref(p);
+}
+
+/* Main takes the version first, then the workers. */
+static void server_publish(void *ctx, struct snapshot *take)
+{
+    struct server *s = ctx;
+    struct listener_version **listeners =
+        xcalloc(take->change_count, sizeof(struct listener_version *));
+
+    for (size_t i = 0; i < take->change_count; i++) {
+        const struct snapshot_change *c = &take->changes[i];
+
+        cluster_registry_apply(s->registry, c);
+        if (c->kind == PART_LISTENER) {
+            if (c->after != NULL) {
+                listeners[i] = listener_manager_publish(s->listeners,
+                                                        (const struct listener_config *)c->after);
+            }
+            continue;
+        }
+        part_ref(c->after);
+        part_table_apply(&s->parts, s->context.clusters, c);
+    }
+    publication_send(take, listeners, s->workers, s->workers != NULL ? s->worker_count : 0,
+                     &s->loop);
+}
+
+static int server_prepare_listener(void *ctx, const struct listener_config *l,
+                                   const struct listener_config *before, struct error *reterr)
+{
+    return listener_manager_prepare(((struct server *)ctx)->listeners, l, before, reterr);
+}
+
+static void server_discard_listener(void *ctx, const struct listener_config *l)
+{
+    listener_manager_discard(((struct server *)ctx)->listeners, l);
+}
+
+static void server_start_cluster(void *ctx, const struct cluster_config *c)
+{
+    dns_clusters_start(((struct server *)ctx)->dns, c);
+}
+
+static void server_stop_cluster(void *ctx, const struct cluster_config *c)
+{
+    dns_clusters_stop(((struct server *)ctx)->dns, c);
+}
+
+static void server_on_initialized(void *ctx)
+{
+    struct server *s = ctx;
+
+    if (s->state != SERVER_DRAINING) {
+        server_set_state(s, SERVER_LIVE);
+        server_stats_workers_started(s->server_stats);
+        log_info(LOG_C_MAIN, "all dependencies initialized. starting workers");
+    }
+    (void)malloc_trim(0); /* what reading the configuration took */
+}
+
+/* --- start -------------------------------------------------------------------------------- */
+
+/* CPUs this process may use: its affinity mask, cut by the cgroup's quota. */
+static size_t server_default_concurrency(void)
+{
+    cpu_set_t set;
+    size_t n = 1;
+    size_t quota = cgroup_cpu_limit();
+
+    if (sched_getaffinity(0, sizeof(set), &set) == 0) {
+        n = (size_t)CPU_COUNT(&set);
+    }
+    return quota > 0 && quota < n ? quota : n;
+}
+
+static void server_raise_fd_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static int server_open_log(const struct options *o, struct error *reterr)
+{
+    struct str rest = str_c(o->component_log_level);
+    struct str pair;
+
+    log_set_all(o->log_level);
+    if (o->log_path != NULL && log_open(o->log_path) != 0) {
+        return error_set(reterr, E_SYS, "cannot open log file '%s'", o->log_path);
+    }
+    while (rest.len > 0 && str_split(&rest, ',', &pair)) {
+        size_t colon = str_find_char(pair, ':');
+        enum log_component component;
+        enum log_level level;
+        char *name;
+
+        if (colon == STR_NPOS) {
+            return error_set(reterr, E_INVALID,
+                             "error: component log level not correctly "
+                             "specified '%.*s'",
+                             STR_ARG(pair));
+        }
+        name = xstrndup(pair.ptr, pair.len);
+        name[colon] = '\0';
+        if (!log_level_parse(name + colon + 1, &level)) {
+            int r = error_set(reterr, E_INVALID, "error: invalid log level specified '%s'",
+                              name + colon + 1);
+
+            free(name);
+            return r;
+        }
+        if (log_component_parse(name, &component)) {
+            log_set_level(component, level); /* Envoy has loggers that nuncio has not: ignored */
+        }
+        free(name);
+    }
+    return 0;
+}
+
+static void server_init_context(struct server *s)
+{
+    static char hostname[256];
+
+    if (gethostname(hostname, sizeof(hostname) - 1) != 0) {
+        hostname[0] = '\0';
+    }
+    s->releaser.release = server_release_part;
+    part_table_init(&s->parts, &s->releaser);
+    s->context = (struct thread_context){
+        .loop = &s->loop,
+        .stats = s->stats,
+        .parts = &s->parts,
+        .node_id = s->node.message->id,
+        .node_cluster = s->node.message->cluster,
+        .node_zone = s->node.message->locality != NULL ? s->node.message->locality->zone : "",
+        .hostname = hostname,
+    };
+    s->context.access_logs = access_log_hub_new(s->options.file_flush_interval_ms,
+                                                (size_t)s->options.file_flush_min_kb * 1024);
+    s->context.clusters = cluster_manager_new(&s->context);
+}
+
+static void server_init_store(struct server *s)
+{
+    s->store = config_store_new(&(struct config_store_params){
+        .loop = &s->loop,
+        .registry = &extension_registry,
+        .xds = s->xds,
+        .stats = s->stats,
+        .access_logs = s->context.access_logs,
+        .is_strict = s->options.is_strict,
+        .missing_cluster_hold_ms = s->options.missing_cluster_hold_ms,
+        .removed_cluster_hold_ms = 15000,
+        .ops =
+            {
+                .publish = server_publish,
+                .listener_prepare = server_prepare_listener,
+                .listener_discard = server_discard_listener,
+                .cluster_start = server_start_cluster,
+                .cluster_stop = server_stop_cluster,
+                .initialized = server_on_initialized,
+                .ctx = s,
+            },
+    });
+    listener_manager_set_store(s->listeners, s->store);
+    dns_clusters_set_store(s->dns, s->store);
+}
+
+/* xDS-shaped text files (path_config_source) through the same reader as the bootstrap. */
+static void server_init_xds(struct server *s)
+{
+    struct xds_source ads = {.kind = XDS_SOURCE_GRPC};
+    const struct config_source *c = &s->bootstrap->ads;
+    struct xds_metadata metadata[16];
+
+    s->xds = xds_client_new(&(struct xds_client_params){
+        .loop = &s->loop,
+        .dialer = xds_dialer_for(&s->context),
+        .node = s->node.bytes,
+        .node_len = s->node.len,
+        .max_message_bytes = s->options.xds_max_message_mb << 20,
+        .read_file = bootstrap_read_discovery_file,
+    });
+    if (c->kind == CONFIG_SOURCE_NONE) {
+        return;
+    }
+    ads.is_delta = c->api_type == API_DELTA_GRPC;
+    ads.cluster_name = c->grpc.cluster_name;
+    ads.authority = c->grpc.authority;
+    ads.set_node_on_first_message_only = c->set_node_on_first_message_only;
+    ads.initial_metadata = metadata;
+    for (size_t i = 0; i < c->grpc.initial_metadata_count && i < ARRAY_LEN(metadata); i++) {
+        metadata[i].key = c->grpc.initial_metadata[i].key;
+        metadata[i].value = c->grpc.initial_metadata[i].value;
+        ads.initial_metadata_count = i + 1;
+    }
+    xds_client_set_ads(s->xds, &ads);
+}
+
+static int server_put_static(struct server *s, enum part_kind kind, const char *field, size_t n,
+                             ProtobufCMessage *const *messages, struct error *reterr)
+{
+    for (size_t i = 0; i < n; i++) {
+        int r = config_store_put_static(s->store, kind, messages[i], reterr);
+
+        if (r != 0) {
+            error_prefix(reterr, "static_resources.%s[%zu].", field, i);
+            return r;
+        }
+    }
+    return 0;
+}
+
+static int server_load_static(struct server *s, struct error *reterr)
+{
+    const Envoy__Config__Bootstrap__V3__Bootstrap__StaticResources *sr =
+        s->bootstrap->message->static_resources;
+    int r;
+
+    if (sr == NULL) {
+        return 0;
+    }
+    r = server_put_static(s, PART_CLUSTER, "clusters", sr->n_clusters,
+                          (ProtobufCMessage *const *)sr->clusters, reterr);
+    if (r == 0) {
+        r = server_put_static(s, PART_LISTENER, "listeners", sr->n_listeners,
+                              (ProtobufCMessage *const *)sr->listeners, reterr);
+    }
+    return r;
+}
+
+static int server_start_workers(struct server *s, struct error *reterr)
+{
+    s->workers = xcalloc_aligned(_Alignof(struct worker), s->worker_count, sizeof(struct worker));
+    for (size_t i = 0; i < s->worker_count; i++) {
+        struct worker_params p = {
+            .index = (int)i,
+            .main_loop = &s->loop,
+            .context = &s->context,
+            .drain_ms = (uint64_t)s->options.drain_time_s * 1000,
+        };
+        int r = worker_start(&s->workers[i], &p);
+
+        if (r != 0) {
+            s->worker_count = i;
+            return error_set(reterr, r, "cannot start worker %zu", i);
+        }
+    }
+    return 0;
+}
+
+static void server_on_sigterm(struct loop_signal *sig)
+{
+    struct server *s = container_of(sig, struct server, sigterm);
+
+    log_warn(LOG_C_MAIN, "caught SIGTERM");
+    if (s->state == SERVER_DRAINING) {
+        server_stop(s);
+    } else {
+        server_drain(s);
+    }
+}
+
+static void server_on_sigint(struct loop_signal *sig)
+{
+    log_warn(LOG_C_MAIN, "caught SIGINT");
+    server_stop(container_of(sig, struct server, sigint));
+}
+
+static void server_on_drain_timer(struct timer *t);
+
+static int server_init_parts(struct server *s, struct error *reterr)
+{
+    int r;
+
+    s->stats = stat_store_new((int)s->worker_count);
+    s->server_stats = server_stats_new(s->stats);
+    server_stats_set_state(s->server_stats, SERVER_PRE_INITIALIZING);
+    s->registry = cluster_registry_new(s->stats);
+    server_init_context(s);
+    s->listeners = listener_manager_new(s->stats, s->worker_count);
+    r = dns_clusters_new(&s->loop, s->registry, &s->dns);
+    if (r != 0) {
+        return error_set(reterr, r, "cannot start the DNS resolver");
+    }
+    server_init_xds(s);
+    server_init_store(s);
+    return server_load_static(s, reterr);
+}
+
+int server_init(struct server *s, const struct options *o, struct error *reterr)
+{
+    struct bootstrap_params bp = {
+        .config_path = o->config_path,
+        .config_yaml = o->config_yaml,
+        .allow_unknown_fields = o->allow_unknown_static_fields,
+        .is_strict = o->is_strict,
+        .registry = &extension_registry,
+    };
+    int r;
+
+    memset(s, 0, sizeof(*s));
+    s->options = *o;
+    s->state = SERVER_PRE_INITIALIZING;
+    s->start_wall_ns = clock_wall_ns();
+    s->start_ms = clock_mono_ns() / 1000000;
+    s->worker_count = o->concurrency > 0 ? o->concurrency : server_default_concurrency();
+    timer_init(&s->drain_timer, server_on_drain_timer);
+    arena_init(&s->arena, NULL);
+    r = server_open_log(o, reterr);
+    if (r != 0) {
+        return r;
+    }
+    for (size_t i = 0; i < o->noted_count; i++) {
+        log_info(LOG_C_MAIN, "--%s is taken and has no effect", o->noted[i]);
+    }
+    server_raise_fd_limit();
+    (void)mallopt(M_ARENA_MAX, (int)s->worker_count + 1);
+    r = bootstrap_load(&bp, &s->bootstrap, reterr);
+    if (r != 0) {
+        return r;
+    }
+    node_build(s->bootstrap->message, o, &extension_registry, &s->arena, &s->node);
+    if (loop_init(&s->loop, LOOP_MAIN_INDEX) != 0) {
+        return error_set(reterr, E_SYS, "cannot create the event loop");
+    }
+    s->loop.owner = s;
+    r = server_init_parts(s, reterr);
+    if (r != 0 || o->mode == MODE_VALIDATE) {
+        return r;
+    }
+    r = server_start_workers(s, reterr);
+    if (r != 0) {
+        return r;
+    }
+    return server_admin_start(s, reterr);
+}
+
+/* --- run, drain, stop --------------------------------------------------------------------- */
+
+void server_stop(struct server *s)
+{
+    if (!s->is_stopping) {
+        s->is_stopping = true;
+        loop_stop(&s->loop);
+    }
+}
+
+void server_stop_soon(struct server *s)
+{
+    s->drain_deadline_ms = loop_now_ms(&s->loop);
+    timer_arm(&s->loop, &s->drain_timer, QUIT_DELAY_MS);
+}
+
+struct open_streams {
+    uint64_t count;
+};
+
+static void count_open_streams(void *user, const struct stat_sample *sample)
+{
+    struct open_streams *open = user;
+
+    if (sample->kind == STAT_GAUGE && str_ends(sample->name, STR(".downstream_rq_active")) &&
+        !str_starts(sample->name, STR("http.admin."))) {
+        open->count += sample->value;
+    }
+}
+
+/* Looks whether the last stream has ended. */
+static void server_on_drain_timer(struct timer *t)
+{
+    struct server *s = container_of(t, struct server, drain_timer);
+    struct open_streams open = {0};
+
+    if (loop_now_ms(&s->loop) >= s->drain_deadline_ms) {
+        server_stop(s);
+        return;
+    }
+    stat_store_visit(s->stats, count_open_streams, &open);
+    if (open.count == 0) {
+        server_stop(s);
+    } else {
+        timer_arm(&s->loop, &s->drain_timer, DRAIN_POLL_MS);
+    }
+}
+
+void server_drain(struct server *s)
+{
+    uint32_t bound_s = s->options.drain_time_s < s->options.sigterm_drain_s
+                           ? s->options.drain_time_s
+                           : s->options.sigterm_drain_s;
+
+    server_set_state(s, SERVER_DRAINING);
+    for (size_t i = 0; i < s->worker_count; i++) {
+        worker_drain(&s->workers[i]);
+    }
+    s->drain_deadline_ms = loop_now_ms(&s->loop) + (uint64_t)bound_s * 1000;
+    timer_arm(&s->loop, &s->drain_timer, DRAIN_POLL_MS);
+}
+
+static void server_on_xds_closed(void *user)
+{
+    loop_stop(&((struct server *)user)->loop);
+}
+
+/* Workers first, then what they used; the loop runs in between to take back what they held. */
+static void server_teardown(struct server *s)
+{
+    timer_cancel(&s->loop, &s->drain_timer);
+    for (size_t i = 0; i < s->worker_count && s->workers != NULL; i++) {
+        worker_stop(&s->workers[i]);
+    }
+    for (size_t i = 0; i < s->worker_count && s->workers != NULL; i++) {
+        worker_join(&s->workers[i]);
+    }
+    server_admin_stop(s);
+    config_store_stop(s->store);
+    xds_client_close(s->xds, server_on_xds_closed, s);
+    loop_run(&s->loop); /* until the gRPC thread is gone; runs what workers posted */
+    dns_clusters_close(s->dns);
+    cluster_manager_free(s->context.clusters);
+    part_table_done(&s->parts);
+    listener_manager_free(s->listeners);
+    config_store_free(s->store);
+    cluster_registry_free(s->registry);
+    loop_signal_close(&s->sigterm);
+    loop_signal_close(&s->sigint);
+    server_admin_free(s);
+    loop_done(&s->loop);
+    access_log_hub_free(s->context.access_logs);
+    server_stats_free(s->server_stats);
+    stat_store_free(s->stats);
+    bootstrap_free(s->bootstrap);
+    arena_done(&s->arena);
+    free(s->workers);
+}
+
+void server_run(struct server *s)
+{
+    if (loop_signal_start(&s->loop, &s->sigterm, SIGTERM, server_on_sigterm) != 0 ||
+        loop_signal_start(&s->loop, &s->sigint, SIGINT, server_on_sigint) != 0) {
+        log_error(LOG_C_MAIN, "cannot handle signals");
+    }
+    server_set_state(s, SERVER_INITIALIZING);
+    config_store_start(s->store, &s->bootstrap->cds, &s->bootstrap->lds);
+    loop_run(&s->loop);
+    log_info(LOG_C_MAIN, "exiting");
+    server_teardown(s);
+}
