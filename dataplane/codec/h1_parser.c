@@ -437,6 +437,9 @@ static int check_partial_line(struct h1_parser *p, char *from)
 {
     char *stop = h1_scan_value(from);
 
+    if (from[-1] == '\r') {
+        return refuse_byte(p, from); /* its LF is not there */
+    }
     if (stop == p->end || (*stop == '\r' && stop + 1 == p->end)) {
         return E_AGAIN;
     }

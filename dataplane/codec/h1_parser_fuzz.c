@@ -41,6 +41,12 @@ static void parse(struct outcome *o, enum h1_kind kind, const struct codec_limit
         CHECK(used <= n && (o->r != E_AGAIN || used == n));
         o->used += used;
     }
+    if (o->r == E_AGAIN) {
+        size_t used;
+
+        /* An unfinished line may be refused early or not; with its LF it must be. */
+        o->r = h1_parser_feed(&o->parser, "\n", 1, &used);
+    }
     if (o->r == 0 && kind == H1_REQUEST) {
         o->r = h1_request_finish(&o->parser, l, &o->framing);
     } else if (o->r == 0 && kind == H1_RESPONSE) {
