@@ -144,6 +144,7 @@ struct cluster_config {
     const struct locality_endpoints *load_assignment; /* DNS: what to resolve */
     size_t load_assignment_count;
     uint32_t overprovisioning_factor;
+    bool weighted_priority_health;
     uint64_t connect_timeout_ms; /* 5000 */
     uint32_t per_connection_buffer_limit_bytes;
     struct lb_config lb;
@@ -171,5 +172,9 @@ struct cluster_config {
      * before the first publication, kept alive by the part. */
     struct cluster_shared *shared;
 };
+
+/* The endpoint set of a STATIC cluster, to be published in its endpoints_slot: a part that holds a
+ * reference to the cluster's own, where everything in it lies. Main thread. */
+struct endpoint_set *cluster_static_endpoints(const struct cluster_config *c);
 
 #endif

@@ -83,7 +83,8 @@ static int parse_api_type(struct parse_context *ctx,
         return parse_fail(ctx, E_UNSUPPORTED, "api_type", "REST is not supported");
     case ENVOY__CONFIG__CORE__V3__API_CONFIG_SOURCE__API_TYPE__AGGREGATED_GRPC:
     case ENVOY__CONFIG__CORE__V3__API_CONFIG_SOURCE__API_TYPE__AGGREGATED_DELTA_GRPC:
-        return parse_fail(ctx, E_UNSUPPORTED, "api_type", "xdstp-based sources are not supported");
+        return parse_fail(ctx, E_UNSUPPORTED, "api_type",
+                          "Unsupported config source AGGREGATED_*GRPC");
     default:
         return parse_fail(ctx, E_INVALID, "api_type",
                           "value must be one of the defined enum values and not "
@@ -101,9 +102,9 @@ int parse_api_config_source(struct parse_context *ctx,
     if (r < 0) {
         return r;
     }
-    if (m->transport_api_version != ENVOY__CONFIG__CORE__V3__API_VERSION__V3) {
+    if (m->transport_api_version == ENVOY__CONFIG__CORE__V3__API_VERSION__V2) {
         return parse_fail(ctx, E_INVALID, "transport_api_version",
-                          "V2 (and AUTO) xDS transport protocol versions are deprecated");
+                          "V2 xDS transport protocol version is deprecated");
     }
     if (m->n_cluster_names > 0) {
         return parse_fail(ctx, E_INVALID, "cluster_names",

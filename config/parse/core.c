@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -113,6 +112,7 @@ static int parse_cidr(struct parse_context *ctx, const Envoy__Config__Core__V3__
                       struct cidr *ret)
 {
     uint32_t len = parse_u32_or(m->prefix_len, 0);
+    struct address ip;
     int r = parse_check_not_empty(ctx, "address_prefix", m->address_prefix);
 
     if (r < 0) {
@@ -121,13 +121,14 @@ static int parse_cidr(struct parse_context *ctx, const Envoy__Config__Core__V3__
     if (len > 128) {
         return parse_fail(ctx, E_INVALID, "prefix_len", "value must be less than or equal to 128");
     }
+    if (address_from_ip(str_c(m->address_prefix), 0, &ip) < 0) {
+        return parse_fail(ctx, E_INVALID, "address_prefix", "malformed IP address: %s",
+                          m->address_prefix);
+    }
+    if (ip.sa.sa_family == AF_INET && len > 32) {
+        len = 32; /* as Envoy */
+    }
     if (cidr_parse(str_c(m->address_prefix), len, ret) < 0) {
-        struct address ip;
-
-        if (address_from_ip(str_c(m->address_prefix), 0, &ip) < 0) {
-            return parse_fail(ctx, E_INVALID, "address_prefix", "malformed IP address: %s",
-                              m->address_prefix);
-        }
         return parse_fail(ctx, E_INVALID, "prefix_len", "invalid CIDR range: %s/%u",
                           m->address_prefix, len);
     }
@@ -166,10 +167,7 @@ static int parse_socket_option(struct parse_context *ctx,
     if (r < 0) {
         return r;
     }
-    if (m->level < INT_MIN || m->level > INT_MAX || m->name < INT_MIN || m->name > INT_MAX) {
-        return parse_fail(ctx, E_INVALID, NULL, "level or name out of range");
-    }
-    ret->level = (int)m->level;
+    ret->level = (int)m->level; /* as Envoy: setsockopt takes ints */
     ret->name = (int)m->name;
     switch (m->state) {
     case ENVOY__CONFIG__CORE__V3__SOCKET_OPTION__SOCKET_STATE__STATE_BOUND:
@@ -185,7 +183,7 @@ static int parse_socket_option(struct parse_context *ctx,
     switch (m->value_case) {
     case ENVOY__CONFIG__CORE__V3__SOCKET_OPTION__VALUE_INT_VALUE:
         ret->is_int = true;
-        ret->int_value = (int)m->int_value; /* as Envoy: setsockopt takes an int */
+        ret->int_value = (int)m->int_value;
         return 0;
     case ENVOY__CONFIG__CORE__V3__SOCKET_OPTION__VALUE_BUF_VALUE:
         ret->buf_value = parse_bytes(ctx, m->buf_value);
