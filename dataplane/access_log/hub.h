@@ -1,0 +1,47 @@
+#ifndef DATAPLANE_ACCESS_LOG_HUB_H
+#define DATAPLANE_ACCESS_LOG_HUB_H
+
+/*
+ * Files that access logs are written to. One descriptor per path and process; each thread has its
+ * own buffer per file, written with one O_APPEND write of whole lines when it is full or old. So
+ * logging takes no lock, and lines of different threads never mix.
+ *
+ * A write blocks the thread that does it for as long as the kernel takes to copy 64 KiB into the
+ * page cache. A sink that takes nothing more (a full non-blocking pipe, a full disk) loses the
+ * batch, never memory.
+ *
+ * Files are opened and their configurations freed on main; buffers belong to their thread.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "dataplane/base/error.h"
+#include "dataplane/base/str.h"
+
+struct access_log_file;
+struct access_log_hub;
+struct thread_context;
+
+/* `flush_interval_ms` and `flush_bytes`: how old and how big a buffer may get. */
+struct access_log_hub *access_log_hub_new(uint32_t flush_interval_ms, size_t flush_bytes);
+/* Main, after all other threads have ended: writes what is still buffered, closes all. */
+void access_log_hub_free(struct access_log_hub *hub);
+/* Main. Opens for appending, once per path; "/dev/stdout" and "/dev/stderr" are this process's own.
+ * E_SYS with the reason. */
+int access_log_hub_open(struct access_log_hub *hub, struct str path, struct access_log_file **ret,
+                        struct error *reterr) MUST_CHECK;
+/* Main. Opens all paths anew, for log rotation; where that fails the old file goes on. */
+void access_log_hub_reopen(struct access_log_hub *hub);
+
+/* Any thread. The last one closes; buffers hold a reference of their own. NULL allowed. */
+void access_log_file_unref(struct access_log_file *f);
+
+/* The calling thread's buffer: append whole lines, then say so. */
+struct strbuf *access_log_file_begin(struct access_log_file *f, struct thread_context *t);
+void access_log_file_end(struct access_log_file *f, struct thread_context *t);
+
+/* Batches that a sink did not take, since the start. Any thread. */
+uint64_t access_log_hub_lost_batches(const struct access_log_hub *hub);
+
+#endif
