@@ -303,6 +303,8 @@ def exported(file):
     pattern = r"^(?!static\b|extern\b|typedef\b|_Static_assert\b|static_assert\b)([A-Za-z_][^;{}=]*?)(=|\n\{)"
     for m in re.finditer(pattern, code, re.M):
         head = m.group(1)
+        if code[:m.start()].rstrip()[-1:] not in ("", ";", "}"):
+            continue  # second line of a declaration that begins above
         if m.group(2) != "=" and "(" not in head:
             continue  # a struct or enum body
         m2 = re.search(r"(\w+)\s*(\[[^\]]*\]\s*)*$" if m.group(2) == "=" else r"(\w+)\s*\(", head)
@@ -343,13 +345,13 @@ CLEAN = {
     "dataplane/extensions/filters/http/cors.c":
         '/* Cors.\n * Trust: x\n * Buffers: no\n * Differs from Envoy: no\n */\n'
         '#include "proto/envoy/extensions/filters/http/cors/v3/cors.pb-c.h"\n'
-        "static int cors_f(void)\n{\n    return 0;\n}\nconst struct http_filter_type http_filter_cors = {\n"
+        "static int\ncors_f(void)\n{\n    return 0;\n}\nconst struct http_filter_type http_filter_cors = {\n"
         "    .f = cors_f,\n};\n",
 }
 # What to change in the clean tree, and what must then be said.
 VIOLATIONS = [
     ("dataplane/extensions/filters/http/cors.c", "http_filter_cors =", "x_oops =", "must be named"),
-    ("dataplane/extensions/filters/http/cors.c", "static int", "int", "exactly its descriptor"),
+    ("dataplane/extensions/filters/http/cors.c", "static int\n", "int ", "exactly its descriptor"),
     ("dataplane/extensions/filters/http/cors.c", "Trust: x", "", "Trust:"),
     ("dataplane/extensions/filters/http/cors.c", "http/cors/v3", "http/fault/v3", "may not include"),
     ("proto/envoy/extensions/filters/http/cors/v3/cors.proto", None, None, "the path must be the name"),
