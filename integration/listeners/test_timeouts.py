@@ -1,5 +1,6 @@
 """Connections and requests that take too long on the client's side, and limits on connections."""
 
+import threading
 import time
 
 import pytest
@@ -125,7 +126,6 @@ def test_idle_timeout_of_a_connection_that_never_asked(proxy):
 
 
 def test_idle_timeout_does_not_end_a_request(proxy, origin):
-    import threading
     gate = threading.Event()
     origin.next(Reply(gate=gate, body=b"late"))
     with proxy.connect("idle") as client:
