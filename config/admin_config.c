@@ -9,7 +9,6 @@
 #include "config/store_internal.h"
 #include "dataplane/base/clock.h"
 #include "dataplane/base/regex.h"
-#include "xds/client.h"
 
 static void member_str(struct json_writer *w, const char *key, struct str value)
 {

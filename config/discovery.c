@@ -198,7 +198,7 @@ static bool response_name(struct response *rs, const struct xds_resource *r, str
         strbuf_done(&reason);
         return false;
     }
-    if (!resource_name(r->bytes, r->len, &own) || own.len == 0) {
+    if (!xds_message_name(r->bytes, r->len, &own) || own.len == 0) {
         own = r->name;
     }
     if (own.len == 0) {

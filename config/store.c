@@ -377,6 +377,7 @@ static int store_parse(struct config_store *s, enum part_kind kind, struct str n
     ctx.is_static = is_static;
     ctx.is_strict = s->params.is_strict;
     ctx.stats = s->params.stats;
+    ctx.access_logs = s->params.access_logs;
     r = parse_check_tree(&ctx, msg);
     if (r == 0) {
         r = t->parse(&ctx, msg, previous);
@@ -411,6 +412,30 @@ static void store_warn_unsupported(struct slot *slot, const struct unsupported_r
 static const struct part *resource_newest(const struct resource *r)
 {
     return r == NULL ? NULL : r->accepted != NULL ? r->accepted : r->published;
+}
+
+static void unref_part(void *object)
+{
+    part_unref(object);
+}
+
+/* A static cluster's endpoints are published like any others, in the cluster's own slot. They lie
+ * in the cluster's arena. */
+static void store_put_own_endpoints(struct config_store *s, const struct cluster_config *c)
+{
+    struct endpoint_set *set;
+
+    if (c->type != DISCOVERY_STATIC) {
+        return;
+    }
+    set = part_new(sizeof(*set), PART_ENDPOINTS, c->name);
+    set->localities = c->load_assignment;
+    set->locality_count = c->load_assignment_count;
+    set->overprovisioning_factor = c->overprovisioning_factor;
+    set->weighted_priority_health = c->weighted_priority_health;
+    part_ref(&c->part);
+    part_on_free(&set->part, unref_part, (void *)(uintptr_t)&c->part);
+    config_store_put_endpoints(s, c->endpoints_slot, set);
 }
 
 static int store_put_message(struct config_store *s, struct slot *slot, const ProtobufCMessage *msg,
@@ -463,6 +488,9 @@ static int store_put_message(struct config_store *s, struct slot *slot, const Pr
         n->modified++;
     }
     store_accept_part(s, slot, part);
+    if (slot->kind == PART_CLUSTER) {
+        store_put_own_endpoints(s, (const struct cluster_config *)part);
+    }
     return 0;
 }
 
@@ -519,7 +547,7 @@ int config_store_put_static(struct config_store *s, enum part_kind kind,
     int r;
 
     protobuf_c_message_pack(msg, bytes);
-    if (!resource_name(bytes, len, &name) || name.len == 0) {
+    if (!xds_message_name(bytes, len, &name) || name.len == 0) {
         name = STR("");
     }
     if (map_get(&s->slots[kind].by_name, name) != NULL &&

@@ -87,8 +87,5 @@ struct resource_type {
                  const struct part *previous);
 };
 const struct resource_type *resource_type_of(enum part_kind kind);
-/* The resource's own name: field 1 of every resource message, read without decoding the rest.
- * False when the bytes are not even that good. */
-bool resource_name(const uint8_t *bytes, size_t len, struct str *ret_name);
 
 #endif

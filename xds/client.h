@@ -47,20 +47,4 @@ void xds_client_set_ads(struct xds_client *c, const struct xds_source *ads);
 /* Closes every stream; runs nothing afterwards; `on_closed` from the loop when memory may go. */
 void xds_client_close(struct xds_client *c, void (*on_closed)(void *user), void *user);
 
-/* For admin (/xds) and stats ("control_plane.*"): one row per stream. */
-struct xds_stream_status {
-    struct str cluster;
-    bool is_connected;
-    bool is_delta;
-    uint64_t connected_since_ms;
-    uint32_t reconnects;
-    struct str last_error;
-    struct str control_plane; /* ControlPlane.identifier of the last response */
-    uint64_t requests_sent;
-    uint64_t responses_received;
-    uint32_t too_large_messages;
-};
-void xds_client_visit(const struct xds_client *c,
-                      void (*visit)(void *user, const struct xds_stream_status *s), void *user);
-
 #endif

@@ -208,3 +208,18 @@ struct str xds_resource_name(const struct xds_resource *r)
 {
     return r->name.len > 0 ? r->name : first_string(str_n((const char *)r->bytes, r->len));
 }
+
+bool xds_message_name(const uint8_t *bytes, size_t len, struct str *ret_name)
+{
+    struct wire_reader r = wire_reader_of(str_n((const char *)bytes, len));
+    struct wire_field f;
+    int more;
+
+    *ret_name = STR_NONE;
+    while ((more = wire_next(&r, &f)) == 1) {
+        if (f.number == FIRST_STRING && f.is_bytes) {
+            *ret_name = f.bytes;
+        }
+    }
+    return more == 0;
+}

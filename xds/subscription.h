@@ -92,4 +92,24 @@ void xds_subscription_remove(struct xds_subscription *s, struct str name);
 /* No callback afterwards; allowed from inside one. */
 void xds_subscription_close(struct xds_subscription *s);
 
+/* The name inside a resource message: field 1 of every resource type. False when the bytes are
+ * not even that good; empty when it has none. */
+bool xds_message_name(const uint8_t *bytes, size_t len, struct str *ret_name);
+
+/* For admin (/xds) and stats ("control_plane.*"): one row per stream. */
+struct xds_stream_status {
+    struct str cluster;
+    bool is_connected;
+    bool is_delta;
+    uint64_t connected_since_ms;
+    uint32_t reconnects;
+    struct str last_error;
+    struct str control_plane; /* ControlPlane.identifier of the last response */
+    uint64_t requests_sent;
+    uint64_t responses_received;
+    uint32_t too_large_messages;
+};
+void xds_client_visit(const struct xds_client *c,
+                      void (*visit)(void *user, const struct xds_stream_status *s), void *user);
+
 #endif
