@@ -74,6 +74,12 @@ static int parse_any(struct parse_context *ctx, const Google__Protobuf__Any *any
     return r;
 }
 
+bool parse_extension_is_known(const struct parse_context *ctx, enum extension_category category,
+                              const Google__Protobuf__Any *any)
+{
+    return any != NULL && extension_find(ctx->registry, category, any_type_name(any)) != NULL;
+}
+
 int parse_extension(struct parse_context *ctx, enum extension_category category, const char *name,
                     const char *field, const Google__Protobuf__Any *any, struct filter_config *ret)
 {

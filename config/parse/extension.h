@@ -32,6 +32,10 @@ int parse_extension(struct parse_context *ctx, enum extension_category category,
                     const char *field, const Google__Protobuf__Any *any,
                     struct filter_config *ret) MUST_CHECK;
 
+/* Whether parse_extension would find one: for what may be missing (is_optional). */
+bool parse_extension_is_known(const struct parse_context *ctx, enum extension_category category,
+                              const Google__Protobuf__Any *any);
+
 /* core.v3.TypedExtensionConfig: the name is required. */
 int parse_typed_extension(struct parse_context *ctx, enum extension_category category,
                           const Envoy__Config__Core__V3__TypedExtensionConfig *m,
