@@ -1,0 +1,518 @@
+/*
+ * The HTTP connection manager as a network filter: reads its configuration (main thread) and wraps
+ * http/conn_manager.c, which does the work (the connection's thread).
+ *
+ * Trust: configuration; all traffic is untrusted and handled in codec/ and http/.
+ * Buffers: see dataplane/flow_control.md.
+ * Differs from Envoy: request_headers_timeout is 10 s when not set (Envoy: off). The tracing,
+ * upgrade, local_reply and forward_client_cert fields are not there yet: client certificates are
+ * never passed on (Envoy's default, SANITIZE).
+ */
+
+#include <ifaddrs.h>
+#include <string.h>
+
+#include "config/parse/check.h"
+#include "config/parse/context.h"
+#include "config/parse/core.h"
+#include "config/parse/extension.h"
+#include "config/parse/route.h"
+#include "dataplane/event/loop.h"
+#include "dataplane/http/conn_manager.h"
+#include "dataplane/net/listener.h"
+#include "dataplane/net/network_filter.h"
+#include "proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb-c.h"
+
+/* protoc-c's names are as long as the path. */
+#define HCM(suffix) Envoy__Extensions__Filters__Network__HttpConnectionManager__V3__##suffix
+#define HCM_ENUM(suffix)                                                                           \
+    ENVOY__EXTENSIONS__FILTERS__NETWORK__HTTP_CONNECTION_MANAGER__V3__HTTP_CONNECTION_MANAGER__##suffix
+#define HCM_DESCRIPTOR(suffix)                                                                     \
+    envoy__extensions__filters__network__http_connection_manager__v3__http_connection_manager_##suffix
+
+#define MS_PER_S UINT64_C(1000)
+#define IDLE_TIMEOUT_DEFAULT_MS (3600 * MS_PER_S)
+#define STREAM_IDLE_TIMEOUT_DEFAULT_MS (300 * MS_PER_S)
+#define REQUEST_HEADERS_TIMEOUT_DEFAULT_MS (10 * MS_PER_S)
+#define DRAIN_TIMEOUT_DEFAULT_MS (5 * MS_PER_S)
+#define DELAYED_CLOSE_TIMEOUT_DEFAULT_MS (1 * MS_PER_S)
+#define MAX_REQUEST_HEADERS_KB_DEFAULT 60
+#define MAX_REQUEST_HEADERS_KB_LIMIT 8192
+#define MAX_HEADERS_COUNT_DEFAULT 100
+
+typedef HCM(HttpConnectionManager) hcm_message;
+
+/* --- stats -------------------------------------------------------------------------------- */
+
+static void hcm_scope_free(void *object)
+{
+    stat_scope_unref(object);
+}
+
+static struct stat_scope *hcm_scope_new(struct parse_context *ctx,
+                                        const struct stat_scope_spec *spec)
+{
+    struct stat_scope *scope = stat_scope_ref(ctx->stats, spec);
+
+    part_on_free(ctx->part, hcm_scope_free, scope);
+    /* Zeros are shown from the start: pollers look for downstream_cx_active. */
+    (void)stat_scope_block(scope, LOOP_MAIN_INDEX);
+    return scope;
+}
+
+static void hcm_make_scopes(struct parse_context *ctx, struct http_conn_manager_config *c)
+{
+    struct arena *a = parse_arena(ctx);
+
+    if (ctx->stats == NULL) {
+        return;
+    }
+    c->stats =
+        hcm_scope_new(ctx, &(struct stat_scope_spec){
+                               .prefix = arena_printf(a, "http.%.*s.", STR_ARG(c->stat_prefix)),
+                               .tagged_prefix = STR("http."),
+                               .tags = {{STR("envoy.http_conn_manager_prefix"), c->stat_prefix}},
+                               .tag_count = 1,
+                               .schema = &conn_manager_stat_schema,
+                           });
+    if (ctx->listener_stat_name.len == 0) {
+        return;
+    }
+    c->listener_stats = hcm_scope_new(
+        ctx, &(struct stat_scope_spec){
+                 .prefix = arena_printf(a, "listener.%.*s.http.%.*s.",
+                                        STR_ARG(ctx->listener_stat_name), STR_ARG(c->stat_prefix)),
+                 .tagged_prefix = STR("listener.http."),
+                 .tags = {{STR("envoy.listener_address"), ctx->listener_stat_name},
+                          {STR("envoy.http_conn_manager_prefix"), c->stat_prefix}},
+                 .tag_count = 2,
+                 .schema = &conn_manager_listener_stat_schema,
+             });
+}
+
+/* --- routes ------------------------------------------------------------------------------- */
+
+static int hcm_parse_rds(struct parse_context *ctx, const HCM(Rds) * m,
+                         struct http_conn_manager_config *c)
+{
+    struct config_source *source = ARENA_NEW(parse_arena(ctx), struct config_source);
+    struct str name = parse_str(ctx, m->route_config_name);
+    size_t at;
+    int r;
+
+    if (m->config_source == NULL) {
+        return parse_fail(ctx, E_INVALID, "config_source",
+                          "An RDS config must have either a 'config_source' or an xDS-TP based "
+                          "'route_config_name'");
+    }
+    at = path_push(ctx, "config_source");
+    r = parse_config_source(ctx, m->config_source, source);
+    path_pop(ctx, at);
+    if (r < 0) {
+        return r;
+    }
+    c->route_slot = parse_slot(ctx, PART_ROUTE_TABLE, name);
+    parse_subscribe(ctx, PART_ROUTE_TABLE, name, source);
+    return 0;
+}
+
+static int hcm_parse_routes(struct parse_context *ctx, const hcm_message *m,
+                            struct http_conn_manager_config *c)
+{
+    struct route_config *inline_routes;
+    size_t at;
+    int r;
+
+    c->route_slot = SLOT_NONE;
+    switch (m->route_specifier_case) {
+    case HCM_ENUM(ROUTE_SPECIFIER_RDS):
+        at = path_push(ctx, "rds");
+        r = hcm_parse_rds(ctx, m->rds, c);
+        path_pop(ctx, at);
+        return r;
+    case HCM_ENUM(ROUTE_SPECIFIER_ROUTE_CONFIG):
+        at = path_push(ctx, "route_config");
+        inline_routes = ARENA_NEW(parse_arena(ctx), struct route_config);
+        r = parse_route_config(ctx, m->route_config, inline_routes);
+        path_pop(ctx, at);
+        c->inline_routes = inline_routes;
+        return r;
+    default:
+        return parse_fail(ctx, E_INVALID, "route_specifier", "value is required");
+    }
+}
+
+/* --- filters ------------------------------------------------------------------------------ */
+
+static int hcm_check_position(struct parse_context *ctx, const struct http_filter_config *f,
+                              bool is_last)
+{
+    if (f->type->is_terminal && !is_last) {
+        return parse_fail(ctx, E_INVALID, NULL,
+                          "Error: terminal filter named %.*s of type %s must be the last filter in "
+                          "a http filter chain.",
+                          STR_ARG(f->name), f->type->ext.name);
+    }
+    if (!f->type->is_terminal && is_last) {
+        return parse_fail(
+            ctx, E_INVALID, NULL,
+            "Error: non-terminal filter named %.*s of type %s is the last filter in a "
+            "http filter chain.",
+            STR_ARG(f->name), f->type->ext.name);
+    }
+    if (f->type->is_terminal && f->is_disabled) {
+        return parse_fail(
+            ctx, E_INVALID, "disabled",
+            "Error: the last (terminal) filter (%.*s) in the chain cannot be disabled "
+            "by default.",
+            STR_ARG(f->name));
+    }
+    return 0;
+}
+
+static int hcm_parse_filter(struct parse_context *ctx, const HCM(HttpFilter) * m, bool is_last,
+                            struct http_filter_config *ret, bool *ret_is_there)
+{
+    bool is_typed =
+        m->config_type_case ==
+        ENVOY__EXTENSIONS__FILTERS__NETWORK__HTTP_CONNECTION_MANAGER__V3__HTTP_FILTER__CONFIG_TYPE_TYPED_CONFIG;
+    const Google__Protobuf__Any *any = is_typed ? m->typed_config : NULL;
+    struct filter_config parsed = {.ext = NULL};
+    int r = parse_check_not_empty(ctx, "name", m->name);
+
+    if (r < 0) {
+        return r;
+    }
+    if (m->is_optional && !parse_extension_is_known(ctx, EXT_HTTP_FILTER, any)) {
+        *ret_is_there = false;
+        return 0;
+    }
+    r = parse_extension(ctx, EXT_HTTP_FILTER, m->name, "typed_config", any, &parsed);
+    if (r < 0) {
+        return r;
+    }
+    ret->type = (const struct http_filter_type *)parsed.ext;
+    ret->config = parsed.config;
+    ret->name = parsed.name;
+    ret->is_disabled = m->disabled;
+    *ret_is_there = true;
+    return hcm_check_position(ctx, ret, is_last);
+}
+
+static int hcm_parse_filters(struct parse_context *ctx, const hcm_message *m,
+                             struct http_conn_manager_config *c)
+{
+    struct http_filter_config *filters =
+        ARENA_ARRAY(parse_arena(ctx), struct http_filter_config, m->n_http_filters);
+
+    for (size_t i = 0; i < m->n_http_filters; i++) {
+        size_t at = path_push_index(ctx, "http_filters", i);
+        bool is_there = false;
+        int r = hcm_parse_filter(ctx, m->http_filters[i], i + 1 == m->n_http_filters,
+                                 &filters[c->filter_count], &is_there);
+
+        if (r < 0) {
+            return r;
+        }
+        path_pop(ctx, at);
+        c->filter_count += is_there ? 1 : 0;
+    }
+    c->filters = filters;
+    return 0;
+}
+
+/* --- times and sizes ---------------------------------------------------------------------- */
+
+static int hcm_parse_timeouts(struct parse_context *ctx, const hcm_message *m,
+                              struct http_conn_manager_config *c)
+{
+    const struct {
+        const char *field;
+        const Google__Protobuf__Duration *value;
+        uint64_t absent_ms;
+        uint64_t *ret;
+    } timeouts[] = {
+        {"stream_idle_timeout", m->stream_idle_timeout, STREAM_IDLE_TIMEOUT_DEFAULT_MS,
+         &c->stream_idle_timeout_ms},
+        {"request_timeout", m->request_timeout, 0, &c->request_timeout_ms},
+        {"request_headers_timeout", m->request_headers_timeout, REQUEST_HEADERS_TIMEOUT_DEFAULT_MS,
+         &c->request_headers_timeout_ms},
+        {"drain_timeout", m->drain_timeout, DRAIN_TIMEOUT_DEFAULT_MS, &c->drain_timeout_ms},
+        {"delayed_close_timeout", m->delayed_close_timeout, DELAYED_CLOSE_TIMEOUT_DEFAULT_MS,
+         &c->delayed_close_timeout_ms},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(timeouts); i++) {
+        int r = parse_ms_or(ctx, timeouts[i].field, timeouts[i].value, DURATION_ANY,
+                            timeouts[i].absent_ms, timeouts[i].ret);
+
+        if (r < 0) {
+            return r;
+        }
+    }
+    return 0;
+}
+
+static int hcm_parse_protocol(struct parse_context *ctx, const hcm_message *m,
+                              struct http_conn_manager_config *c)
+{
+    struct http_options common;
+    uint32_t kb = parse_u32_or(m->max_request_headers_kb, MAX_REQUEST_HEADERS_KB_DEFAULT);
+    int r = parse_http_options(ctx, "common_http_protocol_options", m->common_http_protocol_options,
+                               &common);
+
+    if (r < 0) {
+        return r;
+    }
+    if (kb == 0 || kb > MAX_REQUEST_HEADERS_KB_LIMIT) {
+        return parse_fail(ctx, E_INVALID, "max_request_headers_kb",
+                          "value must be inside range (0, %d]", MAX_REQUEST_HEADERS_KB_LIMIT);
+    }
+    c->max_request_headers_bytes = kb * 1024;
+    c->idle_timeout_ms =
+        common.idle_timeout.is_set ? common.idle_timeout.ms : IDLE_TIMEOUT_DEFAULT_MS;
+    c->max_connection_duration_ms = common.max_connection_duration.ms; /* unset is 0 */
+    c->max_stream_duration_ms = common.max_stream_duration.ms;
+    c->max_headers_count = common.max_headers_count.is_set ? common.max_headers_count.value
+                                                           : MAX_HEADERS_COUNT_DEFAULT;
+    c->max_requests_per_connection = common.max_requests_per_connection.value;
+    c->headers_with_underscores = common.headers_with_underscores;
+    c->http1 = parse_http1_options(ctx, m->http_protocol_options);
+    return 0;
+}
+
+static int hcm_parse_codec_type(struct parse_context *ctx, const hcm_message *m,
+                                struct http_conn_manager_config *c)
+{
+    int r = parse_check_enum(ctx, "codec_type", (int)m->codec_type,
+                             &HCM_DESCRIPTOR(_codec_type__descriptor));
+
+    if (r < 0) {
+        return r;
+    }
+    switch (m->codec_type) {
+    case HCM_ENUM(CODEC_TYPE__AUTO):
+        c->codec_type = HTTP_CODEC_AUTO;
+        return 0;
+    case HCM_ENUM(CODEC_TYPE__HTTP1):
+        c->codec_type = HTTP_CODEC_HTTP1;
+        return 0;
+    default:
+        return parse_fail(ctx, E_UNSUPPORTED, "codec_type", "only HTTP/1 is supported");
+    }
+}
+
+/* --- headers and paths -------------------------------------------------------------------- */
+
+/* What Envoy appends to x-forwarded-for for a loopback peer: this machine's first address. */
+static struct str hcm_local_ip(struct arena *a)
+{
+    struct ifaddrs *list = NULL;
+    struct str ip = STR("127.0.0.1");
+
+    if (getifaddrs(&list) != 0) {
+        return ip;
+    }
+    for (const struct ifaddrs *i = list; i != NULL; i = i->ifa_next) {
+        char text[ADDRESS_TEXT_MAX];
+        struct address address = {.len = sizeof(address.in)};
+
+        if (i->ifa_addr == NULL || i->ifa_addr->sa_family != AF_INET) {
+            continue;
+        }
+        memcpy(&address.in, i->ifa_addr, sizeof(address.in));
+        if (!address_is_loopback(&address)) {
+            ip = arena_str(a, str_n(text, address_format_ip(&address, text)));
+            break;
+        }
+    }
+    freeifaddrs(list);
+    return ip;
+}
+
+static int hcm_parse_client_address(struct parse_context *ctx, const hcm_message *m,
+                                    struct http_conn_manager_config *c)
+{
+    size_t at;
+    int r = 0;
+
+    c->use_remote_address = parse_bool_or(m->use_remote_address, false);
+    c->xff_num_trusted_hops = m->xff_num_trusted_hops;
+    c->skip_xff_append = m->skip_xff_append;
+    if (c->use_remote_address) {
+        c->local_ip = hcm_local_ip(parse_arena(ctx));
+    }
+    if (m->internal_address_config != NULL) {
+        at = path_push(ctx, "internal_address_config");
+        c->unix_sockets_are_internal = m->internal_address_config->unix_sockets;
+        r = parse_cidrs(ctx, "cidr_ranges", m->internal_address_config->n_cidr_ranges,
+                        m->internal_address_config->cidr_ranges, &c->internal_ranges,
+                        &c->internal_range_count);
+        path_pop(ctx, at);
+    }
+    return r;
+}
+
+static int hcm_parse_request_id(struct parse_context *ctx, const hcm_message *m,
+                                struct http_conn_manager_config *c)
+{
+    struct filter_config parsed = {.ext = NULL};
+    size_t at;
+    int r;
+
+    c->generate_request_id = parse_bool_or(m->generate_request_id, true);
+    c->preserve_external_request_id = m->preserve_external_request_id;
+    c->always_set_request_id_in_response = m->always_set_request_id_in_response;
+    c->request_id.pack_trace_reason = true;
+    if (m->request_id_extension == NULL || m->request_id_extension->typed_config == NULL) {
+        return 0;
+    }
+    at = path_push(ctx, "request_id_extension");
+    r = parse_extension(ctx, EXT_REQUEST_ID, "", "typed_config",
+                        m->request_id_extension->typed_config, &parsed);
+    path_pop(ctx, at);
+    if (r == 0) {
+        c->request_id = *(const struct request_id_config *)parsed.config;
+    }
+    return r;
+}
+
+static int hcm_parse_headers(struct parse_context *ctx, const hcm_message *m,
+                             struct http_conn_manager_config *c)
+{
+    int r = parse_check_header_text(ctx, "server_name", m->server_name);
+
+    if (r == 0) {
+        r = parse_check_header_text(ctx, "via", m->via);
+    }
+    if (r == 0) {
+        r = parse_check_enum(ctx, "server_header_transformation",
+                             (int)m->server_header_transformation,
+                             &HCM_DESCRIPTOR(_server_header_transformation__descriptor));
+    }
+    if (r < 0) {
+        return r;
+    }
+    c->server_name = m->server_name[0] != '\0' ? parse_str(ctx, m->server_name) : STR("envoy");
+    c->via = parse_str(ctx, m->via);
+    c->proxy_100_continue = m->proxy_100_continue;
+    switch (m->server_header_transformation) {
+    case HCM_ENUM(SERVER_HEADER_TRANSFORMATION__APPEND_IF_ABSENT):
+        c->server_header = SERVER_APPEND_IF_ABSENT;
+        break;
+    case HCM_ENUM(SERVER_HEADER_TRANSFORMATION__PASS_THROUGH):
+        c->server_header = SERVER_PASS_THROUGH;
+        break;
+    default:
+        c->server_header = SERVER_OVERWRITE;
+        break;
+    }
+    return 0;
+}
+
+static void hcm_parse_path(const hcm_message *m, struct http_conn_manager_config *c)
+{
+    c->normalize_path = parse_bool_or(m->normalize_path, false);
+    c->merge_slashes = m->merge_slashes;
+    switch (m->path_with_escaped_slashes_action) {
+    case HCM_ENUM(PATH_WITH_ESCAPED_SLASHES_ACTION__REJECT_REQUEST):
+        c->escaped_slashes = ESCAPED_SLASHES_REJECT;
+        break;
+    case HCM_ENUM(PATH_WITH_ESCAPED_SLASHES_ACTION__UNESCAPE_AND_REDIRECT):
+        c->escaped_slashes = ESCAPED_SLASHES_REDIRECT;
+        break;
+    case HCM_ENUM(PATH_WITH_ESCAPED_SLASHES_ACTION__UNESCAPE_AND_FORWARD):
+        c->escaped_slashes = ESCAPED_SLASHES_FORWARD;
+        break;
+    default:
+        c->escaped_slashes = ESCAPED_SLASHES_KEEP;
+        break;
+    }
+}
+
+/* --- all of it ---------------------------------------------------------------------------- */
+
+typedef int hcm_parse_fn(struct parse_context *ctx, const hcm_message *m,
+                         struct http_conn_manager_config *c);
+
+static int hcm_parse_access_logs(struct parse_context *ctx, const hcm_message *m,
+                                 struct http_conn_manager_config *c)
+{
+    return parse_access_logs(ctx, "access_log", m->n_access_log, m->access_log, &c->access_logs,
+                             &c->access_log_count);
+}
+
+static int hcm_parse(struct parse_context *ctx, const ProtobufCMessage *msg,
+                     const void **ret_config)
+{
+    static hcm_parse_fn *const pieces[] = {
+        hcm_parse_codec_type, hcm_parse_protocol,       hcm_parse_timeouts,
+        hcm_parse_headers,    hcm_parse_client_address, hcm_parse_request_id,
+        hcm_parse_filters,    hcm_parse_access_logs,    hcm_parse_routes,
+    };
+    const hcm_message *m = (const hcm_message *)msg;
+    struct http_conn_manager_config *c =
+        ARENA_NEW(parse_arena(ctx), struct http_conn_manager_config);
+    int r = parse_check_not_empty(ctx, "stat_prefix", m->stat_prefix);
+
+    for (size_t i = 0; r == 0 && i < ARRAY_LEN(pieces); i++) {
+        r = pieces[i](ctx, m, c);
+    }
+    if (r < 0) {
+        return r;
+    }
+    hcm_parse_path(m, c);
+    c->stat_prefix = parse_str(ctx, m->stat_prefix);
+    hcm_make_scopes(ctx, c);
+    *ret_config = c;
+    return 0;
+}
+
+/* --- the network filter ------------------------------------------------------------------- */
+
+static int hcm_open(struct network_filter *f)
+{
+    struct listener_connection *lc = f->lc;
+
+    f->state = conn_manager_new(f->config, lc->thread, lc->conn, lc, lc->buffer_limit_bytes);
+    return 0;
+}
+
+static enum network_filter_status hcm_on_data(struct network_filter *f, struct buf *in,
+                                              bool end_stream)
+{
+    conn_manager_on_data(f->state, in, end_stream);
+    return NETWORK_FILTER_STOP;
+}
+
+static void hcm_on_watermark(struct network_filter *f, bool is_above)
+{
+    conn_manager_on_watermark(f->state, is_above);
+}
+
+static void hcm_on_drain(struct network_filter *f)
+{
+    conn_manager_on_drain(f->state);
+}
+
+static void hcm_on_closed(struct network_filter *f, enum conn_close_cause cause)
+{
+    conn_manager_on_closed(f->state, cause);
+    f->state = NULL;
+}
+
+const struct network_filter_type network_filter_http_connection_manager = {
+    .ext =
+        {
+            .name = "envoy.filters.network.http_connection_manager",
+            .category = EXT_NETWORK_FILTER,
+            .descriptor = &HCM_DESCRIPTOR(_descriptor),
+            .parse = hcm_parse,
+        },
+    .is_terminal = true,
+    .open = hcm_open,
+    .on_data = hcm_on_data,
+    .on_watermark = hcm_on_watermark,
+    .on_drain = hcm_on_drain,
+    .on_closed = hcm_on_closed,
+};
