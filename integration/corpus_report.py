@@ -15,8 +15,12 @@ import ipaddress
 import json
 import os
 import re
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
+
+from google.protobuf import descriptor_pb2
 
 REPO = Path(__file__).resolve().parents[1]
 sys.path.append(str(REPO / "integration"))
@@ -54,6 +58,82 @@ def short(url):
 
 def name_of(resource):
     return resource.get("name") or resource.get("clusterName") or resource.get("cluster_name") or ""
+
+
+# Which fields nuncio knows: read from its own proto files, so that what it says can be checked against them.
+
+
+class Subset:
+    """The messages under proto/, as protoc reads them."""
+
+    def __init__(self):
+        with tempfile.NamedTemporaryFile() as out:
+            files = sorted(str(p.relative_to(REPO / "proto")) for p in (REPO / "proto").rglob("*.proto"))
+            subprocess.run(["protoc", f"--descriptor_set_out={out.name}", "--include_imports", "-I", ".", *files],
+                           cwd=REPO / "proto", check=True, capture_output=True)
+            described = descriptor_pb2.FileDescriptorSet.FromString(Path(out.name).read_bytes())
+        self.messages = {}
+        for file in described.file:
+            self._add(file.package, file.message_type)
+
+    def _add(self, prefix, messages):
+        for message in messages:
+            name = f"{prefix}.{message.name}"
+            self.messages[name] = message
+            self._add(name, message.nested_type)
+
+    def missing(self, type_name, value, path=""):
+        """Paths in a JSON message that the subset has no field for."""
+        message = self.messages.get(type_name)
+        if message is None or type_name.startswith("google.protobuf.") or not isinstance(value, dict):
+            return
+        fields = {}
+        for field in message.field:
+            fields[field.name] = field
+            fields[field.json_name or re.sub(r"_(.)", lambda m: m[1].upper(), field.name)] = field
+        for key, inner in value.items():
+            if key == "@type" or inner is None:
+                continue
+            field = fields.get(key)
+            here = f"{path}.{key}" if path else key
+            if field is None:
+                yield here
+            elif field.type == field.TYPE_MESSAGE:
+                yield from self._inner(field, inner, here)
+
+    def _inner(self, field, value, path):
+        name = field.type_name.lstrip(".")
+        message = self.messages.get(name)
+        if message is not None and message.options.map_entry:
+            (of,) = [f for f in message.field if f.number == 2]
+            for key, one in value.items() if isinstance(value, dict) else ():
+                if of.type == of.TYPE_MESSAGE:
+                    yield from self._inner(of, one, f"{path}[{key}]")
+            return
+        for index, one in enumerate(value if isinstance(value, list) else [value]):
+            here = f"{path}[{index}]" if isinstance(value, list) else path
+            if name == "google.protobuf.Any":
+                if isinstance(one, dict) and "@type" in one:
+                    yield from self.missing(one["@type"].rsplit("/", 1)[-1], one, here)
+            else:
+                yield from self.missing(name, one, here)
+
+
+def subset():
+    """The Subset, read once."""
+    if not hasattr(subset, "made"):
+        subset.made = Subset()
+    return subset.made
+
+
+def silent_fields(url, resource, told):
+    """Fields of a resource in use that nuncio does not know and does not report."""
+    def last(path):
+        return re.sub(r"\[[^\]]*\]$", "", path).rsplit(".", 1)[-1]
+
+    reported = {last(path).replace("_", "").lower() for path in told}
+    return [path for path in subset().missing(url.rsplit("/", 1)[-1], resource)
+            if last(path).replace("_", "").lower() not in reported]
 
 
 # Making a case safe to run here: loopback only, and no fixed ports.
@@ -142,11 +222,9 @@ def dumped(proxy):
 
 
 def unsupported(proxy):
-    """The paths under /unsupported (nuncio only)."""
+    """What /unsupported lists (nuncio only): [{type, name, field}]."""
     reply = proxy.admin("/unsupported")
-    if reply.status != 200:
-        return []
-    return sorted({line.strip() for line in reply.text.splitlines() if line.strip()})
+    return reply.json()["unsupported"] if reply.status == 200 else []
 
 
 def waiting(proxy):
@@ -218,6 +296,10 @@ def run_resources(flavour, ads, case, delta):
                 report["resources"].setdefault(short(url), {})[name] = verdict
                 if verdict == "dropped":
                     report["dropped"].append(f"{short(url)} {name}")
+                elif flavour == "nuncio" and verdict in ("active", "warming"):
+                    told = [entry["field"] for entry in report["unsupported"] if entry.get("name") == name]
+                    report["dropped"] += [f"{short(url)} {name}: {path}" for path in
+                                          silent_fields(url, resources[name], told)]
     return report
 
 
@@ -274,8 +356,10 @@ def show(name, report):
             verdict = " ".join(verdict.split())
             if verdict not in ("active", "warming", "not asked for"):
                 print(f"    {kind} {resource}: {verdict}")
-    for path in report.get("unsupported", ()):
-        print(f"    unsupported: {path}")
+    for entry in report.get("unsupported", ()):
+        print(f"    unsupported: {entry.get('type')} {entry.get('name', '')}: {entry['field']}")
+    for path in report.get("dropped", ()):
+        print(f"    DROPPED IN SILENCE: {path}")
     for text in report.get("not_sent", ()):
         print(f"    could not be sent: {text}")
     if "unanswered" in report:

@@ -1,5 +1,6 @@
 """Runs a proxy (nuncio or the Envoy oracle: same bootstrap, same flags) and talks to its admin port."""
 
+import functools
 import http.client
 import json
 import os
@@ -98,8 +99,8 @@ class Proxy:
 
     def start(self):
         """Start it; unless ready=False, wait until /ready says LIVE."""
-        env = {**os.environ, "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:exitcode=99",
-               "UBSAN_OPTIONS": "print_stacktrace=1", **self.env}
+        env = {"ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0", "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
+               **os.environ, **self.env}
         self.process = subprocess.Popen(
             self.command(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, env=env, cwd=self.dir,
@@ -300,6 +301,11 @@ class Proxy:
 
     # Process.
 
+    @property
+    def is_sanitized(self):
+        """Built with AddressSanitizer: its memory says nothing about the proxy's."""
+        return self.flavour == "nuncio" and _is_sanitized(self.binary)
+
     def rss_kb(self):
         return self._status("VmRSS")
 
@@ -318,6 +324,11 @@ class Proxy:
 
     def open_files(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+
+@functools.lru_cache
+def _is_sanitized(binary):
+    return b"__asan_init" in Path(binary).read_bytes()
 
 
 def cpu_ns(pid):

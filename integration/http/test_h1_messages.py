@@ -251,7 +251,7 @@ def test_slow_reader_stops_the_origin(each):
             assert blocked.wait(20), flavour
             # Sockets hold a few MB on both sides; the proxy's own share is its buffer limit.
             assert sent_bytes[0] < size / 2, f"{flavour} took {sent_bytes[0]} bytes"
-            assert proxy.rss_kb() - before < 16 << 10, f"{flavour} grew by {proxy.rss_kb() - before} KB"
+            assert proxy.is_sanitized or proxy.rss_kb() - before < 16 << 10, f"{flavour} grew by {proxy.rss_kb() - before} KB"
 
 
 def test_client_goes_away_before_the_answer(each):

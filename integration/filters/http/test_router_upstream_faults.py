@@ -179,7 +179,7 @@ def test_an_interim_flood_is_bounded(duel):
         with proxy.connect("l") as client:
             assert client.get("/").status in (200, 502, 503), flavour
             assert client.get("/after").status == 200, flavour
-        assert proxy.rss_kb() - before < 16 << 10, flavour
+        assert proxy.is_sanitized or proxy.rss_kb() - before < 16 << 10, flavour
 
 
 def test_origin_that_answers_early_and_stops_reading(duel):
