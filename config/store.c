@@ -82,6 +82,13 @@ static uint32_t store_resolve_slot(struct slot_resolver *r, enum part_kind kind,
     return store_slot_get(container_of(r, struct config_store, resolver), kind, name)->index;
 }
 
+static void store_hold_deps(struct config_store *s, struct part *p);
+
+static void store_resolve_hold(struct slot_resolver *r, struct part *inner)
+{
+    store_hold_deps(container_of(r, struct config_store, resolver), inner);
+}
+
 static bool store_has_resource(struct slot_resolver *r, enum part_kind kind, struct str name)
 {
     struct config_store *s = container_of(r, struct config_store, resolver);
@@ -610,6 +617,7 @@ struct config_store *config_store_new(const struct config_store_params *p)
 
     s->params = *p;
     s->resolver.slot = store_resolve_slot;
+    s->resolver.hold = store_resolve_hold;
     s->resolver.has = store_has_resource;
     for (int k = 0; k < PART_KIND_COUNT; k++) {
         map_init(&s->slots[k].by_name);

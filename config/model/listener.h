@@ -39,17 +39,21 @@ struct filter_chain_match {
     size_t application_protocol_count;
 };
 
+struct unsupported_field;
+
 /* PART_FILTER_CHAIN: connections pin it. */
 struct filter_chain_config {
     struct part part;
     struct str name;
     struct filter_chain_match match;
-    const struct filter_config *filters; /* network filters, at least one */
+    const struct filter_config *filters; /* network filters; none: accepts and closes */
     size_t filter_count;
     const struct extension *transport_socket; /* NULL: raw_buffer */
     const void *transport_socket_config;
     uint64_t transport_socket_connect_timeout_ms; /* 0: none */
     const struct value *metadata;
+    /* Fields that were not understood, for the reports of every version that shares the chain. */
+    const struct unsupported_field *unsupported; /* config/parse/context.h */
 };
 
 struct filter_chain_index; /* net/filter_chain_match.h builds it from the model on main */
@@ -77,7 +81,9 @@ struct listener_config {
     const struct filter_chain_config *default_chain; /* NULL: none */
     const struct filter_config *access_logs;
     size_t access_log_count;
-    uint64_t listener_filters_timeout_ms;
+    const struct filter_config *listener_filters;
+    size_t listener_filter_count;
+    uint64_t listener_filters_timeout_ms; /* 15000; 0 off */
     bool continue_on_listener_filters_timeout;
     bool ignore_global_conn_limit;
     const struct value *metadata;

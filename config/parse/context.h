@@ -43,6 +43,9 @@ struct slot_resolver {
     uint32_t (*slot)(struct slot_resolver *r, enum part_kind kind, struct str name);
     /* Whether a resource of that name was accepted. NULL: cannot tell. */
     bool (*has)(struct slot_resolver *r, enum part_kind kind, struct str name);
+    /* A part inside of the one being parsed (a filter chain) has its deps now: holds their slots
+     * until that part is freed. Also called when parsing it failed. NULL: nothing to hold. */
+    void (*hold)(struct slot_resolver *r, struct part *inner);
 };
 
 /* Another named resource that an accepted part makes nuncio subscribe to (RDS, EDS, SDS). */

@@ -1,0 +1,252 @@
+/* Listeners: addresses, sockets, chains shared with the version before. Main thread. What is inside
+ * of a chain is read in filter_chain.c. */
+
+#include "config/parse/listener.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/parse/canonical.h"
+#include "config/parse/check.h"
+#include "config/parse/core.h"
+#include "config/parse/extension.h"
+#include "config/parse/listener_internal.h"
+#include "dataplane/base/hash.h"
+#include "dataplane/base/xalloc.h"
+
+#define LISTENER_FILTERS_TIMEOUT_MS 15000
+
+typedef Envoy__Config__Listener__V3__Listener Listener;
+typedef Envoy__Config__Core__V3__Address Address;
+
+/* --- addresses ------------------------------------------------------------------------------ */
+
+static bool address_may_be_compat(const struct address *a)
+{
+    return a->sa.sa_family == AF_INET6 &&
+           (IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr) || IN6_IS_ADDR_V4MAPPED(&a->in6.sin6_addr));
+}
+
+static int parse_listener_address(struct parse_context *ctx, const Address *m, struct address *ret)
+{
+    const Envoy__Config__Core__V3__SocketAddress *s;
+    int r = parse_address(ctx, m, ret, NULL);
+
+    if (r < 0 || m->address_case != ENVOY__CONFIG__CORE__V3__ADDRESS__ADDRESS_SOCKET_ADDRESS) {
+        return r;
+    }
+    s = m->socket_address;
+    if (s->protocol == ENVOY__CONFIG__CORE__V3__SOCKET_ADDRESS__PROTOCOL__UDP) {
+        return parse_fail(ctx, E_UNSUPPORTED, "socket_address.protocol",
+                          "UDP listeners are not supported");
+    }
+    if (s->ipv4_compat && !address_may_be_compat(ret)) {
+        return parse_fail(ctx, E_INVALID, "socket_address.ipv4_compat",
+                          "Only IPv6 address '::' or valid IPv4-mapped IPv6 address can set "
+                          "ipv4_compat: %s",
+                          s->address);
+    }
+    return 0;
+}
+
+static void note_first_address(const Address *m, struct listener_config *ret)
+{
+    if (m->address_case == ENVOY__CONFIG__CORE__V3__ADDRESS__ADDRESS_PIPE) {
+        ret->unix_mode = m->pipe->mode;
+    } else {
+        ret->ipv4_compat = m->socket_address->ipv4_compat;
+    }
+}
+
+static int parse_addresses(struct parse_context *ctx, const Listener *m,
+                           struct listener_config *ret)
+{
+    size_t n = 1 + m->n_additional_addresses;
+    struct address *addresses = ARENA_ARRAY(parse_arena(ctx), struct address, n);
+
+    for (size_t i = 0; i < n; i++) {
+        const Address *a = i == 0 ? m->address : m->additional_addresses[i - 1]->address;
+        size_t at = i == 0 ? ctx->path.len : path_push_index(ctx, "additional_addresses", i - 1);
+        int r;
+
+        if (a == NULL) {
+            return parse_fail(ctx, E_INVALID, "address", "address is necessary");
+        }
+        (void)path_push(ctx, "address"); /* popped with what stands before it */
+        r = parse_listener_address(ctx, a, &addresses[i]);
+        if (r < 0) {
+            return r;
+        }
+        path_pop(ctx, at);
+    }
+    note_first_address(m->address, ret);
+    ret->addresses = addresses;
+    ret->address_count = n;
+    return 0;
+}
+
+/* "127.0.0.1_80", as Envoy names the listener in its stats; the configured port, which may be 0. */
+static struct str stat_name_of(struct parse_context *ctx, const struct listener_config *l)
+{
+    char text[ADDRESS_TEXT_MAX];
+    size_t len;
+
+    if (l->stat_prefix.len > 0) {
+        return l->stat_prefix;
+    }
+    len = address_format(&l->addresses[0], text);
+    for (size_t i = 0; i < len; i++) {
+        text[i] = text[i] == ':' ? '_' : text[i];
+    }
+    return arena_str(parse_arena(ctx), str_n(text, len));
+}
+
+/* --- plain fields --------------------------------------------------------------------------- */
+
+static int parse_listener_filters(struct parse_context *ctx, const Listener *m,
+                                  struct listener_config *ret)
+{
+    struct filter_config *filters =
+        ARENA_ARRAY(parse_arena(ctx), struct filter_config, m->n_listener_filters);
+
+    for (size_t i = 0; i < m->n_listener_filters; i++) {
+        const Envoy__Config__Listener__V3__ListenerFilter *f = m->listener_filters[i];
+        bool is_typed = f->config_type_case ==
+                        ENVOY__CONFIG__LISTENER__V3__LISTENER_FILTER__CONFIG_TYPE_TYPED_CONFIG;
+        size_t at = path_push_index(ctx, "listener_filters", i);
+        int r = parse_check_not_empty(ctx, "name", f->name);
+
+        if (r == 0) {
+            r = parse_extension(ctx, EXT_LISTENER_FILTER, f->name, "typed_config",
+                                is_typed ? f->typed_config : NULL, &filters[i]);
+        }
+        if (r < 0) {
+            return r;
+        }
+        path_pop(ctx, at);
+    }
+    ret->listener_filters = filters;
+    ret->listener_filter_count = m->n_listener_filters;
+    return 0;
+}
+
+static enum traffic_direction direction_of(int d)
+{
+    return d == ENVOY__CONFIG__CORE__V3__TRAFFIC_DIRECTION__INBOUND    ? TRAFFIC_INBOUND
+           : d == ENVOY__CONFIG__CORE__V3__TRAFFIC_DIRECTION__OUTBOUND ? TRAFFIC_OUTBOUND
+                                                                       : TRAFFIC_UNSPECIFIED;
+}
+
+/* max_connections_to_accept_per_socket_event shapes how Envoy's accept loop shares its thread, and
+ * bypass_overload_manager exempts from a manager that is not there: neither changes what happens
+ * to a connection. */
+static int parse_plain(struct parse_context *ctx, const Listener *m, struct listener_config *ret)
+{
+    int r = parse_ms_or(ctx, "listener_filters_timeout", m->listener_filters_timeout, DURATION_ANY,
+                        LISTENER_FILTERS_TIMEOUT_MS, &ret->listener_filters_timeout_ms);
+
+    if (r < 0) {
+        return r;
+    }
+    if (m->max_connections_to_accept_per_socket_event != NULL &&
+        m->max_connections_to_accept_per_socket_event->value == 0) {
+        return parse_fail(ctx, E_INVALID, "max_connections_to_accept_per_socket_event",
+                          "value must be greater than 0");
+    }
+    ret->name = m->name[0] == '\0' || str_eq(ctx->part->name, str_c(m->name))
+                    ? ctx->part->name
+                    : parse_str(ctx, m->name);
+    ret->stat_prefix = parse_str(ctx, m->stat_prefix);
+    ret->bind_to_port = parse_bool_or(m->bind_to_port, true);
+    ret->reuse_port = parse_bool_or(m->enable_reuse_port, true);
+    ret->backlog = (int)(parse_u32_or(m->tcp_backlog_size, 0) & INT32_MAX);
+    ret->per_connection_buffer_limit_bytes = parse_opt_u32(m->per_connection_buffer_limit_bytes);
+    ret->traffic_direction = direction_of((int)m->traffic_direction);
+    ret->drain_type =
+        m->drain_type == ENVOY__CONFIG__LISTENER__V3__LISTENER__DRAIN_TYPE__MODIFY_ONLY
+            ? DRAIN_MODIFY_ONLY
+            : DRAIN_DEFAULT;
+    ret->continue_on_listener_filters_timeout = m->continue_on_listener_filters_timeout;
+    ret->ignore_global_conn_limit = m->ignore_global_conn_limit;
+    ret->is_static = ctx->is_static;
+    r = parse_socket_options(ctx, "socket_options", m->n_socket_options, m->socket_options,
+                             &ret->socket_options, &ret->socket_option_count);
+    return r < 0 ? r : parse_metadata(ctx, "metadata", m->metadata, &ret->metadata);
+}
+
+/* Of the message without its chains: equal when only chains changed. */
+static uint64_t listener_hash_of(const Listener *m)
+{
+    Listener bare = *m;
+    uint8_t *bytes;
+    size_t len;
+    uint64_t h;
+
+    bare.n_filter_chains = 0;
+    bare.filter_chains = NULL;
+    bare.default_filter_chain = NULL;
+    len = protobuf_c_message_get_packed_size(&bare.base);
+    bytes = xmalloc(len + 1);
+    protobuf_c_message_pack(&bare.base, bytes);
+    h = config_canonical_hash(bare.base.descriptor, bytes, len);
+    free(bytes);
+    return h;
+}
+
+/* --- chains --------------------------------------------------------------------------------- */
+
+static int parse_chains(struct parse_context *ctx, const Listener *m,
+                        const struct listener_config *previous, struct listener_config *ret)
+{
+    const struct filter_chain_config **chains =
+        ARENA_ARRAY(parse_arena(ctx), const struct filter_chain_config *, m->n_filter_chains);
+    int r = 0;
+
+    if (m->n_filter_chains == 0 && m->default_filter_chain == NULL) {
+        return parse_fail(ctx, E_INVALID, "filter_chains", "no filter chains specified");
+    }
+    for (size_t i = 0; i < m->n_filter_chains; i++) {
+        size_t at = path_push_index(ctx, "filter_chains", i);
+
+        r = parse_filter_chain(ctx, m->filter_chains[i], previous, &chains[i]);
+        if (r < 0) {
+            return r;
+        }
+        path_pop(ctx, at);
+    }
+    ret->chains = chains;
+    ret->chain_count = m->n_filter_chains;
+    if (m->default_filter_chain != NULL) {
+        size_t at = path_push(ctx, "default_filter_chain");
+
+        r = parse_filter_chain(ctx, m->default_filter_chain, previous, &ret->default_chain);
+        path_pop(ctx, at);
+    }
+    return r;
+}
+
+int parse_listener(struct parse_context *ctx, const Listener *m,
+                   const struct listener_config *previous, struct listener_config *ret)
+{
+    int r = parse_plain(ctx, m, ret);
+
+    if (r == 0) {
+        r = parse_addresses(ctx, m, ret);
+    }
+    if (r < 0) {
+        return r;
+    }
+    ctx->listener_stat_name = stat_name_of(ctx, ret);
+    r = parse_listener_filters(ctx, m, ret);
+    if (r == 0) {
+        r = parse_access_logs(ctx, "access_log", m->n_access_log, m->access_log, &ret->access_logs,
+                              &ret->access_log_count);
+    }
+    if (r == 0) {
+        r = parse_chains(ctx, m, previous, ret);
+    }
+    if (r == 0) {
+        ret->listener_hash = listener_hash_of(m);
+    }
+    return r;
+}
