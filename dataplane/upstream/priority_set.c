@@ -259,7 +259,9 @@ static void builder_make_hosts(struct builder *b, struct priority_set *old)
     size_t old_count = old != NULL ? old->host_count : 0;
     size_t at = 0;
 
-    qsort(b->by_key, b->count, sizeof(struct placement *), placement_cmp);
+    if (b->count > 0) {
+        qsort(b->by_key, b->count, sizeof(struct placement *), placement_cmp);
+    }
     if (old_count > 0) {
         qsort(old->hosts, old_count, sizeof(struct host *), host_cmp);
     }

@@ -1,0 +1,167 @@
+/* See testing.h. */
+
+#include "dataplane/upstream/testing.h"
+
+#include <string.h>
+
+#include "config/model/snapshot.h"
+
+static void testing_release(struct part_releaser *r, const struct part *p)
+{
+    (void)r;
+    part_unref(p);
+}
+
+void upstream_testing_init(struct upstream_testing *u)
+{
+    memset(u, 0, sizeof(*u));
+    CHECK(loop_init(&u->loop, 0) == 0);
+    rng_seed_with(&u->loop.rng, 1);
+    u->stats = stat_store_new(1);
+    u->registry = cluster_registry_new(u->stats);
+    u->releaser.release = testing_release;
+    part_table_init(&u->parts, &u->releaser);
+    u->thread.loop = &u->loop;
+    u->thread.stats = u->stats;
+    u->thread.parts = &u->parts;
+    u->thread.next_connection_id = 1;
+    u->thread.clusters = cluster_manager_new(&u->thread);
+}
+
+void upstream_testing_done(struct upstream_testing *u)
+{
+    cluster_manager_free(u->thread.clusters);
+    loop_done(&u->loop);
+    part_table_done(&u->parts);
+    cluster_registry_free(u->registry);
+    stat_store_free(u->stats);
+}
+
+void upstream_testing_turn(struct upstream_testing *u)
+{
+    (void)uv_run(&u->loop.uv, UV_RUN_ONCE);
+}
+
+struct cluster_config *testing_cluster(const char *name, uint32_t slot)
+{
+    struct cluster_config *c = part_new(sizeof(*c), PART_CLUSTER, str_c(name));
+
+    c->part.slot = slot;
+    c->name = c->part.name;
+    c->stat_name = c->part.name;
+    c->endpoints_slot = slot;
+    c->overprovisioning_factor = 140;
+    c->connect_timeout_ms = 5000;
+    c->lb = (struct lb_config){.choice_count = 2, .active_request_bias = 1.0};
+    c->panic_threshold = 50;
+    for (int p = 0; p < PRIORITY_COUNT; p++) {
+        c->breakers[p] = (struct circuit_breaker_limits){
+            .max_connections = 1024,
+            .max_pending_requests = 1024,
+            .max_requests = 1024,
+            .max_retries = 3,
+        };
+    }
+    return c;
+}
+
+static struct endpoint testing_endpoint_of(const struct testing_endpoint *from)
+{
+    struct endpoint e = {.weight = from->weight > 0 ? from->weight : 1, .health = from->health};
+
+    CHECK(address_from_ip(STR("127.0.0.1"), from->port, &e.address) == 0);
+    return e;
+}
+
+static bool same_group(const struct testing_endpoint *a, const struct testing_endpoint *b)
+{
+    return a->priority == b->priority && str_eq(str_c(a->zone), str_c(b->zone));
+}
+
+struct endpoint_set *testing_endpoints(const struct testing_endpoint *e, size_t count)
+{
+    struct endpoint_set *s = part_new(sizeof(*s), PART_ENDPOINTS, STR("endpoints"));
+    struct arena *a = &s->part.arena;
+    struct locality_endpoints *groups = ARENA_ARRAY(a, struct locality_endpoints, count);
+    struct endpoint *endpoints = ARENA_ARRAY(a, struct endpoint, count);
+
+    for (size_t i = 0; i < count; i++) {
+        endpoints[i] = testing_endpoint_of(&e[i]);
+        if (i == 0 || !same_group(&e[i - 1], &e[i])) {
+            groups[s->locality_count++] = (struct locality_endpoints){
+                .locality = {.zone = arena_str(a, str_c(e[i].zone))},
+                .priority = e[i].priority,
+                .weight = {e[i].locality_weight > 0, e[i].locality_weight},
+                .endpoints = &endpoints[i],
+            };
+        }
+        groups[s->locality_count - 1].endpoint_count++;
+    }
+    s->localities = groups;
+    s->overprovisioning_factor = 140;
+    return s;
+}
+
+/* The order of worker.c: the registry first, then this thread's table and clusters. */
+static void testing_put(struct upstream_testing *u, enum part_kind kind, uint32_t slot,
+                        struct part *take)
+{
+    struct part_handle *old = part_table_get(&u->parts, kind, slot);
+    struct snapshot_change change = {
+        .kind = kind,
+        .slot = slot,
+        .before = old != NULL ? old->part : NULL,
+        .after = take,
+    };
+
+    if (take != NULL) {
+        take->slot = slot;
+    }
+    cluster_registry_apply(u->registry, &change);
+    if (take == NULL) {
+        cluster_manager_apply(u->thread.clusters, &change);
+        part_table_set(&u->parts, kind, slot, NULL);
+        return;
+    }
+    if (old != NULL) {
+        part_handle_ref(old);
+    }
+    part_table_set(&u->parts, kind, slot, take);
+    cluster_manager_apply(u->thread.clusters, &change);
+    part_handle_unref(old);
+}
+
+void upstream_testing_put_cluster(struct upstream_testing *u, uint32_t slot,
+                                  struct cluster_config *take)
+{
+    testing_put(u, PART_CLUSTER, slot, take != NULL ? &take->part : NULL);
+}
+
+void upstream_testing_put_endpoints(struct upstream_testing *u, uint32_t slot,
+                                    struct endpoint_set *take)
+{
+    testing_put(u, PART_ENDPOINTS, slot, take != NULL ? &take->part : NULL);
+}
+
+struct stat_search {
+    struct str name;
+    uint64_t value;
+};
+
+static void stat_search_visit(void *user, const struct stat_sample *s)
+{
+    struct stat_search *search = user;
+
+    if (str_eq(s->name, search->name)) {
+        search->value = s->value;
+    }
+}
+
+uint64_t upstream_testing_stat(struct upstream_testing *u, const char *full_name)
+{
+    struct stat_search search = {.name = str_c(full_name)};
+
+    cluster_registry_refresh_stats(u->registry);
+    stat_store_visit(u->stats, stat_search_visit, &search);
+    return search.value;
+}
