@@ -173,8 +173,4 @@ struct cluster_config {
     struct cluster_shared *shared;
 };
 
-/* The endpoint set of a STATIC cluster, to be published in its endpoints_slot: a part that holds a
- * reference to the cluster's own, where everything in it lies. Main thread. */
-struct endpoint_set *cluster_static_endpoints(const struct cluster_config *c);
-
 #endif
