@@ -656,6 +656,16 @@ static void conn_connected(struct conn *c)
     }
 }
 
+/* In Envoy's words. */
+static void conn_set_connect_error(struct conn *c, const char *when, int error)
+{
+    struct strbuf b;
+
+    strbuf_init(&b);
+    strbuf_addf(&b, "%s connect error: %s", when, strerrordesc_np(error));
+    c->failure_reason = strbuf_take(&b);
+}
+
 static void conn_on_connect(uv_connect_t *req, int status)
 {
     struct conn_connect_op *op = container_of(req, struct conn_connect_op, req);
@@ -666,6 +676,7 @@ static void conn_on_connect(uv_connect_t *req, int status)
         return;
     }
     if (status != 0) {
+        conn_set_connect_error(c, "delayed", -status);
         conn_finish(c, CONN_CLOSED_CONNECT_FAILED, true);
         return;
     }
@@ -694,6 +705,9 @@ static void conn_start_connect(struct conn *c, int fd, const struct conn_connect
 
     if (!c->is_tcp) {
         c->is_eof = connect(fd, &o->remote.sa, o->remote.len) != 0;
+        if (c->is_eof) {
+            conn_set_connect_error(c, "immediate", errno);
+        }
         loop_task_init(&c->flush_task, conn_on_unix_connected);
         loop_task_schedule(c->loop, &c->flush_task);
         return;
