@@ -298,7 +298,7 @@ static int server_load_static(struct server *s, struct error *reterr)
 
 static int server_start_workers(struct server *s, struct error *reterr)
 {
-    s->workers = xcalloc_aligned(_Alignof(struct worker), s->worker_count, sizeof(struct worker));
+    s->workers = xcalloc_aligned(_Alignof(struct worker), s->worker_count * sizeof(struct worker));
     for (size_t i = 0; i < s->worker_count; i++) {
         struct worker_params p = {
             .index = (int)i,
