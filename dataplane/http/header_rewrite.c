@@ -2,36 +2,17 @@
 
 #include "dataplane/http/header_rewrite.h"
 
+#include "dataplane/http/header_value.h"
 #include "dataplane/http/redirect.h"
 #include "dataplane/stream_info/formatter.h"
 
 /* --- one level ---------------------------------------------------------------------------- */
 
-/* Headers that Envoy keeps as one value: adding to them joins with a comma. */
-static bool header_is_single(enum header_id id)
-{
-    switch (id) {
-    case HDR_UNKNOWN:
-    case HDR_ACCEPT:
-    case HDR_ACCEPT_ENCODING:
-    case HDR_AUTHORIZATION:
-    case HDR_CACHE_CONTROL:
-    case HDR_COOKIE:
-    case HDR_ORIGIN:
-    case HDR_REFERER:
-    case HDR_SET_COOKIE:
-    case HDR_TRAILER:
-        return false;
-    default:
-        return true;
-    }
-}
-
 static void header_append(struct header_map *h, struct str name, struct str value)
 {
     enum header_id id = header_id_of(name);
 
-    if (header_is_single(id)) {
+    if (header_is_joined(id)) {
         header_append_value(h, id, value);
     } else if (id != HDR_UNKNOWN) {
         header_add(h, id, value);

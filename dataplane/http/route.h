@@ -26,7 +26,7 @@ struct route_match {
 void route_find(const struct route_config *table, const struct route_request *rq,
                 struct route_match *ret);
 
-/* One matcher against the headers: several values are joined by a comma, as Envoy does. */
+/* One matcher against the headers. Several values: see header_value.h. */
 bool header_matcher_matches(const struct header_matcher *m, const struct header_map *h);
 bool query_matcher_matches(const struct query_matcher *m, struct str query);
 
