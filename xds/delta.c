@@ -79,6 +79,7 @@ static void delta_put_names(struct xds_type_state *t, struct strbuf *out)
         }
     }
     xds_type_state_sweep(t);
+    t->unsaid_count = 0;
 }
 
 static void delta_build_request(struct xds_type_state *t, struct str node, struct strbuf *out)
@@ -87,7 +88,7 @@ static void delta_build_request(struct xds_type_state *t, struct str node, struc
         wire_put_bytes(out, REQUEST_NODE, node);
     }
     wire_put_bytes(out, REQUEST_TYPE_URL, t->type_url);
-    if (!t->has_asked || t->names_changed) {
+    if (t->unsaid_count > 0) {
         delta_put_names(t, out);
     }
     if (!t->has_asked) {
@@ -103,7 +104,6 @@ static void delta_build_request(struct xds_type_state *t, struct str node, struc
     }
     t->has_asked = true;
     t->owes_answer = false;
-    t->names_changed = false;
 }
 
 static void delta_applied(struct xds_type_state *t, const struct xds_response *rs,

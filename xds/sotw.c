@@ -45,33 +45,29 @@ static int name_cmp(const void *a, const void *b)
 
 /*
  * Sorted, so that equal sets make equal requests. A name that was given up and is wanted again is
- * left out once: the server keeps quiet about a name that it believes we have. Returns whether
- * there was one, so that another request must follow.
+ * left out once, and another request follows: the server keeps quiet about a name that it believes
+ * we have.
  */
-static bool sotw_put_names(struct xds_type_state *t, struct strbuf *out)
+static void sotw_put_names(struct xds_type_state *t, struct strbuf *out)
 {
     struct str *names = xcalloc(t->wanted_count + 1, sizeof(*names));
     size_t n = 0;
-    bool has_reborn = false;
 
     map_for_each (e, &t->names) {
         struct xds_name *name = e->value;
 
-        if (name->users > 0) {
-            name->is_told = !name->is_reborn;
-            if (name->is_told) {
-                names[n++] = name->name;
-            }
-            has_reborn |= name->is_reborn;
-            name->is_reborn = false;
+        name->is_told = name->users > 0 && !name->is_reborn;
+        name->is_reborn = false;
+        if (name->is_told) {
+            names[n++] = name->name;
         }
     }
+    t->unsaid_count = t->wanted_count - n;
     qsort(names, n, sizeof(*names), name_cmp);
     for (size_t i = 0; i < n; i++) {
         wire_put_bytes(out, REQUEST_NAMES, names[i]);
     }
     free(names);
-    return has_reborn;
 }
 
 static void sotw_build_request(struct xds_type_state *t, struct str node, struct strbuf *out)
@@ -82,7 +78,7 @@ static void sotw_build_request(struct xds_type_state *t, struct str node, struct
     if (node.len > 0) {
         wire_put_bytes(out, REQUEST_NODE, node);
     }
-    t->names_changed = sotw_put_names(t, out);
+    sotw_put_names(t, out);
     xds_type_state_sweep(t);
     wire_put_bytes(out, REQUEST_TYPE_URL, t->type_url);
     if (t->nonce.len > 0) {

@@ -166,7 +166,7 @@ static void stream_send_type(struct xds_stream *s, struct xds_stream_type *t)
 static bool stream_type_may_send(const struct xds_stream_type *t)
 {
     return !t->is_closed && xds_type_state_has_request(&t->state) &&
-           (!timer_is_armed(&t->answer_timer) || t->state.names_changed);
+           (!timer_is_armed(&t->answer_timer) || t->state.unsaid_count > 0);
 }
 
 static bool stream_has_request(const struct xds_stream *s)

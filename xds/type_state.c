@@ -64,7 +64,7 @@ bool xds_type_state_add(struct xds_type_state *t, struct str name, struct xds_na
     if (is_new) {
         n->is_reborn = n->is_told;
         t->wanted_count++;
-        t->names_changed = true;
+        t->unsaid_count += !n->is_told; /* else its end is still unsaid */
     }
     *ret_name = n;
     return is_new;
@@ -72,13 +72,17 @@ bool xds_type_state_add(struct xds_type_state *t, struct str name, struct xds_na
 
 static void name_forget(struct xds_type_state *t, struct xds_name *n)
 {
+    if (!n->is_told) {
+        t->unsaid_count--;
+    } else if (!n->is_reborn) {
+        t->unsaid_count++;
+    }
     n->users = 0;
     n->is_reborn = false;
     n->is_received = false;
     list_remove(&n->waiting);
     free(map_remove(&t->versions, n->name));
     t->wanted_count--;
-    t->names_changed = true;
 }
 
 void xds_type_state_remove(struct xds_type_state *t, struct str name)
@@ -133,6 +137,7 @@ void xds_type_state_stream_started(struct xds_type_state *t)
     t->is_fresh = true;
     strbuf_reset(&t->nonce);
     xds_type_state_sweep(t);
+    t->unsaid_count = t->wanted_count;
     map_for_each (e, &t->names) {
         struct xds_name *n = e->value;
 
@@ -147,7 +152,7 @@ bool xds_type_state_has_request(const struct xds_type_state *t)
         /* A first request without names would ask for everything. */
         return t->is_wildcard || t->wanted_count > 0;
     }
-    return t->owes_answer || t->names_changed;
+    return t->owes_answer || t->unsaid_count > 0;
 }
 
 void xds_type_state_answer(struct xds_type_state *t, const struct xds_response *rs,

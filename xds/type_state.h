@@ -47,7 +47,7 @@ struct xds_type_state {
     bool is_wildcard;
     struct map names; /* of xds_name */
     size_t wanted_count;
-    bool names_changed;
+    size_t unsaid_count;   /* names that are wanted or given up, and the server does not know */
     bool has_asked;        /* a request went out on this stream */
     bool owes_answer;      /* a response waits for its ACK or NACK */
     bool is_refusal;       /* that answer is a NACK, `error_detail` its text */
