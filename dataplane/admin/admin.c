@@ -219,8 +219,7 @@ static enum filter_status admin_decode_trailers(struct http_filter *f, struct he
 }
 
 const struct http_filter_type http_filter_admin = {
-    .ext = {.name = "nuncio.filters.http.admin", .category = EXT_HTTP_FILTER},
-    .is_terminal = true,
+    .ext = {.name = "nuncio.filters.http.admin", .category = EXT_HTTP_FILTER, .is_terminal = true},
     .decode_headers = admin_decode_headers,
     .decode_data = admin_decode_data,
     .decode_trailers = admin_decode_trailers,

@@ -195,7 +195,7 @@ void http_filter_local_reply(struct http_filter *f, int status, struct str body,
                               .body = body,
                               .details = details,
                               .extra = extra_headers,
-                              .has_route_headers = f->type->is_terminal,
+                              .has_route_headers = f->type->ext.is_terminal,
                           });
 }
 

@@ -34,7 +34,6 @@ enum filter_status { FILTER_CONTINUE, FILTER_STOP, FILTER_STOP_AND_BUFFER };
 struct http_filter_type {
     struct extension ext;
     size_t stream_size; /* state per stream, zeroed */
-    bool is_terminal;
     enum filter_status (*decode_headers)(struct http_filter *f, struct header_map *h,
                                          bool end_stream);
     enum filter_status (*decode_data)(struct http_filter *f, struct buf *data, bool end_stream);

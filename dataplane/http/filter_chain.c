@@ -60,7 +60,7 @@ void filter_chain_create(struct http_stream *s)
         const struct http_filter_config *fc = &c->filters[i];
         struct http_filter *f = &s->filters[s->filter_count];
 
-        if (!fc->type->is_terminal && !filter_is_enabled(s, fc)) {
+        if (!fc->type->ext.is_terminal && !filter_is_enabled(s, fc)) {
             continue;
         }
         f->type = fc->type;
@@ -116,7 +116,7 @@ static bool chain_is_alive(const struct http_stream *s, enum chain_direction dir
 
 static bool chain_is_terminal(const struct http_filter *f, enum chain_direction dir)
 {
-    return dir == CHAIN_DECODE && f->type->is_terminal;
+    return dir == CHAIN_DECODE && f->type->ext.is_terminal;
 }
 
 static struct filter_gate *gate_of(struct http_filter *f, enum chain_direction dir)

@@ -22,7 +22,6 @@ enum network_filter_status { NETWORK_FILTER_CONTINUE, NETWORK_FILTER_STOP };
 
 struct network_filter_type {
     struct extension ext;
-    bool is_terminal;
     /* Sets f->state; on error the connection is closed. */
     int (*open)(struct network_filter *f);
     enum network_filter_status (*on_new_connection)(struct network_filter *f);

@@ -147,20 +147,20 @@ static int hcm_parse_routes(struct parse_context *ctx, const hcm_message *m,
 static int hcm_check_position(struct parse_context *ctx, const struct http_filter_config *f,
                               bool is_last)
 {
-    if (f->type->is_terminal && !is_last) {
+    if (f->type->ext.is_terminal && !is_last) {
         return parse_fail(ctx, E_INVALID, NULL,
                           "Error: terminal filter named %.*s of type %s must be the last filter in "
                           "a http filter chain.",
                           STR_ARG(f->name), f->type->ext.name);
     }
-    if (!f->type->is_terminal && is_last) {
+    if (!f->type->ext.is_terminal && is_last) {
         return parse_fail(
             ctx, E_INVALID, NULL,
             "Error: non-terminal filter named %.*s of type %s is the last filter in a "
             "http filter chain.",
             STR_ARG(f->name), f->type->ext.name);
     }
-    if (f->type->is_terminal && f->is_disabled) {
+    if (f->type->ext.is_terminal && f->is_disabled) {
         return parse_fail(
             ctx, E_INVALID, "disabled",
             "Error: the last (terminal) filter (%.*s) in the chain cannot be disabled "
@@ -506,10 +506,10 @@ const struct network_filter_type network_filter_http_connection_manager = {
         {
             .name = "envoy.filters.network.http_connection_manager",
             .category = EXT_NETWORK_FILTER,
+            .is_terminal = true,
             .descriptor = &HCM_DESCRIPTOR(_descriptor),
             .parse = hcm_parse,
         },
-    .is_terminal = true,
     .open = hcm_open,
     .on_data = hcm_on_data,
     .on_watermark = hcm_on_watermark,

@@ -321,11 +321,11 @@ const struct http_filter_type http_filter_router = {
         {
             .name = "envoy.filters.http.router",
             .category = EXT_HTTP_FILTER,
+            .is_terminal = true,
             .descriptor = &envoy__extensions__filters__http__router__v3__router__descriptor,
             .parse = router_parse,
         },
     .stream_size = sizeof(struct router),
-    .is_terminal = true,
     .decode_headers = router_decode_headers,
     .decode_data = router_decode_data,
     .decode_trailers = router_decode_trailers,
