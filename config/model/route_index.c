@@ -390,11 +390,12 @@ static bool cursors_add(struct cursors *c, const struct route_index *ix,
 static bool cursors_add_groups(struct cursors *c, const struct route_index *ix,
                                const struct trie_entry *e)
 {
-    const struct regex_group *first = ix->groups + e->group_at;
+    const struct regex_group *first;
 
     if (e->group_count == 0) {
         return true;
     }
+    first = ix->groups + e->group_at;
     if (!cursors_add(c, ix, &first->list)) {
         return false;
     }
