@@ -45,7 +45,10 @@ def make_clusters(o):
         c.cluster("draining", c.endpoint(a, health="DRAINING"), c.endpoint(b)),
         c.cluster("unhealthy", c.endpoint(a, health="UNHEALTHY"), c.endpoint(b)),
         c.cluster("timeout", c.endpoint(a, health="TIMEOUT"), c.endpoint(b)),
-        c.cluster("degraded", c.endpoint(a, health="DEGRADED"), c.endpoint(b, health="HEALTHY")),
+        # Healthy ones take all as long as there are enough of them: half of all is, with a factor of two.
+        {**c.cluster("degraded"), "load_assignment": c.endpoints(
+            "degraded", c.endpoint(a, health="DEGRADED"), c.endpoint(b, health="HEALTHY"),
+            policy={"overprovisioning_factor": 200})},
         c.cluster("all-unhealthy", c.endpoint(a, health="UNHEALTHY")),
         c.cluster("all-unhealthy-no-panic", c.endpoint(a, health="UNHEALTHY"),
                   common_lb_config={"healthy_panic_threshold": {}}),
