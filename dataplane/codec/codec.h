@@ -122,7 +122,7 @@ struct codec_limits {
     bool accept_http_10;
     bool enable_trailers;                /* otherwise trailers are checked and dropped */
     uint8_t underscores;                 /* enum header_underscores, requests only */
-    struct str default_host_for_http_10; /* empty: a request without Host is refused */
+    struct str default_host_for_http_10; /* empty: none */
 };
 
 struct codec_ops {

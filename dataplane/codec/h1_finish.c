@@ -15,7 +15,6 @@ static const struct codec_error error_url = H1_ERROR(400, "http1.invalid_url", "
 static const struct codec_error error_scheme = H1_ERROR(400, "http1.invalid_scheme", "Bad Request");
 static const struct codec_error error_authority =
     H1_ERROR(400, "http.invalid_authority", "Bad Request");
-static const struct codec_error error_no_host = H1_ERROR(400, "missing_host_header", "");
 static const struct codec_error error_connection =
     H1_ERROR(400, "http1.connection_header_rejected", "Bad Request");
 static const struct codec_error error_body = H1_ERROR(400, "http1.body_disallowed", "Bad Request");
@@ -283,7 +282,7 @@ static int request_framing(struct h1_parser *p, enum h1_framing *ret_framing)
 int h1_request_finish(struct h1_parser *p, const struct codec_limits *limits,
                       enum h1_framing *ret_framing)
 {
-    struct header *authority;
+    const struct header *authority;
     int r;
 
     if (NUNCIO_UNLIKELY(p->wants_upgrade)) {
@@ -309,11 +308,9 @@ int h1_request_finish(struct h1_parser *p, const struct codec_limits *limits,
             header_add(p->headers, HDR_AUTHORITY, limits->default_host_for_http_10);
         }
     }
+    /* A request without any is refused further up, where it is a stream of its own, as in Envoy. */
     authority = header_find(p->headers, HDR_AUTHORITY);
-    if (NUNCIO_UNLIKELY(authority == NULL)) {
-        return refuse(p, &error_no_host);
-    }
-    return is_authority(authority->value) ? 0 : refuse(p, &error_authority);
+    return authority == NULL || is_authority(authority->value) ? 0 : refuse(p, &error_authority);
 }
 
 int h1_response_finish(struct h1_parser *p, bool is_head, enum h1_framing *ret_framing)

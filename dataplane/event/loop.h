@@ -43,7 +43,6 @@ struct loop {
     struct list deferred;            /* of deferred, freed at end of turn */
     struct buf_block *read_block;    /* where the next read goes; owned; NULL before the first */
     uint32_t read_pos;               /* first byte of it that nobody refers to */
-    struct buf_block *reading_block; /* between libuv's alloc and read callbacks */
     uv_prepare_t prepare;
     uv_check_t check;
     uint64_t wall_offset_ns;    /* wall = mono + offset; refreshed each second */

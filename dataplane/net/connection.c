@@ -1,12 +1,17 @@
 /*
  * A connected socket on one loop: shared read block in, gathered writes out. Knows nothing of what
  * the bytes mean; TLS is behind the transport socket. Loop thread only.
+ *
+ * The socket is ours and only watched by libuv (uv_poll): one recv per event, one send per turn.
+ * That is some 5 % less per request than a uv_tcp_t, which is also 100 bytes larger, and makes TCP
+ * and unix sockets the same thing.
  */
 
 #include "dataplane/net/connection.h"
 
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -19,6 +24,8 @@
 #define FLUSH_IOVECS 64
 /* Output above this is written at once instead of at the end of the turn. */
 #define FLUSH_EAGER_BYTES (64u * 1024)
+/* Full read windows taken in one event before others get their turn. */
+#define READS_PER_EVENT 4
 #define DELAYED_CLOSE_MS 1000 /* Envoy's delayed_close_timeout */
 
 enum conn_state {
@@ -27,7 +34,7 @@ enum conn_state {
     CONN_OPEN,
     CONN_FLUSHING,  /* closing once everything is written */
     CONN_LINGERING, /* write side shut down, waiting for the peer's FIN */
-    CONN_CLOSED,    /* uv_close was called */
+    CONN_CLOSED,    /* the socket is closed */
 };
 
 static const char *conn_state_name(enum conn_state s)
@@ -37,18 +44,6 @@ static const char *conn_state_name(enum conn_state s)
 
     return NAMES[s];
 }
-
-/* What uv_try_write could not take: owns its bytes until the kernel has them. */
-struct conn_write_op {
-    uv_write_t req;
-    struct conn *conn;
-    struct buf data;
-};
-
-struct conn_connect_op {
-    uv_connect_t req;
-    struct conn *conn;
-};
 
 static struct conn *conn_from(void *p)
 {
@@ -60,7 +55,7 @@ static struct conn *conn_from(void *p)
 
 static void conn_set_state(struct conn *c, enum conn_state s)
 {
-    CHECK(s >= c->state); /* only forward */
+    CHECK((uint8_t)s >= c->state); /* only forward */
     log_debug(LOG_C_CONNECTION, "[C%llu] %s -> %s", (unsigned long long)c->id,
               conn_state_name((enum conn_state)c->state), conn_state_name(s));
     c->state = (uint8_t)s;
@@ -78,9 +73,44 @@ bool conn_is_connected(const struct conn *c)
 
 int conn_fd(const struct conn *c)
 {
-    uv_os_fd_t fd = -1;
+    return c->fd;
+}
 
-    return uv_fileno(&c->uv.handle, &fd) == 0 ? fd : -1;
+const struct address *conn_direct_remote(const struct conn *c)
+{
+    return c->direct_remote != NULL ? c->direct_remote : &c->remote;
+}
+
+/* --- watching ----------------------------------------------------------------------------- */
+
+static void conn_on_poll(uv_poll_t *poll, int status, int events);
+
+/* Has libuv watch for what the state asks for. Each change costs system calls, so reading that is
+ * disabled stays armed until something comes (is_read_held). */
+static void conn_rearm(struct conn *c)
+{
+    int want = 0;
+
+    if (c->state == CONN_CLOSED || c->is_poll_broken) {
+        return;
+    }
+    if (c->is_blocked || c->state == CONN_CONNECTING) {
+        want |= UV_WRITABLE;
+    }
+    if (c->is_reading && !c->is_read_held) {
+        want |= UV_READABLE;
+    } else if (c->is_read_held && c->detects_early_close && !c->is_half_close_enabled) {
+        want |= UV_DISCONNECT;
+    }
+    if (want == c->armed) {
+        return;
+    }
+    c->armed = (uint8_t)want;
+    if (want == 0) {
+        (void)uv_poll_stop(&c->poll); /* never fails */
+    } else if (uv_poll_start(&c->poll, want, conn_on_poll) != 0) {
+        c->is_poll_broken = true; /* only for a handle that is closing */
+    }
 }
 
 /* --- the end ------------------------------------------------------------------------------ */
@@ -91,6 +121,11 @@ static void conn_free_deferred(struct deferred *d)
 
     buf_reset(&c->in);
     buf_reset(&c->out);
+    if (c->wire != NULL) {
+        buf_reset(c->wire);
+        free(c->wire);
+    }
+    free(c->direct_remote);
     free(c->failure_reason);
     c->magic = 0;
     free(c);
@@ -117,8 +152,8 @@ static void conn_on_uv_closed(uv_handle_t *h)
     deferred_free(c->loop, &c->deferred, conn_free_deferred);
 }
 
-/* Closes the socket. `tell_now`: the consumer learns at once (the peer's doing); else from the
- * loop, so that conn_close never calls back. */
+/* Closes the socket. `tell_now`: the consumer learns at once (only from events of the socket and
+ * timers); else from the loop, so that nothing called by a consumer calls back. */
 static void conn_finish(struct conn *c, enum conn_close_cause cause, bool tell_now)
 {
     if (c->state == CONN_CLOSED) {
@@ -127,62 +162,57 @@ static void conn_finish(struct conn *c, enum conn_close_cause cause, bool tell_n
     conn_set_state(c, CONN_CLOSED);
     c->close_cause = (uint8_t)cause;
     timer_cancel(c->loop, &c->close_timer);
-    loop_task_cancel(&c->flush_task);
-    uv_close(&c->uv.handle, conn_on_uv_closed);
+    loop_task_cancel(&c->task);
+    uv_close((uv_handle_t *)&c->poll, conn_on_uv_closed); /* stops watching before the fd goes */
+    (void)close(c->fd);
+    c->fd = -1;
     if (tell_now) {
         conn_tell_closed(c, cause);
     }
 }
 
-static void conn_on_uv_reset_closed(uv_handle_t *h)
+static void conn_fail(struct conn *c, const char *what, int error)
 {
-    conn_on_uv_closed(h);
-}
+    char text[160];
+    int n = snprintf(text, sizeof(text), "%s: %s", what, strerror(error));
 
-static void conn_finish_with_reset(struct conn *c)
-{
-    if (c->is_tcp && uv_tcp_close_reset(&c->uv.tcp, conn_on_uv_reset_closed) == 0) {
-        conn_set_state(c, CONN_CLOSED);
-        c->close_cause = CONN_CLOSED_LOCAL;
-        timer_cancel(c->loop, &c->close_timer);
-        loop_task_cancel(&c->flush_task);
-    } else {
-        conn_finish(c, CONN_CLOSED_LOCAL, false);
+    if (c->failure_reason == NULL && n > 0) {
+        c->failure_reason = xstrdup(text);
     }
 }
 
-static void conn_on_shutdown(uv_shutdown_t *req, int status)
-{
-    (void)status;
-    free(req);
-}
-
-/* FIN after what is queued in libuv. */
 static void conn_send_fin(struct conn *c)
 {
-    uv_shutdown_t *req = xcalloc(1, sizeof(*req));
-
-    if (c->is_fin_sent || uv_shutdown(req, &c->uv.stream, conn_on_shutdown) != 0) {
-        free(req);
+    if (!c->is_fin_sent) {
+        c->is_fin_sent = true;
+        (void)shutdown(c->fd, SHUT_WR); /* fails only when the peer has gone: reading tells */
     }
-    c->is_fin_sent = true;
+}
+
+/* Whether the kernel may hold bytes of the peer that nobody has read: closing would then answer
+ * them with an RST, which can destroy what was just written. */
+static bool conn_may_have_unread(const struct conn *c)
+{
+    return c->read_disable_count > 0 || c->is_read_held || !c->is_reading;
 }
 
 /* Everything is written: what the closing mode wanted next. */
-static void conn_on_drained(struct conn *c)
+static void conn_on_drained(struct conn *c, bool tell_now)
 {
     if (c->state == CONN_FLUSHING) {
-        if (!c->is_delayed_close) {
-            conn_finish(c, CONN_CLOSED_LOCAL, false);
+        bool lingers = c->is_delayed_close || conn_may_have_unread(c);
+
+        if (!lingers || c->delayed_close_ms == 0 || c->is_eof) {
+            conn_finish(c, CONN_CLOSED_LOCAL, tell_now);
             return;
         }
         conn_set_state(c, CONN_LINGERING);
         conn_send_fin(c);
         timer_arm(c->loop, &c->close_timer, c->delayed_close_ms);
-        if (!c->is_reading) {
-            conn_read_start(c); /* to see the FIN */
-        }
-    } else if (c->wants_fin) {
+        c->is_reading = true; /* to see the FIN */
+        c->is_read_held = false;
+        conn_rearm(c);
+    } else if (c->wants_fin && c->state == CONN_OPEN) {
         conn_send_fin(c);
     }
 }
@@ -194,158 +224,163 @@ static void conn_on_close_timer(struct timer *t)
     if (c->state <= CONN_HANDSHAKING) {
         conn_finish(c, CONN_CLOSED_CONNECT_TIMEOUT, true);
     } else {
-        c->is_close_timed_out = true;
+        c->is_close_timed_out = c->is_delayed_close;
         conn_finish(c, CONN_CLOSED_LOCAL, true);
     }
 }
 
 /* --- writing ------------------------------------------------------------------------------ */
 
-static size_t conn_unwritten(const struct conn *c)
+/* What goes to the socket: plain output, or what the transport made of it. */
+static struct buf *conn_wire(struct conn *c)
 {
-    return c->out.len + c->in_flight_bytes;
+    return c->wire != NULL ? c->wire : &c->out;
 }
 
-static void conn_check_low_watermark(struct conn *c)
+static size_t conn_unwritten(const struct conn *c)
 {
-    if (c->is_above_watermark && conn_unwritten(c) <= c->high_watermark / 2) {
-        c->is_above_watermark = false;
+    return c->out.len + (c->wire != NULL ? c->wire->len : 0);
+}
+
+static void conn_check_watermark(struct conn *c)
+{
+    size_t len = conn_unwritten(c);
+    bool is_above = c->is_above_watermark ? len > c->high_watermark / 2
+                                          : c->high_watermark > 0 && len > c->high_watermark;
+
+    if (is_above != c->is_above_watermark && c->state != CONN_CLOSED) {
+        c->is_above_watermark = is_above;
         if (c->ops != NULL && c->ops->on_watermark != NULL) {
-            c->ops->on_watermark(c, false);
+            c->ops->on_watermark(c, is_above);
         }
     }
 }
 
-static void conn_on_written(uv_write_t *req, int status)
+/* Sends from the front of `b`. Bytes sent, or a negative errno. */
+static ssize_t conn_send(struct conn *c, const struct buf *b, size_t *ret_tried)
 {
-    struct conn_write_op *op = container_of(req, struct conn_write_op, req);
-    struct conn *c = op->conn;
+    struct iovec iov[FLUSH_IOVECS];
+    struct msghdr msg = {.msg_iov = iov};
+    ssize_t n;
 
-    c->bytes_written += status == 0 ? op->data.len : 0;
-    c->in_flight_bytes = 0;
-    buf_reset(&op->data);
-    free(op);
-    if (c->state == CONN_CLOSED) {
-        return;
+    if (b->head->next == NULL) {
+        *ret_tried = b->head->len;
+        n = send(c->fd, b->head->data, b->head->len, MSG_NOSIGNAL);
+    } else {
+        msg.msg_iovlen = buf_iovec(b, iov, FLUSH_IOVECS);
+        *ret_tried = 0;
+        for (size_t i = 0; i < msg.msg_iovlen; i++) {
+            *ret_tried += iov[i].iov_len;
+        }
+        n = sendmsg(c->fd, &msg, MSG_NOSIGNAL);
     }
-    if (status != 0) {
-        conn_finish(c, CONN_CLOSED_RESET, true);
-        return;
-    }
-    conn_flush(c);
-    if (c->state != CONN_CLOSED) {
-        conn_check_low_watermark(c);
-    }
+    return n < 0 ? -errno : n;
 }
 
-/* The socket is full: libuv writes the rest when it can. */
-static void conn_write_later(struct conn *c)
+/* The peer takes nothing more. What it still sent (an early response, a reason) is read first. */
+static void conn_on_write_error(struct conn *c, bool tell_now)
 {
-    struct conn_write_op *op = xcalloc(1, sizeof(*op));
-    size_t n = 0;
-    uv_buf_t *bufs;
-
-    op->conn = c;
-    buf_init(&op->data, &c->loop->bufs);
-    buf_move(&op->data, &c->out);
-    c->in_flight_bytes = op->data.len;
-    for (const struct buf_seg *s = op->data.head; s != NULL; s = s->next) {
-        n++;
+    c->is_write_broken = true;
+    c->is_blocked = false;
+    buf_reset(&c->out);
+    if (c->wire != NULL) {
+        buf_reset(c->wire);
     }
-    bufs = xcalloc(n, sizeof(*bufs));
-    n = 0;
-    for (const struct buf_seg *s = op->data.head; s != NULL; s = s->next) {
-        bufs[n++] = uv_buf_init((char *)s->data, (unsigned)s->len);
+    if (!c->is_reading || conn_is_closing(c)) {
+        conn_finish(c, CONN_CLOSED_RESET, tell_now);
+    } else {
+        conn_rearm(c);
     }
-    /* libuv copies the array. An error here comes from a handle that is closing. */
-    if (uv_write(&op->req, &c->uv.stream, bufs, (unsigned)n, conn_on_written) != 0) {
-        c->in_flight_bytes = 0;
-        buf_reset(&op->data);
-        free(op);
-    }
-    free(bufs);
 }
 
 static bool conn_encrypt_output(struct conn *c)
 {
-    struct buf plain;
+    return c->wire == NULL || c->out.len == 0 ||
+           c->transport->encrypt(c, c->transport_state, &c->out, c->wire) == 0;
+}
 
-    if (c->transport == NULL || c->transport->encrypt == NULL || c->out.len == 0) {
-        return true;
+/* A peer that takes nothing holds a closing connection no longer than this, as in Envoy; each
+ * progress starts it anew. */
+static void conn_bound_flush(struct conn *c)
+{
+    if (c->state == CONN_FLUSHING && c->is_blocked && c->delayed_close_ms > 0) {
+        timer_arm(c->loop, &c->close_timer, c->delayed_close_ms);
     }
-    buf_init(&plain, &c->loop->bufs);
-    buf_move(&plain, &c->out);
-    return c->transport->encrypt(c, c->transport_state, &plain, &c->out) == 0;
+}
+
+/* Writes until nothing is left or the socket is full. */
+static void conn_write_out(struct conn *c, bool tell_now)
+{
+    struct buf *b = conn_wire(c);
+
+    if (!conn_encrypt_output(c)) {
+        conn_finish(c, CONN_CLOSED_TRANSPORT, tell_now);
+        return;
+    }
+    while (b->len > 0) {
+        size_t tried;
+        ssize_t n = conn_send(c, b, &tried);
+
+        if (n == -EINTR) {
+            continue;
+        }
+        if (n < 0 && n != -EAGAIN) {
+            conn_on_write_error(c, tell_now);
+            return;
+        }
+        if (n > 0) {
+            c->bytes_written += (uint64_t)n;
+            buf_drain(b, (size_t)n);
+        }
+        if (n < 0 || (size_t)n < tried) {
+            c->is_blocked = true;
+            conn_rearm(c);
+            conn_bound_flush(c);
+            return;
+        }
+    }
+    conn_on_drained(c, tell_now);
+}
+
+static bool conn_can_write(const struct conn *c)
+{
+    return c->state != CONN_CLOSED && c->state != CONN_CONNECTING && c->state != CONN_LINGERING &&
+           !c->is_blocked && !c->is_write_broken;
 }
 
 void conn_flush(struct conn *c)
 {
-    loop_task_cancel(&c->flush_task);
-    if (c->state == CONN_CLOSED || c->state <= CONN_CONNECTING || c->in_flight_bytes > 0) {
-        return;
+    if (conn_can_write(c)) {
+        conn_write_out(c, false);
     }
-    if (!conn_encrypt_output(c)) {
-        conn_finish(c, CONN_CLOSED_TRANSPORT, true);
-        return;
-    }
-    while (c->out.len > 0) {
-        uv_buf_t bufs[FLUSH_IOVECS];
-        unsigned n = 0;
-        int r;
-
-        for (const struct buf_seg *s = c->out.head; s != NULL && n < FLUSH_IOVECS; s = s->next) {
-            bufs[n++] = uv_buf_init((char *)s->data, (unsigned)s->len);
-        }
-        r = uv_try_write(&c->uv.stream, bufs, n);
-        if (r == UV_EAGAIN) {
-            conn_write_later(c);
-            return;
-        }
-        if (r < 0) {
-            /* What the peer still sent (an early response, a reason) is read first. */
-            c->is_write_broken = true;
-            buf_reset(&c->out);
-            if (!c->is_reading || conn_is_closing(c)) {
-                conn_finish(c, CONN_CLOSED_RESET, true);
-            }
-            return;
-        }
-        c->bytes_written += (uint64_t)r;
-        buf_drain(&c->out, (size_t)r);
-    }
-    conn_on_drained(c);
 }
 
-static void conn_flush_task(struct loop_task *t)
+static void conn_on_writable(struct conn *c)
 {
-    struct conn *c = container_of(t, struct conn, flush_task);
-
-    conn_flush(c);
+    c->is_blocked = false;
+    conn_write_out(c, true);
     if (c->state != CONN_CLOSED) {
-        conn_check_low_watermark(c);
+        conn_rearm(c);
+        conn_check_watermark(c);
     }
 }
 
 void conn_output_added(struct conn *c)
 {
-    if (c->is_write_broken || c->state == CONN_CLOSED) {
+    size_t eager = c->high_watermark > 0 && c->high_watermark < FLUSH_EAGER_BYTES
+                       ? c->high_watermark
+                       : FLUSH_EAGER_BYTES;
+
+    if (c->is_write_broken || c->state >= CONN_LINGERING) {
         buf_reset(&c->out);
         return;
     }
-    if (c->out.len >= FLUSH_EAGER_BYTES && c->in_flight_bytes == 0 && c->state == CONN_OPEN) {
-        conn_flush(c);
-        if (c->state == CONN_CLOSED) {
-            return;
-        }
-    } else {
-        loop_task_schedule(c->loop, &c->flush_task);
+    if (c->out.len < eager) {
+        loop_task_schedule(c->loop, &c->task); /* watermarks are looked at after the write */
+        return;
     }
-    if (c->high_watermark > 0 && !c->is_above_watermark && conn_unwritten(c) > c->high_watermark) {
-        c->is_above_watermark = true;
-        if (c->ops != NULL && c->ops->on_watermark != NULL) {
-            c->ops->on_watermark(c, true);
-        }
-    }
+    conn_flush(c);
+    conn_check_watermark(c);
 }
 
 void conn_write(struct conn *c, struct buf *data)
@@ -365,21 +400,10 @@ void conn_shutdown_write(struct conn *c)
         return;
     }
     c->wants_fin = true;
-    loop_task_schedule(c->loop, &c->flush_task);
+    loop_task_schedule(c->loop, &c->task);
 }
 
 /* --- reading ------------------------------------------------------------------------------ */
-
-static void conn_on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *ret)
-{
-    struct conn *c = conn_from(h->data);
-    uint8_t *data;
-    size_t len;
-
-    (void)suggested;
-    c->loop->reading_block = loop_read_window(c->loop, &data, &len);
-    *ret = uv_buf_init((char *)data, (unsigned)len);
-}
 
 /* Offers what is there; what the consumer leaves is kept in c->in. */
 static void conn_offer(struct conn *c, struct buf *in, bool end_stream)
@@ -387,7 +411,7 @@ static void conn_offer(struct conn *c, struct buf *in, bool end_stream)
     if (c->ops != NULL && (in->len > 0 || end_stream)) {
         c->ops->on_data(c, in, end_stream);
     }
-    if (in != &c->in) {
+    if (in != &c->in && in->len > 0) {
         buf_move(&c->in, in);
     }
 }
@@ -404,14 +428,10 @@ static void conn_transport_became_ready(struct conn *c)
     }
 }
 
-static void conn_on_bytes(struct conn *c, struct buf *wire)
+static void conn_decrypt(struct conn *c, struct buf *wire)
 {
     struct buf plain;
 
-    if (c->transport == NULL || c->transport->decrypt == NULL) {
-        conn_offer(c, wire, false);
-        return;
-    }
     buf_init(&plain, &c->loop->bufs);
     if (c->transport->decrypt(c, c->transport_state, wire, &plain) != 0) {
         buf_reset(wire);
@@ -421,131 +441,284 @@ static void conn_on_bytes(struct conn *c, struct buf *wire)
         return;
     }
     conn_transport_became_ready(c);
-    if (c->out.len > 0) {
-        loop_task_schedule(c->loop, &c->flush_task);
+    if (c->state != CONN_CLOSED && conn_unwritten(c) > 0) {
+        loop_task_schedule(c->loop, &c->task);
     }
-    if (c->state != CONN_CLOSED && plain.len > 0) {
-        conn_offer(c, &plain, false);
+    if (!conn_is_closing(c) && plain.len > 0) {
+        buf_move(&c->in, &plain);
+        conn_offer(c, &c->in, false);
     }
     buf_reset(&plain);
+    buf_reset(wire);
 }
 
 static void conn_on_eof(struct conn *c)
 {
-    if (c->state == CONN_LINGERING) {
-        conn_finish(c, CONN_CLOSED_LOCAL, true);
+    c->is_eof = true;
+    c->is_reading = false;
+    if (conn_is_closing(c)) {
+        if (c->state == CONN_LINGERING) {
+            conn_finish(c, CONN_CLOSED_LOCAL, true);
+        } else {
+            conn_rearm(c);
+        }
         return;
     }
-    uv_read_stop(&c->uv.stream);
-    c->is_reading = false;
-    c->is_eof = true;
-    if (c->read_disable_count > 0) {
-        return; /* told when reading goes on */
-    }
     if (c->is_half_close_enabled && c->state == CONN_OPEN) {
+        conn_rearm(c);
         conn_offer(c, &c->in, true);
     } else {
         conn_finish(c,
-                    c->state <= CONN_HANDSHAKING ? CONN_CLOSED_CONNECT_FAILED : CONN_CLOSED_REMOTE,
+                    c->state == CONN_HANDSHAKING ? CONN_CLOSED_CONNECT_FAILED : CONN_CLOSED_REMOTE,
                     true);
     }
 }
 
-static void conn_on_read_bytes(struct conn *c, struct buf_block *block, uint8_t *data, size_t len)
+static void conn_on_bytes(struct conn *c, struct buf_block *block, uint8_t *data, size_t len)
 {
     struct buf now;
 
     c->bytes_read += len;
     if (conn_is_closing(c)) {
-        return; /* lingering: what still comes is of no interest */
-    }
-    if (c->read_disable_count > 0) {
-        /* The read that was under way when reading was disabled: the last one. */
-        buf_add_window(&c->in, block, data, len);
-        uv_read_stop(&c->uv.stream);
-        c->is_reading = false;
-        return;
-    }
-    if (c->in.len > 0) {
-        buf_add_window(&c->in, block, data, len);
-        conn_on_bytes(c, &c->in);
-        return;
+        return; /* what still comes is of no interest */
     }
     buf_init(&now, &c->loop->bufs);
-    buf_add_window(&now, block, data, len);
-    conn_on_bytes(c, &now);
-    if (now.len > 0) {
-        buf_move(&c->in, &now);
+    if (c->wire != NULL) {
+        buf_add_window(&now, block, data, len);
+        conn_decrypt(c, &now);
+    } else if (c->in.len > 0) {
+        buf_add_window(&c->in, block, data, len);
+        conn_offer(c, &c->in, false);
+    } else {
+        buf_add_window(&now, block, data, len);
+        conn_offer(c, &now, false);
     }
 }
 
-static void conn_on_read(uv_stream_t *s, ssize_t nread, const uv_buf_t *uv_buf)
+static void conn_on_read_error(struct conn *c, int error)
 {
-    struct conn *c = conn_from(s->data);
-    struct buf_block *block = c->loop->reading_block;
-    uint8_t *data = (uint8_t *)uv_buf->base;
-    struct loop *l = c->loop;
+    enum conn_close_cause cause = CONN_CLOSED_RESET;
 
-    l->reading_block = NULL;
-    if (nread > 0) {
-        conn_on_read_bytes(c, block, data, (size_t)nread);
-    } else if (nread == UV_EOF) {
-        conn_on_eof(c);
-    } else if (nread < 0 && nread != UV_ENOBUFS) {
-        conn_finish(
-            c, c->state <= CONN_HANDSHAKING ? CONN_CLOSED_CONNECT_FAILED : CONN_CLOSED_RESET, true);
+    if (c->state == CONN_HANDSHAKING) {
+        cause = CONN_CLOSED_CONNECT_FAILED;
+        conn_fail(c, "delayed connect error", error);
+    } else if (conn_is_closing(c)) {
+        cause = CONN_CLOSED_LOCAL;
     }
-    if (block != NULL) {
-        loop_read_done(l, block, data, nread > 0 ? (size_t)nread : 0);
+    conn_finish(c, cause, true);
+}
+
+/* One recv. Whether another one may find more. */
+static bool conn_read_once(struct conn *c)
+{
+    struct loop *l = c->loop;
+    uint8_t *data;
+    size_t len;
+    struct buf_block *block = loop_read_window(l, &data, &len);
+    ssize_t n;
+
+    do {
+        n = recv(c->fd, data, len, 0);
+    } while (n < 0 && errno == EINTR);
+    if (n > 0) {
+        conn_on_bytes(c, block, data, (size_t)n);
+    } else if (n == 0) {
+        conn_on_eof(c);
+    } else if (errno != EAGAIN) {
+        conn_on_read_error(c, errno);
+    }
+    loop_read_done(l, block, data, n > 0 ? (size_t)n : 0);
+    return n > 0 && (size_t)n == len;
+}
+
+/* Whether what arrives may be read now. */
+static bool conn_takes_bytes(const struct conn *c)
+{
+    return c->state != CONN_CLOSED && c->is_reading &&
+           (c->read_disable_count == 0 || conn_is_closing(c));
+}
+
+static void conn_on_readable(struct conn *c)
+{
+    if (!conn_takes_bytes(c)) {
+        /* Reading was disabled and now something came: it waits in the kernel. */
+        c->is_read_held = true;
+        conn_rearm(c);
+        return;
+    }
+    for (int i = 0; i < READS_PER_EVENT && conn_takes_bytes(c); i++) {
+        if (!conn_read_once(c)) {
+            break;
+        }
     }
 }
 
 void conn_read_start(struct conn *c)
 {
-    if (c->state == CONN_CLOSED || c->is_reading || c->is_eof) {
+    if (c->state == CONN_CLOSED || c->is_eof) {
         return;
     }
-    c->is_reading = uv_read_start(&c->uv.stream, conn_on_alloc, conn_on_read) == 0;
-}
-
-/* Bytes kept while reading was disabled, or offered again on request. */
-static void conn_offer_task(struct loop_task *t)
-{
-    struct conn *c = container_of(t, struct conn, offer_task);
-
-    if (conn_is_closing(c) || c->read_disable_count > 0) {
-        return;
-    }
-    if (c->in.len > 0) {
-        conn_on_bytes(c, &c->in);
-    }
-    if (conn_is_closing(c) || c->read_disable_count > 0) {
-        return;
-    }
-    if (c->is_eof) {
-        conn_on_eof(c);
-    } else {
-        conn_read_start(c);
-    }
+    c->is_reading = true;
+    conn_rearm(c);
 }
 
 void conn_offer_again(struct conn *c)
 {
     if (!conn_is_closing(c)) {
-        loop_task_schedule(c->loop, &c->offer_task);
+        c->wants_offer = true;
+        loop_task_schedule(c->loop, &c->task);
     }
 }
 
 void conn_read_disable(struct conn *c, bool disable)
 {
     if (disable) {
-        /* Reads stay armed: stopping costs a system call, and mostly nothing comes. */
+        /* Reads stay armed: stopping costs system calls, and mostly nothing comes. */
         c->read_disable_count++;
         return;
     }
     CHECK(c->read_disable_count > 0);
-    if (--c->read_disable_count == 0 && (c->in.len > 0 || !c->is_reading || c->is_eof)) {
+    if (--c->read_disable_count == 0 && (c->in.len > 0 || c->is_read_held)) {
         conn_offer_again(c);
+    }
+}
+
+/* --- events ------------------------------------------------------------------------------- */
+
+static void conn_read_local(struct conn *c)
+{
+    socklen_t len = sizeof(c->local.un);
+
+    if (getsockname(c->fd, &c->local.sa, &len) == 0) {
+        c->local.len = len;
+    }
+}
+
+static void conn_connected(struct conn *c)
+{
+    conn_read_local(c);
+    c->is_reading = true;
+    if (c->transport != NULL && c->transport->is_ready != NULL &&
+        !c->transport->is_ready(c, c->transport_state)) {
+        conn_set_state(c, CONN_HANDSHAKING);
+        conn_rearm(c);
+        conn_write_out(c, true);
+        return;
+    }
+    timer_cancel(c->loop, &c->close_timer);
+    conn_set_state(c, CONN_OPEN);
+    conn_rearm(c);
+    if (c->out.len > 0) {
+        loop_task_schedule(c->loop, &c->task);
+    }
+    if (c->ops != NULL && c->ops->on_connected != NULL) {
+        c->ops->on_connected(c);
+    }
+}
+
+static void conn_on_connect_result(struct conn *c, int error)
+{
+    if (error == 0) {
+        conn_connected(c);
+        return;
+    }
+    conn_fail(c, "delayed connect error", error);
+    conn_finish(c, CONN_CLOSED_CONNECT_FAILED, true);
+}
+
+static int conn_socket_error(const struct conn *c)
+{
+    int error = 0;
+    socklen_t len = sizeof(error);
+
+    return getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 ? error : errno;
+}
+
+/* The socket is in error and no longer watched: bytes that came before the error, then the end. */
+static void conn_on_poll_error(struct conn *c)
+{
+    c->is_poll_broken = true;
+    if (c->state == CONN_CONNECTING) {
+        int error = conn_socket_error(c);
+
+        conn_on_connect_result(c, error != 0 ? error : ECONNABORTED);
+        return;
+    }
+    if (c->state == CONN_OPEN && c->read_disable_count > 0 && !c->detects_early_close) {
+        c->is_read_held = true; /* looked at when reading goes on */
+        return;
+    }
+    while (conn_takes_bytes(c) && conn_read_once(c)) {
+    }
+    if (c->state != CONN_CLOSED) {
+        conn_on_read_error(c, ECONNRESET);
+    }
+}
+
+/* Bytes kept while reading was disabled, or offered again on request. */
+static void conn_run_offer(struct conn *c)
+{
+    c->wants_offer = false;
+    if (conn_is_closing(c) || c->read_disable_count > 0) {
+        return;
+    }
+    if (c->in.len > 0) {
+        conn_offer(c, &c->in, false);
+    }
+    if (c->is_read_held && !conn_is_closing(c) && c->read_disable_count == 0) {
+        c->is_read_held = false;
+        if (c->is_poll_broken) {
+            conn_on_poll_error(c);
+        } else {
+            conn_rearm(c);
+        }
+    }
+}
+
+static void conn_on_poll(uv_poll_t *poll, int status, int events)
+{
+    struct conn *c = conn_from(poll->data);
+
+    if (NUNCIO_UNLIKELY(status < 0)) {
+        conn_on_poll_error(c);
+        return;
+    }
+    if (NUNCIO_UNLIKELY(c->state == CONN_CONNECTING)) {
+        conn_on_connect_result(c, conn_socket_error(c));
+        return;
+    }
+    if (NUNCIO_UNLIKELY((events & UV_WRITABLE) != 0 && c->is_blocked)) {
+        conn_on_writable(c);
+    }
+    if (NUNCIO_LIKELY((events & UV_READABLE) != 0) && c->state != CONN_CLOSED) {
+        conn_on_readable(c);
+    }
+    if (NUNCIO_UNLIKELY((events & UV_DISCONNECT) != 0) && c->is_read_held &&
+        c->state != CONN_CLOSED) {
+        /* As Envoy: a client that has gone is not waited for, whatever it left unread. */
+        conn_finish(c, conn_is_closing(c) ? CONN_CLOSED_LOCAL : CONN_CLOSED_REMOTE, true);
+    }
+}
+
+/* End of a turn: the outcome of a connect that was known at once, bytes to offer, output. */
+static void conn_run_task(struct loop_task *t)
+{
+    struct conn *c = container_of(t, struct conn, task);
+
+    if (NUNCIO_UNLIKELY(c->state == CONN_CONNECTING)) {
+        if (c->has_connect_result) {
+            conn_on_connect_result(c, c->connect_error);
+        }
+        return;
+    }
+    if (c->wants_offer) {
+        conn_run_offer(c);
+    }
+    if (conn_can_write(c)) {
+        conn_write_out(c, false);
+    }
+    if (c->state != CONN_CLOSED) {
+        conn_check_watermark(c);
     }
 }
 
@@ -557,35 +730,25 @@ static struct conn *conn_new(struct loop *l)
 
     c->magic = CONN_MAGIC;
     c->loop = l;
+    c->fd = -1;
     buf_init(&c->in, &l->bufs);
     buf_init(&c->out, &l->bufs);
-    loop_task_init(&c->flush_task, conn_flush_task);
-    loop_task_init(&c->offer_task, conn_offer_task);
+    loop_task_init(&c->task, conn_run_task);
     timer_init(&c->close_timer, conn_on_close_timer);
     c->delayed_close_ms = DELAYED_CLOSE_MS;
     return c;
 }
 
-/* Makes the uv handle around `fd` (taken, also on error). */
-static int conn_open_handle(struct conn *c, int take_fd, bool is_unix)
+/* Watches `fd` (taken, also on error, when `c` is freed too). */
+static int conn_adopt_fd(struct conn *c, int take_fd)
 {
-    int r;
-
-    c->is_tcp = !is_unix;
-    if (is_unix) {
-        r = uv_pipe_init(&c->loop->uv, &c->uv.pipe, 0);
-        CHECK(r == 0);
-        r = uv_pipe_open(&c->uv.pipe, take_fd);
-    } else {
-        r = uv_tcp_init(&c->loop->uv, &c->uv.tcp);
-        CHECK(r == 0);
-        r = uv_tcp_open(&c->uv.tcp, take_fd);
-    }
-    c->uv.handle.data = c;
-    if (r != 0) {
-        close(take_fd);
+    if (uv_poll_init(&c->loop->uv, &c->poll, take_fd) != 0) {
+        (void)close(take_fd);
+        free(c);
         return E_SYS;
     }
+    c->poll.data = c;
+    c->fd = take_fd;
     return 0;
 }
 
@@ -593,10 +756,14 @@ static int conn_open_transport(struct conn *c, const struct transport_socket *tr
                                const void *config, bool is_server)
 {
     c->transport = transport;
-    if (transport != NULL && transport->open != NULL) {
-        return transport->open(c, config, is_server, &c->transport_state);
+    if (transport == NULL) {
+        return 0;
     }
-    return 0;
+    if (transport->encrypt != NULL) {
+        c->wire = xmalloc(sizeof(*c->wire));
+        buf_init(c->wire, &c->loop->bufs);
+    }
+    return transport->open != NULL ? transport->open(c, config, is_server, &c->transport_state) : 0;
 }
 
 int conn_accept(struct loop *l, int take_fd, bool is_unix, const struct address *remote,
@@ -604,17 +771,13 @@ int conn_accept(struct loop *l, int take_fd, bool is_unix, const struct address 
 {
     struct conn *c = conn_new(l);
 
-    c->remote = *remote;
-    c->direct_remote = *remote;
-    c->local = *local;
-    if (conn_open_handle(c, take_fd, is_unix) != 0) {
-        c->state = CONN_OPEN;
-        conn_finish(c, CONN_CLOSED_LOCAL, false); /* no ops yet: nobody is told */
+    (void)is_unix; /* TCP_NODELAY came with the listening socket */
+    if (conn_adopt_fd(c, take_fd) != 0) {
         return E_SYS;
     }
-    if (!is_unix) {
-        socket_set_no_delay(take_fd);
-    }
+    c->remote = *remote;
+    c->local = *local;
+    c->detects_early_close = true;
     c->state = CONN_OPEN;
     *ret_conn = c;
     return 0;
@@ -626,100 +789,20 @@ int conn_set_server_transport(struct conn *c, const struct transport_socket *tra
     return conn_open_transport(c, transport, config, true);
 }
 
-static void conn_read_local(struct conn *c)
+static void conn_start_connect(struct conn *c)
 {
-    socklen_t len = sizeof(c->local.un);
+    int r;
 
-    if (getsockname(conn_fd(c), &c->local.sa, &len) == 0) {
-        c->local.len = len;
-    }
-}
-
-static void conn_connected(struct conn *c)
-{
-    conn_read_local(c);
-    if (c->transport != NULL && c->transport->is_ready != NULL &&
-        !c->transport->is_ready(c, c->transport_state)) {
-        conn_set_state(c, CONN_HANDSHAKING);
-        conn_read_start(c);
-        conn_flush(c);
+    do {
+        r = connect(c->fd, &c->remote.sa, c->remote.len);
+    } while (r != 0 && errno == EINTR);
+    if (r != 0 && errno == EINPROGRESS) {
+        conn_rearm(c);
         return;
     }
-    timer_cancel(c->loop, &c->close_timer);
-    conn_set_state(c, CONN_OPEN);
-    conn_read_start(c);
-    if (c->out.len > 0) {
-        loop_task_schedule(c->loop, &c->flush_task);
-    }
-    if (c->ops != NULL && c->ops->on_connected != NULL) {
-        c->ops->on_connected(c);
-    }
-}
-
-/* In Envoy's words. */
-static void conn_set_connect_error(struct conn *c, const char *when, int error)
-{
-    struct strbuf b;
-
-    strbuf_init(&b);
-    strbuf_addf(&b, "%s connect error: %s", when, strerrordesc_np(error));
-    c->failure_reason = strbuf_take(&b);
-}
-
-static void conn_on_connect(uv_connect_t *req, int status)
-{
-    struct conn_connect_op *op = container_of(req, struct conn_connect_op, req);
-    struct conn *c = op->conn;
-
-    free(op);
-    if (c->state == CONN_CLOSED) {
-        return;
-    }
-    if (status != 0) {
-        conn_set_connect_error(c, "delayed", -status);
-        conn_finish(c, CONN_CLOSED_CONNECT_FAILED, true);
-        return;
-    }
-    conn_connected(c);
-}
-
-/* A unix socket connects at once or not at all; the outcome still comes from the loop. */
-static void conn_on_unix_connected(struct loop_task *t)
-{
-    struct conn *c = container_of(t, struct conn, flush_task);
-
-    loop_task_init(&c->flush_task, conn_flush_task);
-    if (c->state == CONN_CLOSED) {
-        return;
-    }
-    if (c->is_eof) { /* connect(2) failed */
-        conn_finish(c, CONN_CLOSED_CONNECT_FAILED, true);
-    } else {
-        conn_connected(c);
-    }
-}
-
-static void conn_start_connect(struct conn *c, int fd, const struct conn_connect_options *o)
-{
-    struct conn_connect_op *op;
-
-    if (!c->is_tcp) {
-        c->is_eof = connect(fd, &o->remote.sa, o->remote.len) != 0;
-        if (c->is_eof) {
-            conn_set_connect_error(c, "immediate", errno);
-        }
-        loop_task_init(&c->flush_task, conn_on_unix_connected);
-        loop_task_schedule(c->loop, &c->flush_task);
-        return;
-    }
-    op = xcalloc(1, sizeof(*op));
-    op->conn = c;
-    if (uv_tcp_connect(&op->req, &c->uv.tcp, &o->remote.sa, conn_on_connect) != 0) {
-        free(op);
-        c->is_eof = true;
-        loop_task_init(&c->flush_task, conn_on_unix_connected);
-        loop_task_schedule(c->loop, &c->flush_task);
-    }
+    c->has_connect_result = true; /* told from the loop all the same */
+    c->connect_error = r == 0 ? 0 : errno;
+    loop_task_schedule(c->loop, &c->task);
 }
 
 int conn_connect(struct loop *l, const struct conn_connect_options *o, const struct conn_ops *ops,
@@ -732,15 +815,16 @@ int conn_connect(struct loop *l, const struct conn_connect_options *o, const str
         return E_SYS;
     }
     if (socket_prepare_client(fd, o) != 0) {
-        close(fd);
+        (void)close(fd);
         return E_SYS;
     }
     c = conn_new(l);
+    if (conn_adopt_fd(c, fd) != 0) {
+        return E_SYS;
+    }
     c->remote = o->remote;
-    c->direct_remote = o->remote;
-    if (conn_open_handle(c, fd, o->remote.sa.sa_family == AF_UNIX) != 0 ||
-        conn_open_transport(c, o->transport, o->transport_config, false) != 0) {
-        conn_finish(c, CONN_CLOSED_LOCAL, false);
+    if (conn_open_transport(c, o->transport, o->transport_config, false) != 0) {
+        conn_finish(c, CONN_CLOSED_LOCAL, false); /* no ops yet: nobody is told */
         return E_SYS;
     }
     c->ops = ops;
@@ -748,9 +832,17 @@ int conn_connect(struct loop *l, const struct conn_connect_options *o, const str
     if (o->timeout_ms > 0) {
         timer_arm(l, &c->close_timer, o->timeout_ms);
     }
-    conn_start_connect(c, fd, o);
+    conn_start_connect(c);
     *ret_conn = c;
     return 0;
+}
+
+static void conn_finish_with_reset(struct conn *c)
+{
+    const struct linger drop = {.l_onoff = 1, .l_linger = 0};
+
+    (void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &drop, sizeof(drop)); /* else it is a FIN */
+    conn_finish(c, CONN_CLOSED_LOCAL, false);
 }
 
 void conn_close(struct conn *c, enum conn_close_mode mode)
@@ -775,12 +867,17 @@ void conn_close(struct conn *c, enum conn_close_mode mode)
             break;
         }
         if (c->transport != NULL && c->transport->shutdown != NULL) {
-            c->transport->shutdown(c, c->transport_state, &c->out);
+            if (!conn_encrypt_output(c)) {
+                conn_finish(c, CONN_CLOSED_LOCAL, false);
+                break;
+            }
+            c->transport->shutdown(c, c->transport_state, conn_wire(c));
         }
         conn_set_state(c, CONN_FLUSHING);
         c->is_delayed_close = mode == CONN_CLOSE_FLUSH_AND_DELAY;
         buf_reset(&c->in);
-        loop_task_schedule(c->loop, &c->flush_task);
+        conn_bound_flush(c);
+        loop_task_schedule(c->loop, &c->task);
         break;
     }
 }

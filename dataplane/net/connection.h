@@ -60,47 +60,52 @@ struct conn_ops {
 
 struct conn {
     uint32_t magic;
+    /* Private, up to `armed`. */
+    uint8_t state;
+    uint8_t close_cause;
+    uint8_t armed;       /* uv_poll events watched for */
+    bool is_poll_broken; /* libuv watches no more */
+    bool is_above_watermark;
+    bool is_reading;   /* conn_read_start was called and no FIN has come */
+    bool is_read_held; /* something came while reading was disabled: it waits in the kernel */
+    bool is_blocked;   /* the socket took no more: output waits until it is writable */
+    bool is_eof;       /* the peer's FIN was seen */
+    bool is_fin_sent;
+    bool wants_fin;
+    bool wants_offer;
+    bool is_delayed_close;
+    bool is_write_broken; /* the peer takes nothing more; what it sent is still read */
+    bool has_connect_result;
+    /* For the consumer. */
+    bool is_half_close_enabled;
+    bool is_close_timed_out; /* CONN_CLOSE_FLUSH_AND_DELAY waited in vain; for on_closed */
+    /* A peer that goes while reading is disabled is noticed, and what it left unread dropped.
+     * Accepted connections do, as in Envoy. */
+    bool detects_early_close;
+    uint32_t high_watermark; /* 0: none; low is half of it */
+    uint32_t read_disable_count;
+    uint32_t delayed_close_ms; /* how long a delayed close waits, 0: not at all; 1 s unless set */
+    int connect_error;
+    int fd;
     struct loop *loop;
-    union {
-        uv_handle_t handle;
-        uv_stream_t stream;
-        uv_tcp_t tcp;
-        uv_pipe_t pipe;
-    } uv;
     uint64_t id;
     const struct conn_ops *ops;
     void *user;
-    const struct transport_socket *transport;
-    void *transport_state;
-    struct buf in;           /* left over by the consumer */
-    struct buf out;          /* accepted by conn_write, not yet written */
-    uint32_t high_watermark; /* 0: none; low is half of it */
-    uint32_t read_disable_count;
-    bool is_half_close_enabled;
-    bool is_close_timed_out;   /* CONN_CLOSE_FLUSH_AND_DELAY waited in vain; for on_closed */
-    uint32_t delayed_close_ms; /* how long that waits; 1 s unless set */
-    /* Private. */
-    uint8_t state;
-    uint8_t close_cause;
-    bool is_above_watermark;
-    bool is_tcp;
-    bool is_reading;
-    bool is_eof; /* the peer's FIN was seen */
-    bool is_fin_sent;
-    bool wants_fin;
-    bool is_delayed_close;
-    bool is_write_broken; /* the peer takes nothing more; what it sent is still read */
-    size_t in_flight_bytes;
+    struct buf in;  /* left over by the consumer */
+    struct buf out; /* accepted by conn_write, not yet written */
     uint64_t bytes_read;
     uint64_t bytes_written;
-    struct address local;
-    struct address remote;        /* after original_dst/proxy_protocol */
-    struct address direct_remote; /* of the socket; filled lazily when equal */
-    char *failure_reason;         /* transport failure, NULL for none; heap */
-    struct loop_task flush_task;
-    struct loop_task offer_task;
+    struct loop_task task; /* end of turn: offer, flush */
+    uv_poll_t poll;
+    const struct transport_socket *transport;
+    void *transport_state;
+    struct buf *wire;         /* what the transport made of `out`; NULL for a raw one */
     struct timer close_timer; /* delayed close, connect timeout */
     struct deferred deferred;
+    char *failure_reason;          /* of a connect or the transport, NULL for none; heap */
+    struct address *direct_remote; /* of the socket, when it is not `remote`; heap */
+    struct address local;
+    struct address remote; /* after original_dst/proxy_protocol */
 };
 
 /* Wraps an accepted socket; no callback before it returns; reading starts at the end of the turn's
@@ -147,5 +152,7 @@ bool conn_is_connected(const struct conn *c);
 /* Both `high` = 0 for none. */
 void conn_set_watermark(struct conn *c, uint32_t high);
 int conn_fd(const struct conn *c);
+/* The address of the socket's peer, whatever `remote` says now. */
+const struct address *conn_direct_remote(const struct conn *c);
 
 #endif

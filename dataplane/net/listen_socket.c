@@ -65,6 +65,9 @@ static int listen_fd_set_options(int fd, const struct listener_config *l, const 
         set_flag(fd, IPPROTO_IPV6, IPV6_V6ONLY, l->ipv4_compat ? 0 : 1) != 0) {
         return E_SYS;
     }
+    if (address_is_ip(a)) {
+        socket_set_no_delay(fd); /* accepted sockets inherit it: a system call less for each */
+    }
     return socket_apply_options(fd, l->socket_options, l->socket_option_count,
                                 SOCKET_STATE_PREBIND);
 }

@@ -19,10 +19,10 @@ struct transport_socket {
     struct extension ext;
     /* Per connection state from the parsed config; NULL: none. */
     int (*open)(struct conn *c, const void *config, bool is_server, void **ret_state);
-    /* Wire bytes in `wire` to plain bytes in `plain`; may add to c->out (handshake). E_TLS sets the
-     * connection's failure_reason. NULL: passes through untouched. */
+    /* Takes all of `wire` and adds what is plain to `plain`; may add to c->wire (handshake). E_TLS
+     * sets the connection's failure_reason. There when `encrypt` is; NULL: untouched. */
     int (*decrypt)(struct conn *c, void *state, struct buf *wire, struct buf *plain);
-    /* Plain to wire, before writing. NULL: passes through. */
+    /* Takes of `plain` what it can and adds it to `wire`, before writing. NULL: untouched. */
     int (*encrypt)(struct conn *c, void *state, struct buf *plain, struct buf *wire);
     /* Whether the handshake is done; NULL: at once. */
     bool (*is_ready)(const struct conn *c, const void *state);
