@@ -527,7 +527,7 @@ void xds_stream_type_close(struct xds_stream_type *t)
     struct xds_stream *s = t->stream;
 
     /* The others stay on this stream: the server shall forget our names of this type. */
-    if (s->state == STREAM_OPEN && s->params.is_aggregated && t->state.has_asked &&
+    if (s->transport != NULL && s->params.is_aggregated && t->state.has_asked &&
         t->state.wanted_count > 0) {
         xds_type_state_remove_all(&t->state);
         stream_send_type(s, t);
