@@ -37,9 +37,7 @@ def bootstrap(origins, log):
             c.route("/missing-500", {"cluster": "unknown", "cluster_not_found_response_code": "INTERNAL_SERVER_ERROR"}),
             c.route("/unhealthy", "unhealthy"),
             c.route("/timeout", timeout(0.2)), c.route("/no-timeout", timeout(0)),
-            c.route("/idle", timeout(0, idle_timeout="0.2s")),
-            c.route("/per-try", timeout(5, retry_policy={"per_try_timeout": "0.2s"})),
-            c.route("/", "a")), validate_clusters=False)
+            c.route("/idle", timeout(0, idle_timeout="0.2s")), c.route("/", "a")), validate_clusters=False)
     return c.static_bootstrap(
         [c.listener("l", c.hcm(table, log=log, delayed_close_timeout="0.1s"))],
         [c.cluster("a", origins["a"].port), c.cluster("refused", PLACES["refused"]),
@@ -106,7 +104,6 @@ CASES = [
          action=Raw(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n0123456789", "hang"), status=200),
     case("stream idle timeout of the route", get("/idle"), action=up.hang(), status=504, flags="SI",
          details="stream_idle_timeout"),
-    case("per-try timeout", get("/per-try"), action=up.hang(), status=504, flags="UT"),
 ]
 
 
