@@ -34,8 +34,9 @@
 #define BODY_BYTES 64
 #define BUCKETS 4096
 #define RETRY_NS 2000000
-#define MAX_BUSY_HOLDING 16 /* with --hold: so that a proxy needs few connections to its backend   \
-                             */
+#define MAX_BUSY_HOLDING                                                                           \
+    16 /* with --hold: so that a proxy needs few connections to its backend                        \
+        */
 #define TIMEOUT_NS 15000000000
 
 enum failure {
