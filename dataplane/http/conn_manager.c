@@ -53,7 +53,7 @@ static void conn_manager_count_bytes(struct conn_manager *cm)
 {
     const struct conn *c = cm->conn;
     uint64_t rx_buffered = cm->is_closed ? 0 : c->in.len;
-    uint64_t tx_buffered = cm->is_closed ? 0 : c->out.len + c->in_flight_bytes;
+    uint64_t tx_buffered = cm->is_closed ? 0 : c->out.len;
 
     if (cm->stats == NULL) {
         return;

@@ -573,7 +573,7 @@ static void stream_init_info(struct http_stream *s)
     si->connection_id = conn->id;
     si->stream_id = conn->id << 20 | (s->cm->request_count & 0xfffff);
     si->local = &conn->local;
-    si->direct_remote = conn_direct_remote(conn);
+    si->direct_remote = conn->direct_remote != NULL ? conn->direct_remote : &conn->remote;
     si->remote = conn->remote;
     si->requested_server_name = s->cm->lc != NULL ? s->cm->lc->requested_server_name : STR_NONE;
 }
