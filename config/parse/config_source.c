@@ -1,5 +1,7 @@
 /* Where a resource comes from: ADS, a file, or a stream of its own. Main thread. Opens nothing. */
 
+#include <unistd.h>
+
 #include "config/model/cluster.h"
 #include "config/parse/check.h"
 #include "config/parse/core.h"
@@ -122,17 +124,30 @@ int parse_api_config_source(struct parse_context *ctx,
     return r;
 }
 
+/* As Envoy: the file must be there when it is first named. */
+static int parse_path(struct parse_context *ctx, const char *path, struct config_source *ret)
+{
+    int r = parse_check_not_empty(ctx, "path", path);
+
+    if (r == 0 && access(path, F_OK) != 0) {
+        r = parse_fail(ctx, E_INVALID, "path",
+                       "paths must refer to an existing path in the system: '%s' does not exist",
+                       path);
+    }
+    ret->kind = CONFIG_SOURCE_PATH;
+    ret->path = parse_str(ctx, path);
+    return r;
+}
+
 static int parse_path_source(struct parse_context *ctx,
                              const Envoy__Config__Core__V3__PathConfigSource *m,
                              struct config_source *ret)
 {
-    int r = parse_check_not_empty(ctx, "path", m->path);
+    int r = parse_path(ctx, m->path, ret);
 
     if (r < 0) {
         return r;
     }
-    ret->kind = CONFIG_SOURCE_PATH;
-    ret->path = parse_str(ctx, m->path);
     if (m->watched_directory != NULL) {
         size_t at = path_push(ctx, "watched_directory");
 
@@ -158,9 +173,7 @@ static int parse_config_source_kind(struct parse_context *ctx,
         ret->kind = CONFIG_SOURCE_ADS;
         return 0;
     case ENVOY__CONFIG__CORE__V3__CONFIG_SOURCE__CONFIG_SOURCE_SPECIFIER_PATH:
-        ret->kind = CONFIG_SOURCE_PATH;
-        ret->path = parse_str(ctx, m->path);
-        return parse_check_not_empty(ctx, "path", m->path);
+        return parse_path(ctx, m->path, ret);
     case ENVOY__CONFIG__CORE__V3__CONFIG_SOURCE__CONFIG_SOURCE_SPECIFIER_PATH_CONFIG_SOURCE:
         at = path_push(ctx, "path_config_source");
         r = parse_path_source(ctx, m->path_config_source, ret);

@@ -209,7 +209,9 @@ static int argument_grpc_status(struct arena *a, const struct command *c, struct
     if (arg.len > 0 && !str_eq(arg, STR("CAMEL_STRING")) && !str_eq(arg, STR("SNAKE_STRING")) &&
         !str_eq(arg, STR("NUMBER"))) {
         return error_set(reterr, E_INVALID,
-                         "GrpcStatusFormatter only supports CAMEL_STRING, SNAKE_STRING or NUMBER.");
+                         "GrpcStatusFormatter only supports CAMEL_STRING, SNAKE_STRING or NUMBER. "
+                         "Got: %.*s",
+                         STR_ARG(arg));
     }
     item->arg1 = arena_str(a, arg);
     return 0;
