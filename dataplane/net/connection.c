@@ -237,7 +237,7 @@ static struct buf *conn_wire(struct conn *c)
     return c->wire != NULL ? c->wire : &c->out;
 }
 
-static size_t conn_unwritten(const struct conn *c)
+size_t conn_unwritten(const struct conn *c)
 {
     return c->out.len + (c->wire != NULL ? c->wire->len : 0);
 }

@@ -151,6 +151,8 @@ bool conn_is_closing(const struct conn *c);
 bool conn_is_connected(const struct conn *c);
 /* Both `high` = 0 for none. */
 void conn_set_watermark(struct conn *c, uint32_t high);
+/* Output that the kernel has not taken yet. */
+size_t conn_unwritten(const struct conn *c);
 int conn_fd(const struct conn *c);
 /* The address of the socket's peer, whatever `remote` says now. */
 const struct address *conn_direct_remote(const struct conn *c);
