@@ -5,6 +5,10 @@
 
 #include "dataplane/base/check.h"
 
+/* In the first chunk, behind the part: its name, its dependencies and whatever else is small. Ten
+ * thousand clusters mostly need no second chunk. */
+#define PART_SLACK_BYTES 160
+
 const char *part_kind_name(enum part_kind k)
 {
     switch (k) {
@@ -39,7 +43,8 @@ void *part_new(size_t bytes, enum part_kind kind, struct str name)
 
     CHECK(bytes >= sizeof(*p));
     arena_init(&arena, NULL);
-    p = arena_calloc(&arena, 1, bytes);
+    p = arena_calloc(&arena, 1, bytes + PART_SLACK_BYTES);
+    arena_shrink(&arena, p, bytes);
     p->kind = kind;
     p->slot = SLOT_NONE;
     p->refs = 1;

@@ -215,9 +215,28 @@ static int parse_discovery(struct parse_context *ctx, const Cluster *m, struct c
 
 /* --- endpoints ------------------------------------------------------------------------------ */
 
+/* Nearly every cluster says ADS, with Envoy's timeout or Istio's: those are not copied. */
+static const struct config_source *keep_source(struct parse_context *ctx,
+                                               const struct config_source *s)
+{
+    static const struct config_source ads = {.kind = CONFIG_SOURCE_ADS,
+                                             .initial_fetch_timeout_ms = 15000};
+    static const struct config_source ads_for_ever = {.kind = CONFIG_SOURCE_ADS};
+
+    if (s->kind == CONFIG_SOURCE_ADS && s->initial_fetch_timeout_ms == 0) {
+        return &ads_for_ever;
+    }
+    if (s->kind == CONFIG_SOURCE_ADS &&
+        s->initial_fetch_timeout_ms == ads.initial_fetch_timeout_ms) {
+        return &ads;
+    }
+    return arena_memdup(parse_arena(ctx), s, sizeof(*s));
+}
+
 static int parse_eds(struct parse_context *ctx, const Cluster *m, struct cluster_config *ret)
 {
     const Envoy__Config__Cluster__V3__Cluster__EdsClusterConfig *e = m->eds_cluster_config;
+    struct config_source source;
     struct str name;
     size_t at;
     int r;
@@ -231,11 +250,12 @@ static int parse_eds(struct parse_context *ctx, const Cluster *m, struct cluster
                           "Missing config source specifier in envoy.config.core.v3.ConfigSource");
     }
     at = path_push(ctx, "eds_cluster_config.eds_config");
-    r = parse_config_source(ctx, e->eds_config, &ret->eds_source);
+    r = parse_config_source(ctx, e->eds_config, &source);
     path_pop(ctx, at);
     if (r < 0) {
         return r;
     }
+    ret->eds_source = keep_source(ctx, &source);
     ret->eds_service_name = parse_str(ctx, e->service_name);
     if (str_starts(ret->eds_service_name, STR("xdstp:"))) {
         return parse_fail(ctx, E_UNSUPPORTED, "eds_cluster_config.service_name",
@@ -243,7 +263,7 @@ static int parse_eds(struct parse_context *ctx, const Cluster *m, struct cluster
     }
     name = ret->eds_service_name.len > 0 ? ret->eds_service_name : ret->name;
     ret->endpoints_slot = parse_slot(ctx, PART_ENDPOINTS, name);
-    parse_subscribe(ctx, PART_ENDPOINTS, name, &ret->eds_source);
+    parse_subscribe(ctx, PART_ENDPOINTS, name, ret->eds_source);
     return 0;
 }
 

@@ -11,7 +11,7 @@
 
 #define POOL_CHUNK_CAP (ARENA_CHUNK_BYTES - sizeof(struct arena_chunk))
 /* Arenas on the heap belong to configuration: thousands of small ones, so they start small and
- * double. */
+ * grow by half. */
 #define HEAP_CHUNK_MIN_BYTES 256
 #define HEAP_CHUNK_MAX_BYTES 16384
 
@@ -107,7 +107,7 @@ static struct arena_chunk *chunk_new(size_t cap)
 /* What an ordinary chunk of this arena holds next. */
 static size_t next_chunk_cap(const struct arena *a)
 {
-    size_t bytes = a->total_bytes;
+    size_t bytes = a->total_bytes / 2;
 
     if (a->pool != NULL) {
         return POOL_CHUNK_CAP;

@@ -68,6 +68,16 @@ static inline void *arena_alloc(struct arena *a, size_t bytes)
     return arena_alloc_slow(a, bytes);
 }
 
+/* Gives back what lies behind the first `bytes` of `p`, the newest allocation: room that was asked
+ * for so that what comes next shares its chunk. */
+static inline void arena_shrink(struct arena *a, void *p, size_t bytes)
+{
+    char *end = (char *)p + ((bytes + 15) & ~(size_t)15);
+
+    CHECK(end <= a->pos);
+    a->pos = end;
+}
+
 void *arena_calloc(struct arena *a, size_t count, size_t bytes);
 void *arena_memdup(struct arena *a, const void *p, size_t bytes);
 /* Copies; the result is NUL-terminated beyond its length. */
