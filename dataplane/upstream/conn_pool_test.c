@@ -7,125 +7,37 @@
 
 #include <cmocka.h>
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "dataplane/upstream/cluster.h"
 #include "dataplane/upstream/testing.h"
 
 #define ANSWER "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
-#define WATCHDOG_MS 5000
-#define TURN_MS 10
 
 static struct upstream_testing u;
-static int origin_fd = -1;
-static uint16_t origin_port;
-
-/* --- origin --------------------------------------------------------------------------------------
- */
-
-static void origin_listen(int backlog)
-{
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    socklen_t len = sizeof(a);
-
-    origin_fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(origin_fd, (struct sockaddr *)&a, sizeof(a)), 0);
-    assert_int_equal(listen(origin_fd, backlog), 0);
-    assert_int_equal(getsockname(origin_fd, (struct sockaddr *)&a, &len), 0);
-    origin_port = ntohs(a.sin_port);
-}
-
-static void tick(struct timer *t)
-{
-    timer_arm(&u.loop, t, TURN_MS);
-}
-
-/* Runs the loop until `ready` says so. */
-static void run_until(bool (*ready)(void *arg), void *arg)
-{
-    uint64_t deadline_ms = loop_now_ms(&u.loop) + WATCHDOG_MS;
-    struct timer ticker;
-
-    timer_init(&ticker, tick); /* so that a turn always ends */
-    timer_arm(&u.loop, &ticker, TURN_MS);
-    while (!ready(arg)) {
-        upstream_testing_turn(&u);
-        if (loop_now_ms(&u.loop) > deadline_ms) {
-            fail_msg("nothing happened for %d ms", WATCHDOG_MS);
-        }
-    }
-    timer_cancel(&u.loop, &ticker);
-}
-
-struct accept_wait {
-    int fd;
-};
-
-static bool accept_ready(void *arg)
-{
-    struct accept_wait *w = arg;
-
-    w->fd = accept4(origin_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    return w->fd >= 0;
-}
+static struct testing_origin origin;
 
 static int origin_accept(void)
 {
-    struct accept_wait w;
-
-    run_until(accept_ready, &w);
-    return w.fd;
-}
-
-struct read_wait {
-    int fd;
-    char text[4096];
-    size_t len;
-    bool is_closed;
-};
-
-static bool read_head_ready(void *arg)
-{
-    struct read_wait *w = arg;
-    ssize_t n = read(w->fd, w->text + w->len, sizeof(w->text) - 1 - w->len);
-
-    if (n > 0) {
-        w->len += (size_t)n;
-        w->text[w->len] = '\0';
-    }
-    return strstr(w->text, "\r\n\r\n") != NULL;
+    return testing_origin_accept(&origin);
 }
 
 static void origin_read_head(int fd)
 {
-    struct read_wait w = {.fd = fd};
+    char head[TESTING_HEAD_MAX];
 
-    run_until(read_head_ready, &w);
+    testing_origin_read_head(&origin, fd, head);
 }
 
-static bool closed_ready(void *arg)
-{
-    struct read_wait *w = arg;
-    ssize_t n = read(w->fd, w->text, sizeof(w->text));
-
-    return n == 0 || (n < 0 && errno == ECONNRESET);
-}
-
-/* Waits until the pool has closed this connection. */
 static void origin_await_close(int fd)
 {
-    struct read_wait w = {.fd = fd};
-
-    run_until(closed_ready, &w);
-    close(fd);
+    testing_origin_await_close(&origin, fd);
 }
 
 static void origin_send(int fd, const char *text)
 {
-    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    testing_origin_send(fd, text);
 }
 
 /* --- requests ------------------------------------------------------------------------------------
@@ -227,7 +139,7 @@ static bool request_is_over(void *arg)
 
 static void request_finish(struct request *rq)
 {
-    run_until(request_is_over, rq);
+    upstream_testing_until(&u, request_is_over, rq);
     arena_done(&rq->arena);
 }
 
@@ -267,21 +179,12 @@ static uint64_t stat_of(const char *name)
     return upstream_testing_stat(&u, full);
 }
 
-struct stat_wait {
-    const char *name;
-    uint64_t value;
-};
-
-static bool stat_ready(void *arg)
-{
-    const struct stat_wait *w = arg;
-
-    return stat_of(w->name) == w->value;
-}
-
 static void await_stat(const char *name, uint64_t value)
 {
-    run_until(stat_ready, &(struct stat_wait){name, value});
+    char full[128];
+
+    (void)snprintf(full, sizeof(full), "cluster.c.%s", name);
+    upstream_testing_until_stat(&u, full, value);
 }
 
 /* --- set-up --------------------------------------------------------------------------------------
@@ -289,7 +192,7 @@ static void await_stat(const char *name, uint64_t value)
 
 static void put_origin(void)
 {
-    const struct testing_endpoint e = {.port = origin_port};
+    const struct testing_endpoint e = {.port = origin.port};
 
     upstream_testing_put_endpoints(&u, 0, testing_endpoints(&e, 1));
 }
@@ -303,7 +206,7 @@ static int setup(void **state)
 {
     (void)state;
     upstream_testing_init(&u);
-    origin_listen(16);
+    testing_origin_open(&origin, &u, 16);
     put_origin();
     return 0;
 }
@@ -312,7 +215,7 @@ static int teardown(void **state)
 {
     (void)state;
     upstream_testing_done(&u);
-    close(origin_fd);
+    testing_origin_close(&origin);
     return 0;
 }
 
@@ -494,7 +397,7 @@ static void a_refused_connection_fails_all_that_wait(void **state)
 
     (void)state;
     put_cluster(testing_cluster("c", 0));
-    close(origin_fd);
+    testing_origin_close(&origin);
     for (size_t i = 0; i < 2; i++) {
         request_start(&rq[i], false);
     }
@@ -518,9 +421,9 @@ static void connecting_has_a_timeout(void **state)
     int filler[2];
 
     (void)state;
-    close(origin_fd);
-    origin_listen(0);
-    a.sin_port = htons(origin_port);
+    testing_origin_close(&origin);
+    testing_origin_open(&origin, &u, 0);
+    a.sin_port = htons(origin.port);
     for (size_t i = 0; i < 2; i++) { /* a full queue drops what comes next */
         filler[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
         (void)connect(filler[i], (struct sockaddr *)&a, sizeof(a));
@@ -853,7 +756,7 @@ static void additional_addresses_are_tried_in_turn(void **state)
     struct address *second = ARENA_NEW(&s->part.arena, struct address);
 
     (void)state;
-    assert_int_equal(address_from_ip(STR("127.0.0.1"), origin_port, second), 0);
+    assert_int_equal(address_from_ip(STR("127.0.0.1"), origin.port, second), 0);
     e->additional = second;
     e->additional_count = 1;
     upstream_testing_put_endpoints(&u, 0, s);

@@ -2,9 +2,14 @@
 
 #include "dataplane/upstream/testing.h"
 
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "config/model/snapshot.h"
+
+#define WATCHDOG_MS 5000
+#define TURN_MS 10
 
 static void testing_release(struct part_releaser *r, const struct part *p)
 {
@@ -164,4 +169,146 @@ uint64_t upstream_testing_stat(struct upstream_testing *u, const char *full_name
     cluster_registry_refresh_stats(u->registry);
     stat_store_visit(u->stats, stat_search_visit, &search);
     return search.value;
+}
+
+/* --- waiting
+ * --------------------------------------------------------------------------------------- */
+
+struct ticker {
+    struct timer timer;
+    struct loop *loop;
+};
+
+/* So that a turn always ends. */
+static void ticker_on_fire(struct timer *t)
+{
+    struct ticker *ticker = container_of(t, struct ticker, timer);
+
+    timer_arm(ticker->loop, t, TURN_MS);
+}
+
+void upstream_testing_until(struct upstream_testing *u, bool (*ready)(void *arg), void *arg)
+{
+    uint64_t deadline_ms = loop_now_ms(&u->loop) + WATCHDOG_MS;
+    struct ticker ticker = {.loop = &u->loop};
+
+    timer_init(&ticker.timer, ticker_on_fire);
+    timer_arm(&u->loop, &ticker.timer, TURN_MS);
+    while (!ready(arg)) {
+        upstream_testing_turn(u);
+        CHECK(loop_now_ms(&u->loop) < deadline_ms);
+    }
+    timer_cancel(&u->loop, &ticker.timer);
+}
+
+struct stat_wait {
+    struct upstream_testing *u;
+    const char *full_name;
+    uint64_t value;
+};
+
+static bool stat_is_ready(void *arg)
+{
+    const struct stat_wait *w = arg;
+
+    return upstream_testing_stat(w->u, w->full_name) == w->value;
+}
+
+void upstream_testing_until_stat(struct upstream_testing *u, const char *full_name, uint64_t value)
+{
+    upstream_testing_until(u, stat_is_ready, &(struct stat_wait){u, full_name, value});
+}
+
+/* --- the origin
+ * ------------------------------------------------------------------------------------ */
+
+void testing_origin_open(struct testing_origin *o, struct upstream_testing *u, int backlog)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t len = sizeof(a);
+
+    o->u = u;
+    o->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    CHECK(bind(o->fd, (struct sockaddr *)&a, sizeof(a)) == 0);
+    CHECK(listen(o->fd, backlog) == 0);
+    CHECK(getsockname(o->fd, (struct sockaddr *)&a, &len) == 0);
+    o->port = ntohs(a.sin_port);
+}
+
+void testing_origin_close(struct testing_origin *o)
+{
+    if (o->fd >= 0) {
+        (void)close(o->fd);
+    }
+    o->fd = -1;
+}
+
+struct origin_wait {
+    int listen_fd;
+    int fd;
+    const char *want;
+    char *text;
+    size_t len;
+};
+
+static bool accept_is_ready(void *arg)
+{
+    struct origin_wait *w = arg;
+
+    w->fd = accept4(w->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    return w->fd >= 0;
+}
+
+int testing_origin_accept(struct testing_origin *o)
+{
+    struct origin_wait w = {.listen_fd = o->fd};
+
+    upstream_testing_until(o->u, accept_is_ready, &w);
+    return w.fd;
+}
+
+static bool text_is_ready(void *arg)
+{
+    struct origin_wait *w = arg;
+    ssize_t n = read(w->fd, w->text + w->len, TESTING_HEAD_MAX - 1 - w->len);
+
+    if (n > 0) {
+        w->len += (size_t)n;
+        w->text[w->len] = '\0';
+    }
+    return strstr(w->text, w->want) != NULL;
+}
+
+void testing_origin_read_until(struct testing_origin *o, int fd, const char *text,
+                               char ret_text[TESTING_HEAD_MAX])
+{
+    struct origin_wait w = {.fd = fd, .want = text, .text = ret_text};
+
+    ret_text[0] = '\0';
+    upstream_testing_until(o->u, text_is_ready, &w);
+}
+
+void testing_origin_read_head(struct testing_origin *o, int fd, char ret_text[TESTING_HEAD_MAX])
+{
+    testing_origin_read_until(o, fd, "\r\n\r\n", ret_text);
+}
+
+void testing_origin_send(int fd, const char *text)
+{
+    CHECK(write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+}
+
+static bool close_is_ready(void *arg)
+{
+    const struct origin_wait *w = arg;
+    char text[TESTING_HEAD_MAX];
+    ssize_t n = read(w->fd, text, sizeof(text));
+
+    return n == 0 || (n < 0 && errno == ECONNRESET);
+}
+
+void testing_origin_await_close(struct testing_origin *o, int fd)
+{
+    upstream_testing_until(o->u, close_is_ready, &(struct origin_wait){.fd = fd});
+    (void)close(fd);
 }

@@ -51,4 +51,31 @@ void upstream_testing_put_endpoints(struct upstream_testing *u, uint32_t slot,
 /* A counter or gauge over all threads; "no such cluster" counts as 0. */
 uint64_t upstream_testing_stat(struct upstream_testing *u, const char *full_name);
 
+/* Runs the loop until `ready` says so; a test that waits for nothing ends after some seconds. */
+void upstream_testing_until(struct upstream_testing *u, bool (*ready)(void *arg), void *arg);
+void upstream_testing_until_stat(struct upstream_testing *u, const char *full_name, uint64_t value);
+
+/* --- an origin on loopback, driven by the test between turns of the loop
+ * -------------------------- */
+
+struct testing_origin {
+    struct upstream_testing *u;
+    int fd;
+    uint16_t port;
+};
+
+void testing_origin_open(struct testing_origin *o, struct upstream_testing *u, int backlog);
+void testing_origin_close(struct testing_origin *o);
+int testing_origin_accept(struct testing_origin *o);
+
+#define TESTING_HEAD_MAX 4096
+/* What has come once an empty line is among it, NUL-terminated. */
+void testing_origin_read_head(struct testing_origin *o, int fd, char ret_text[TESTING_HEAD_MAX]);
+/* Reads on until `text` is among what has come since. */
+void testing_origin_read_until(struct testing_origin *o, int fd, const char *text,
+                               char ret_text[TESTING_HEAD_MAX]);
+void testing_origin_send(int fd, const char *text);
+/* Waits for the other side to close; closes. */
+void testing_origin_await_close(struct testing_origin *o, int fd);
+
 #endif
