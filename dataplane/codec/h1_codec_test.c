@@ -328,6 +328,14 @@ static void http_10_closes_unless_asked_not_to(void **state)
     assert_true(t.codec->ops->should_close(t.codec));
 }
 
+static void an_older_version_is_told_so_in_our_own(void **state)
+{
+    server(true);
+    assert_int_equal(feed("GET /a HTTP/1.0\r\nHost: h\r\n\r\n"), E_PROTOCOL);
+    assert_log("E 426\nX\n");
+    assert_out("HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+}
+
 static void an_upgrade_request_is_the_last(void **state)
 {
     server(true);
@@ -634,6 +642,7 @@ int main(void)
         CASE(an_error_in_the_body_comes_after_what_was_good),
         CASE(a_refused_stream_ends_the_connection),
         CASE(http_10_closes_unless_asked_not_to),
+        CASE(an_older_version_is_told_so_in_our_own),
         CASE(an_upgrade_request_is_the_last),
         CASE(a_stream_that_stops_reading_gets_no_data),
         CASE(fin_and_loss_of_the_connection),

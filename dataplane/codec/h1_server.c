@@ -164,7 +164,8 @@ static int server_head(struct h1_server *s, struct buf *in)
     st->wire_bytes_in += before - buf_len(in);
     st->header_bytes_in = st->wire_bytes_in;
     if (r == 0) {
-        st->protocol = p->is_http11 ? HTTP_11 : HTTP_10;
+        /* As Envoy: a version that is not accepted is told so in HTTP/1.1. */
+        st->protocol = p->is_http11 || !s->base.limits.accept_http_10 ? HTTP_11 : HTTP_10;
         r = h1_request_finish(p, &s->base.limits, &framing);
     }
     if (r == E_PROTOCOL) {
