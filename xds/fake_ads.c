@@ -404,6 +404,11 @@ size_t fake_ads_open_count(const struct fake_ads *f)
     return n;
 }
 
+uint64_t fake_stream_number(const struct fake_stream *st)
+{
+    return st->transport.number;
+}
+
 struct str fake_stream_method(const struct fake_stream *st)
 {
     return st->transport.method;

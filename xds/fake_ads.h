@@ -81,6 +81,7 @@ struct fake_stream *fake_ads_stream(const struct fake_ads *f);
 /* The newest with this method. */
 struct fake_stream *fake_ads_stream_of(const struct fake_ads *f, struct str method);
 size_t fake_ads_open_count(const struct fake_ads *f);
+uint64_t fake_stream_number(const struct fake_stream *st); /* from 1 */
 struct str fake_stream_method(const struct fake_stream *st);
 /* Value of one of the client's initial_metadata; empty when not sent. */
 struct str fake_stream_metadata(const struct fake_stream *st, struct str key);
