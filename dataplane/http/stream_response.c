@@ -36,6 +36,9 @@ static void response_mark_complete(struct http_stream *s)
     s->idle_deadline_ms = NO_DEADLINE;
     s->info.last_downstream_tx_ns = now;
     s->info.end_ns = now;
+    if (!s->is_request_complete) {
+        conn_manager_count(s->cm, CM_RQ_RX_RESET); /* as Envoy: the rest of it is given up */
+    }
     if (s->cm->stats != NULL) {
         stat_record(s->cm->stats, CM_RQ_TIME, (now - s->info.start_mono_ns) / NS_PER_MS);
     }
@@ -48,7 +51,6 @@ static void response_after_complete(struct http_stream *s)
     if (stream_has_ended(s)) {
         return;
     }
-    conn_manager_count(s->cm, CM_RQ_RX_RESET);
     if (s->codec != NULL) {
         s->codec->ops->reset(s->codec, RESET_LOCAL);
     }
