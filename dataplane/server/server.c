@@ -488,6 +488,7 @@ static void server_teardown(struct server *s)
     cluster_manager_free(s->context.clusters);
     part_table_done(&s->parts);
     listener_manager_free(s->listeners);
+    cluster_registry_clear(s->registry);
     config_store_free(s->store);
     cluster_registry_free(s->registry);
     loop_signal_close(&s->sigterm);

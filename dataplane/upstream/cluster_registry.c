@@ -386,7 +386,7 @@ struct cluster_registry *cluster_registry_new(struct stat_store *stats)
     return r;
 }
 
-void cluster_registry_free(struct cluster_registry *r)
+void cluster_registry_clear(struct cluster_registry *r)
 {
     if (r == NULL) {
         return;
@@ -394,10 +394,19 @@ void cluster_registry_free(struct cluster_registry *r)
     map_for_each (e, &r->clusters) {
         registered_free(e->value);
     }
-    map_done(&r->clusters);
+    map_clear(&r->clusters);
     for (uint32_t i = 0; i < r->slot_count; i++) {
         set_part(&r->endpoints[i], NULL);
     }
+}
+
+void cluster_registry_free(struct cluster_registry *r)
+{
+    if (r == NULL) {
+        return;
+    }
+    cluster_registry_clear(r);
+    map_done(&r->clusters);
     CHECK(r->shared.count == 0);
     map_done(&r->shared);
     free(r->endpoints);

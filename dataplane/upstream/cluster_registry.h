@@ -25,7 +25,9 @@ struct cluster_registry;
 struct cluster_shared;
 
 struct cluster_registry *cluster_registry_new(struct stat_store *stats);
-/* After every thread has let go of its parts. */
+/* Lets go of every part: before the store that made them goes. */
+void cluster_registry_clear(struct cluster_registry *r);
+/* After every part is gone. */
 void cluster_registry_free(struct cluster_registry *r);
 /* Each change of a version, before it is posted to any thread (main itself included): endpoints
  * and clusters are looked at, other kinds are ignored. */
