@@ -19,7 +19,7 @@
 #include "xds/wire.h"
 
 #define TYPE STR("type.googleapis.com/envoy.config.cluster.v3.Cluster")
-#define PATIENCE_MS 5000
+#define PATIENCE_MS 30000 /* never waited for by a test that passes */
 
 /*
  * A file of these tests is a line of names: "1 a b" is version 1 with two resources; "garbage" is
