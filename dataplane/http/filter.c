@@ -125,6 +125,11 @@ void http_filter_finalize_response(struct http_filter *f, struct header_map *h)
     struct access_log_entry entry = stream_log_entry(f->stream);
     struct header_rewrite rw = filter_header_rewrite(f, &entry);
 
+    uint64_t status;
+
+    if (parse_u64(header_get(h, HDR_STATUS), &status) == 0) {
+        f->stream->info.response_code = (int)status; /* for %RESPONSE_CODE% in values */
+    }
     if (f->stream->match.route != NULL) {
         entry.response_headers = h;
         header_rewrite_response(&rw, h);

@@ -74,6 +74,17 @@ void filter_chain_create(struct http_stream *s)
     }
 }
 
+void filter_chain_complete(struct http_stream *s)
+{
+    for (size_t i = 0; i < s->filter_count; i++) {
+        struct http_filter *f = &s->filters[i];
+
+        if (f->type->on_stream_complete != NULL) {
+            f->type->on_stream_complete(f);
+        }
+    }
+}
+
 void filter_chain_destroy(struct http_stream *s)
 {
     for (size_t i = 0; i < s->filter_count; i++) {

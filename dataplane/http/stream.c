@@ -550,6 +550,7 @@ void stream_end(struct http_stream *s)
     if (cm->stats != NULL) {
         stat_dec(cm->stats, CM_RQ_ACTIVE);
     }
+    filter_chain_complete(s);
     stream_log(s);
     filter_chain_destroy(s);
     part_handle_unref(s->table_pin);

@@ -286,6 +286,16 @@ static void router_on_downstream_watermark(struct http_filter *f, bool is_above)
     }
 }
 
+/* Before the access log, so that it has the bytes of a request that is given up. */
+static void router_on_stream_complete(struct http_filter *f)
+{
+    struct router *r = f->state;
+
+    if (r->filter != NULL) {
+        upstream_request_reset(r);
+    }
+}
+
 static void router_on_destroy(struct http_filter *f)
 {
     struct router *r = f->state;
@@ -330,5 +340,6 @@ const struct http_filter_type http_filter_router = {
     .decode_data = router_decode_data,
     .decode_trailers = router_decode_trailers,
     .on_downstream_watermark = router_on_downstream_watermark,
+    .on_stream_complete = router_on_stream_complete,
     .on_destroy = router_on_destroy,
 };
