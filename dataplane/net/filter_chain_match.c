@@ -26,13 +26,19 @@ typedef int level_fn(const struct filter_chain_match *m, const struct filter_cha
 
 static int fit_cidrs(const struct cidr *ranges, size_t count, const struct address *a)
 {
+    /* As Envoy: a unix address only fits ranges that hold everything. */
+    static const struct address nowhere = {.in = {.sin_family = AF_INET, .sin_addr = {INADDR_NONE}},
+                                           .len = sizeof(nowhere.in)};
     int best = NO_FIT;
 
     if (count == 0) {
         return ANY_FITS;
     }
+    if (a == NULL || !address_is_ip(a)) {
+        a = &nowhere;
+    }
     for (size_t i = 0; i < count; i++) {
-        if (a != NULL && cidr_contains(&ranges[i], a) && ranges[i].prefix_len + 1 > best) {
+        if (cidr_contains(&ranges[i], a) && ranges[i].prefix_len + 1 > best) {
             best = ranges[i].prefix_len + 1; /* 0.0.0.0/0 is more specific than nothing */
         }
     }
@@ -265,37 +271,87 @@ static bool matches_meet(const struct filter_chain_match *a, const struct filter
            ports_meet(a->source_ports, a->source_port_count, b->source_ports, b->source_port_count);
 }
 
-static bool matches_equal_in_size(const struct filter_chain_match *a,
-                                  const struct filter_chain_match *b)
+static bool cidrs_equal(const struct cidr *a, size_t na, const struct cidr *b, size_t nb)
 {
-    return a->prefix_range_count == b->prefix_range_count &&
-           a->server_name_count == b->server_name_count &&
-           a->application_protocol_count == b->application_protocol_count &&
-           a->direct_source_prefix_range_count == b->direct_source_prefix_range_count &&
-           a->source_prefix_range_count == b->source_prefix_range_count &&
-           a->source_port_count == b->source_port_count;
+    for (size_t i = 0; na == nb && i < na; i++) {
+        if (!cidrs_meet(&a[i], 1, &b[i], 1)) {
+            return false;
+        }
+    }
+    return na == nb;
+}
+
+static bool strs_equal(const struct str *a, size_t na, const struct str *b, size_t nb)
+{
+    for (size_t i = 0; na == nb && i < na; i++) {
+        if (!str_eq(a[i], b[i])) {
+            return false;
+        }
+    }
+    return na == nb;
+}
+
+/* Of two matches that meet: whether nothing tells them apart. */
+static bool lists_equal(const struct filter_chain_match *a, const struct filter_chain_match *b)
+{
+    return cidrs_equal(a->prefix_ranges, a->prefix_range_count, b->prefix_ranges,
+                       b->prefix_range_count) &&
+           strs_equal(a->server_names, a->server_name_count, b->server_names,
+                      b->server_name_count) &&
+           strs_equal(a->application_protocols, a->application_protocol_count,
+                      b->application_protocols, b->application_protocol_count) &&
+           cidrs_equal(a->direct_source_prefix_ranges, a->direct_source_prefix_range_count,
+                       b->direct_source_prefix_ranges, b->direct_source_prefix_range_count) &&
+           cidrs_equal(a->source_prefix_ranges, a->source_prefix_range_count,
+                       b->source_prefix_ranges, b->source_prefix_range_count) &&
+           a->source_port_count == b->source_port_count &&
+           (a->source_port_count == 0 ||
+            memcmp(a->source_ports, b->source_ports,
+                   a->source_port_count * sizeof(*a->source_ports)) == 0);
+}
+
+/* Addresses as Envoy prints them: "127.0.0.1:80,[::1]:80". */
+static void list_addresses(const struct listener_config *l, struct strbuf *out)
+{
+    for (size_t i = 0; i < l->address_count; i++) {
+        char text[ADDRESS_TEXT_MAX];
+        size_t len = address_format(&l->addresses[i], text);
+
+        strbuf_add_c(out, i > 0 ? "," : "");
+        strbuf_add(out, text, len);
+    }
+}
+
+static int refuse_overlap(const struct listener_config *l, size_t i, size_t j, struct error *reterr)
+{
+    const struct filter_chain_config *a = l->chains[j];
+    const struct filter_chain_config *b = l->chains[i];
+    struct strbuf where;
+
+    strbuf_init(&where);
+    list_addresses(l, &where);
+    if (lists_equal(&a->match, &b->match)) {
+        (void)error_set(reterr, E_EXISTS,
+                        "filter_chains[%zu]: error adding listener '%.*s': filter chain '%.*s' has "
+                        "the same matching rules defined as '%.*s'",
+                        i, STR_ARG(strbuf_str(&where)), STR_ARG(b->name), STR_ARG(a->name));
+    } else {
+        (void)error_set(reterr, E_EXISTS,
+                        "filter_chains[%zu]: error adding listener '%.*s': multiple filter chains "
+                        "with overlapping matching rules are defined",
+                        i, STR_ARG(strbuf_str(&where)));
+    }
+    strbuf_done(&where);
+    return E_EXISTS;
 }
 
 static int check_overlap(const struct listener_config *l, struct error *reterr)
 {
     for (size_t i = 1; i < l->chain_count; i++) {
         for (size_t j = 0; j < i; j++) {
-            const struct filter_chain_config *a = l->chains[j];
-            const struct filter_chain_config *b = l->chains[i];
-
-            if (!matches_meet(&a->match, &b->match)) {
-                continue;
+            if (matches_meet(&l->chains[j]->match, &l->chains[i]->match)) {
+                return refuse_overlap(l, i, j, reterr);
             }
-            if (matches_equal_in_size(&a->match, &b->match)) {
-                return error_set(reterr, E_EXISTS,
-                                 "filter_chains[%zu]: error adding listener '%.*s': filter chain "
-                                 "'%.*s' has the same matching rules defined as '%.*s'",
-                                 i, STR_ARG(l->name), STR_ARG(b->name), STR_ARG(a->name));
-            }
-            return error_set(reterr, E_EXISTS,
-                             "filter_chains[%zu]: error adding listener '%.*s': multiple filter "
-                             "chains with overlapping matching rules are defined",
-                             i, STR_ARG(l->name));
         }
     }
     return 0;
