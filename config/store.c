@@ -64,6 +64,10 @@ void store_slot_unref(struct slot *slot)
 
     CHECK(slot->refs > 0);
     if (--slot->refs > 0) {
+        if (slot->refs == 1 && slot->resource != NULL && slot->store->discovery != NULL &&
+            list_is_linked(&slot->resource->removal_node)) {
+            store_commit_soon(slot->store); /* the last part that named it is gone */
+        }
         return;
     }
     CHECK(slot->resource == NULL && slot->users == 0);
@@ -166,6 +170,12 @@ static void store_hold_deps(struct config_store *s, struct part *p)
     h->part = p;
     store_each_own_dep(s, p, slot_ref_fn, NULL);
     part_on_free(p, dep_hold_release, h);
+}
+
+/* Filter chains are parts of their own, made inside the listener's parser. */
+static void store_resolver_hold(struct slot_resolver *r, struct part *p)
+{
+    store_hold_deps(container_of(r, struct config_store, resolver), p);
 }
 
 static void slot_use_fn(struct config_store *s, struct slot *slot, void *user)
@@ -619,6 +629,7 @@ struct config_store *config_store_new(const struct config_store_params *p)
     s->resolver.slot = store_resolve_slot;
     s->resolver.hold = store_resolve_hold;
     s->resolver.has = store_has_resource;
+    s->resolver.hold = store_resolver_hold;
     for (int k = 0; k < PART_KIND_COUNT; k++) {
         map_init(&s->slots[k].by_name);
         list_init(&s->pending[k]);
@@ -658,6 +669,7 @@ void config_store_free(struct config_store *s)
         free(s->slots[k].by_index);
         free(s->slots[k].free_indexes);
     }
+    loop_task_cancel(&s->commit_task); /* freeing parts asks for another commit */
     free(s->staged);
     free(s);
 }

@@ -175,17 +175,19 @@ static bool store_stage_additions(struct config_store *s)
     return any;
 }
 
-/* Whether a withdrawn resource may go now. */
+/* Whether a withdrawn resource may go now. Parts that are published no more but still pinned count
+ * as users: a connection that drains on its old filter chain still looks up that chain's table. */
 static bool resource_may_go(struct config_store *s, const struct resource *r)
 {
     uint64_t now = loop_now_ms(s->params.loop);
+    bool is_mentioned = r->slot->refs > 1; /* one is the resource's own */
     uint64_t deadline;
 
-    if (r->slot->kind != PART_CLUSTER) {
-        return r->slot->kind == PART_LISTENER || r->slot->users == 0;
-    }
-    if (r->slot->published_users == 0) {
+    if (r->slot->kind == PART_LISTENER || !is_mentioned) {
         return true;
+    }
+    if (r->slot->kind != PART_CLUSTER) {
+        return false;
     }
     deadline = r->removed_at_ms + s->params.removed_cluster_hold_ms;
     if (now >= deadline) {
