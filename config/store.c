@@ -206,17 +206,6 @@ void store_use_deps(struct config_store *s, const struct part *p, int delta)
     store_each_dep(s, p, slot_use_fn, &delta);
 }
 
-static void slot_use_published_fn(struct config_store *s, struct slot *slot, void *user)
-{
-    (void)s;
-    slot->published_users += (uint32_t) * (int *)user;
-}
-
-void store_use_published_deps(struct config_store *s, const struct part *p, int delta)
-{
-    store_each_dep(s, p, slot_use_published_fn, &delta);
-}
-
 /* --- resources ---------------------------------------------------------------------------- */
 
 static struct resource *store_resource_get(struct slot *slot)
@@ -266,7 +255,6 @@ void store_resource_free(struct config_store *s, struct resource *r)
         part_unref(r->accepted);
     }
     if (r->published != NULL) {
-        store_use_published_deps(s, r->published, -1);
         store_use_deps(s, r->published, -1);
         part_unref(r->published);
     }

@@ -55,7 +55,6 @@ void store_each_dep(struct config_store *s, const struct part *p,
 void store_resource_free(struct config_store *s, struct resource *r);
 /* Counts (delta +1 / -1) the part's names as used; the first and last use (un)subscribe. */
 void store_use_deps(struct config_store *s, const struct part *p, int delta);
-void store_use_published_deps(struct config_store *s, const struct part *p, int delta);
 
 /* warming.c */
 void store_commit_soon(struct config_store *s);

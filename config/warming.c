@@ -140,7 +140,6 @@ static void store_stage_resource(struct config_store *s, struct resource *r)
     list_remove(&r->pending_node);
     r->slot->missing_since_ms = 0;
     r->slot->is_given_up = false;
-    store_use_published_deps(s, r->published, 1);
     if (before == NULL) {
         return;
     }
@@ -150,7 +149,6 @@ static void store_stage_resource(struct config_store *s, struct resource *r)
     if (before->kind == PART_CLUSTER && s->params.ops.cluster_stop != NULL) {
         s->params.ops.cluster_stop(s->params.ops.ctx, (const struct cluster_config *)before);
     }
-    store_use_published_deps(s, before, -1);
     store_use_deps(s, before, -1);
     part_unref(before);
 }
