@@ -215,6 +215,9 @@ int wire_scan(const ProtobufCMessageDescriptor *d, const uint8_t *bytes, size_t 
     if (depth >= WIRE_DEPTH_MAX) {
         return error_set(reterr, E_LIMIT, "nested too deeply");
     }
+    if (len == 0) { /* `bytes` may be NULL */
+        return 0;
+    }
     s.stack[s.depth++] = (struct frame){d, NULL, bytes + len};
     while (s.depth > 0) {
         int r;
