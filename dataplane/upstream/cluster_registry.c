@@ -18,18 +18,6 @@
 /* --- Shared state -------------------------------------------------------------------------------
  */
 
-struct shared_entry {
-    struct cluster_shared shared;
-    struct cluster_registry *registry;
-    struct str key; /* name, NUL, stat name: in `text` */
-    char text[];
-};
-
-static struct shared_entry *entry_of(struct cluster_shared *s)
-{
-    return container_of(s, struct shared_entry, shared);
-}
-
 /* ':' parts the segments of a stat name for some sinks, so Envoy writes '_'. */
 static struct stat_scope *shared_scope(struct stat_store *stats, struct str stat_name,
                                        const struct stat_schema *schema)
@@ -56,27 +44,21 @@ static struct stat_scope *shared_scope(struct stat_store *stats, struct str stat
     return scope;
 }
 
+/* That of the version before, so that counts go on; else a new one. */
 static struct cluster_shared *shared_get(struct cluster_registry *r, const struct cluster_config *c)
 {
-    size_t len = c->name.len + 1 + c->stat_name.len;
-    struct shared_entry *e = xcalloc(1, sizeof(*e) + len + 1);
-    struct shared_entry *found;
+    const struct registered_cluster *before = map_get(&r->clusters, c->name);
+    struct cluster_shared *s;
 
-    memcpy(e->text, c->name.ptr, c->name.len);
-    memcpy(e->text + c->name.len + 1, c->stat_name.ptr, c->stat_name.len);
-    e->key = str_n(e->text, len);
-    found = map_get(&r->shared, e->key);
-    if (found != NULL) {
-        free(e);
-        found->shared.refs++;
-        return &found->shared;
+    if (before != NULL && str_eq(before->config->stat_name, c->stat_name)) {
+        before->shared->refs++;
+        return before->shared;
     }
-    e->registry = r;
-    e->shared.refs = 1;
-    e->shared.scope = shared_scope(r->stats, c->stat_name, &cluster_stat_schema);
-    e->shared.main_scope = shared_scope(r->stats, c->stat_name, &cluster_main_stat_schema);
-    (void)map_put(&r->shared, e->key, e); /* was not there */
-    return &e->shared;
+    s = xcalloc(1, sizeof(*s));
+    s->refs = 1;
+    s->scope = shared_scope(r->stats, c->stat_name, &cluster_stat_schema);
+    s->main_scope = shared_scope(r->stats, c->stat_name, &cluster_main_stat_schema);
+    return s;
 }
 
 static void shared_free_hosts(struct host_stats *h)
@@ -92,18 +74,19 @@ static void shared_free_hosts(struct host_stats *h)
 static void shared_unref(void *object)
 {
     struct cluster_shared *s = object;
-    struct shared_entry *e = entry_of(s);
 
     CHECK(s->refs > 0);
     if (--s->refs > 0) {
         return;
     }
-    (void)map_remove(&e->registry->shared, e->key);
     stat_scope_unref(s->scope);
     stat_scope_unref(s->main_scope);
+    if (s->breaker_scope != NULL) {
+        stat_scope_unref(s->breaker_scope);
+    }
     free(atomic_load_explicit(&s->breakers, memory_order_acquire));
     shared_free_hosts(atomic_load_explicit(&s->hosts, memory_order_acquire));
-    free(e);
+    free(s);
 }
 
 struct stat_block *cluster_shared_stats(struct cluster_shared *s, int worker)
@@ -382,7 +365,6 @@ struct cluster_registry *cluster_registry_new(struct stat_store *stats)
 
     r->stats = stats;
     map_init(&r->clusters);
-    map_init(&r->shared);
     return r;
 }
 
@@ -407,8 +389,6 @@ void cluster_registry_free(struct cluster_registry *r)
     }
     cluster_registry_clear(r);
     map_done(&r->clusters);
-    CHECK(r->shared.count == 0);
-    map_done(&r->shared);
     free(r->endpoints);
     free(r->users);
     free(r);
@@ -422,10 +402,10 @@ _Static_assert(CLUSTER_HIGH_CX_OPEN == CLUSTER_DEFAULT_CX_OPEN + BREAKER_RESOURC
                        CLUSTER_DEFAULT_REMAINING_CX + BREAKER_RESOURCE_COUNT,
                "refresh_breaker relies on the order");
 
-static void refresh_breaker(const struct registered_cluster *rc, struct stat_block *b,
+static void refresh_breaker(const struct cluster_config *c, struct stat_block *b,
                             const struct circuit_breaker *breaker, enum routing_priority p)
 {
-    const struct circuit_breaker_limits *limits = &rc->config->breakers[p];
+    const struct circuit_breaker_limits *limits = &c->breakers[p];
 
     for (int i = 0; i < BREAKER_RESOURCE_COUNT; i++) {
         uint32_t max = breaker_limit(limits, (enum breaker_resource)i);
@@ -439,17 +419,29 @@ static void refresh_breaker(const struct registered_cluster *rc, struct stat_blo
     }
 }
 
+static void refresh_breakers(struct cluster_registry *r, const struct cluster_config *c)
+{
+    struct circuit_breaker *breakers =
+        atomic_load_explicit(&c->shared->breakers, memory_order_acquire);
+    struct stat_block *b;
+
+    if (breakers == NULL) {
+        return; /* no thread has used the cluster yet */
+    }
+    if (c->shared->breaker_scope == NULL) {
+        c->shared->breaker_scope =
+            shared_scope(r->stats, c->stat_name, &cluster_breaker_stat_schema);
+    }
+    b = stat_scope_block(c->shared->breaker_scope, LOOP_MAIN_INDEX);
+    for (int p = 0; p < PRIORITY_COUNT; p++) {
+        refresh_breaker(c, b, &breakers[p], (enum routing_priority)p);
+    }
+}
+
 void cluster_registry_refresh_stats(struct cluster_registry *r)
 {
     map_for_each (e, &r->clusters) {
-        const struct registered_cluster *rc = e->value;
-        struct circuit_breaker *breakers =
-            atomic_load_explicit(&rc->shared->breakers, memory_order_acquire);
-
-        for (int p = 0; breakers != NULL && p < PRIORITY_COUNT; p++) {
-            refresh_breaker(rc, stat_scope_block(rc->shared->main_scope, LOOP_MAIN_INDEX),
-                            &breakers[p], (enum routing_priority)p);
-        }
+        refresh_breakers(r, ((const struct registered_cluster *)e->value)->config);
     }
 }
 

@@ -10,9 +10,10 @@
 #include "dataplane/upstream/cluster_registry.h"
 
 struct cluster_shared {
-    uint32_t refs;                 /* one per part that has it, one of the registry */
-    struct stat_scope *scope;      /* traffic */
-    struct stat_scope *main_scope; /* membership, breakers, updates */
+    uint32_t refs;                    /* one per part that has it, one of the registry */
+    struct stat_scope *scope;         /* traffic */
+    struct stat_scope *main_scope;    /* membership, updates */
+    struct stat_scope *breaker_scope; /* NULL while nobody has used the cluster */
     _Atomic(struct circuit_breaker *) breakers;
     _Atomic(struct host_stats *) hosts; /* pushed by any thread, pruned by main */
 };
@@ -29,8 +30,7 @@ struct registered_cluster {
 
 struct cluster_registry {
     struct stat_store *stats;
-    struct map clusters; /* by name: of registered_cluster */
-    struct map shared;   /* by stat name: of cluster_shared, while any part has it */
+    struct map clusters;                   /* by name: of registered_cluster */
     const struct endpoint_set **endpoints; /* by slot; referenced */
     struct registered_cluster **users;     /* by endpoints slot: chain through next_user */
     uint32_t slot_count;

@@ -21,6 +21,12 @@ static const struct stat_def cluster_main_stat_defs[CLUSTER_MAIN_STAT_COUNT] = {
     [CLUSTER_UPDATE_FAILURE] = {"update_failure", STAT_COUNTER},
     [CLUSTER_UPDATE_EMPTY] = {"update_empty", STAT_COUNTER},
     [CLUSTER_UPDATE_NO_REBUILD] = {"update_no_rebuild", STAT_COUNTER},
+};
+
+const struct stat_schema cluster_main_stat_schema = {cluster_main_stat_defs,
+                                                     CLUSTER_MAIN_STAT_COUNT, false};
+
+static const struct stat_def cluster_breaker_stat_defs[CLUSTER_BREAKER_STAT_COUNT] = {
     [CLUSTER_DEFAULT_CX_OPEN] = {"circuit_breakers.default.cx_open", STAT_GAUGE},
     [CLUSTER_DEFAULT_RQ_PENDING_OPEN] = {"circuit_breakers.default.rq_pending_open", STAT_GAUGE},
     [CLUSTER_DEFAULT_RQ_OPEN] = {"circuit_breakers.default.rq_open", STAT_GAUGE},
@@ -41,8 +47,8 @@ static const struct stat_def cluster_main_stat_defs[CLUSTER_MAIN_STAT_COUNT] = {
     [CLUSTER_HIGH_REMAINING_RETRIES] = {"circuit_breakers.high.remaining_retries", STAT_GAUGE},
 };
 
-const struct stat_schema cluster_main_stat_schema = {cluster_main_stat_defs,
-                                                     CLUSTER_MAIN_STAT_COUNT, false};
+const struct stat_schema cluster_breaker_stat_schema = {cluster_breaker_stat_defs,
+                                                        CLUSTER_BREAKER_STAT_COUNT, false};
 
 /* Each family stands in the order completed, 1xx..5xx, codes, time. */
 enum { FAMILY_CLASSES = 1, FAMILY_CODES = 6, FAMILY_TIME = 7 };

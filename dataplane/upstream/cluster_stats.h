@@ -110,7 +110,15 @@ enum cluster_main_stat {
     CLUSTER_UPDATE_FAILURE,
     CLUSTER_UPDATE_EMPTY,
     CLUSTER_UPDATE_NO_REBUILD,
-    CLUSTER_DEFAULT_CX_OPEN, /* per priority, in the order of enum breaker_resource */
+    CLUSTER_MAIN_STAT_COUNT
+};
+
+extern const struct stat_schema cluster_main_stat_schema;
+
+/* Main's own, computed from the shared counts: per priority, in the order of enum
+ * breaker_resource. */
+enum cluster_breaker_stat {
+    CLUSTER_DEFAULT_CX_OPEN,
     CLUSTER_DEFAULT_RQ_PENDING_OPEN,
     CLUSTER_DEFAULT_RQ_OPEN,
     CLUSTER_DEFAULT_RQ_RETRY_OPEN,
@@ -126,10 +134,10 @@ enum cluster_main_stat {
     CLUSTER_HIGH_REMAINING_PENDING,
     CLUSTER_HIGH_REMAINING_RQ,
     CLUSTER_HIGH_REMAINING_RETRIES,
-    CLUSTER_MAIN_STAT_COUNT
+    CLUSTER_BREAKER_STAT_COUNT
 };
 
-extern const struct stat_schema cluster_main_stat_schema;
+extern const struct stat_schema cluster_breaker_stat_schema;
 
 /* As Envoy's code stats: the plain series, internal. or external., and canary. where it is one. */
 void cluster_stats_charge_code(struct stat_block *b, unsigned status, bool is_internal,

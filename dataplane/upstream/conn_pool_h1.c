@@ -10,7 +10,7 @@
 #include "dataplane/upstream/cluster_stats.h"
 #include "dataplane/upstream/conn_pool_internal.h"
 
-#define RESPONSE_HEADERS_MAX_BYTES (60 * 1024) /* as Envoy */
+#define RESPONSE_HEADERS_MAX_BYTES (80 * 1024) /* as Envoy */
 #define RESPONSE_HEADERS_MAX_COUNT 100
 
 /* --- From the codec ----------------------------------------------------------------------------
