@@ -57,8 +57,7 @@ int parse_socket_address(struct parse_context *ctx, const Envoy__Config__Core__V
                           m->address);
     }
     /* Where the port waits until the name is resolved. */
-    *ret = (struct address){.in = {.sin_family = AF_UNSPEC}, .len = sizeof(struct sockaddr_in)};
-    ret->in.sin_port = htons((uint16_t)m->port_value);
+    CHECK(address_from_ip(STR("0.0.0.0"), (uint16_t)m->port_value, ret) == 0);
     *ret_name = parse_str(ctx, m->address);
     return 0;
 }

@@ -22,7 +22,7 @@
 struct str parse_lower(struct parse_context *ctx, const char *s);
 
 /* IP literals and unix paths only. `ret_name` (may be NULL: refused) takes a host name instead;
- * the address then holds its port and family AF_UNSPEC. */
+ * the address is then 0.0.0.0 with its port. */
 int parse_address(struct parse_context *ctx, const Envoy__Config__Core__V3__Address *m,
                   struct address *ret, struct str *ret_name) MUST_CHECK;
 int parse_socket_address(struct parse_context *ctx, const Envoy__Config__Core__V3__SocketAddress *m,
