@@ -43,8 +43,7 @@ def test_get(proxy, path, kind):
         json.loads(reply.body)
 
 
-@pytest.mark.parametrize("path", ["/logging", "/logging?level=debug", "/quitquitquit", "/reset_counters",
-                                  "/healthcheck/fail", "/healthcheck/ok", "/drain_listeners"])
+@pytest.mark.parametrize("path", ["/logging", "/logging?level=debug", "/quitquitquit", "/reset_counters"])
 def test_what_changes_something_wants_post(proxy, path):
     reply = proxy.admin(path)
     assert (reply.status, reply.text) == (405, "Method GET not allowed, POST required.")

@@ -71,17 +71,6 @@ def test_ready_with_empty_answers(flavour, delta, ads):
         proxy.wait_ready()
 
 
-def test_healthcheck_fail_and_ok(flavour, origin):
-    with Proxy(flavour, small(origin)) as proxy:
-        assert proxy.admin("/healthcheck/fail", "POST").text == "OK\n"
-        assert proxy.ready_state() == (503, "DRAINING")
-        proxy.wait_stat("server.state", 1)
-        with proxy.connect() as client:
-            assert client.get("/").status == 200
-        assert proxy.admin("/healthcheck/ok", "POST").text == "OK\n"
-        assert proxy.ready_state() == (200, "LIVE")
-
-
 def test_quitquitquit(flavour, origin):
     with Proxy(flavour, small(origin)) as proxy:
         assert proxy.admin("/quitquitquit", "POST").text == "OK\n"

@@ -34,7 +34,9 @@ def head(*lines):
 
 def refused(name, data, status=400, **want):
     """Refused before it reaches an origin, and the connection is closed."""
-    return case(name, data, **{"status": status, "requests": 0, "closed": True, **want})
+    # Whether a stream was already on its way to an origin when the error was found is a matter of how the bytes came.
+    return case(name, data, **{"status": status, "requests": 0, "closed": True,
+                               "ignore": ("log:upstream", "log:cluster"), **want})
 
 
 def stricter(name, data, **envoy):
@@ -94,7 +96,8 @@ CASES = [
     refused("lower-case version", b"GET / http/1.1\r\nHost: t\r\n\r\n"),
     refused("no version", b"GET /\r\nHost: t\r\n\r\n", status=426),
     refused("lower-case method", b"get / HTTP/1.1\r\nHost: t\r\n\r\n"),
-    refused("garbage", b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03\r\n\r\n", method="GET"),
+    refused("garbage", b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03\r\n\r\n", method="GET",
+            ignore=("log:details",))  # which of many faults is met first,
     refused("a response", b"HTTP/1.1 200 OK\r\n\r\n", method="GET"),
     case("empty lines before the request", b"\r\n\r\nGET / HTTP/1.1\r\nHost: t\r\n\r\n", method="GET", status=200),
     stricter("bare LF", b"GET / HTTP/1.1\nHost: t\n\n"),
@@ -104,7 +107,7 @@ CASES = [
     refused("no host", b"GET / HTTP/1.1\r\n\r\n"),
     case("empty host", b"GET / HTTP/1.1\r\nHost:\r\n\r\n"),
     stricter("two hosts", b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"),
-    case("two hosts alike", b"GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n"),
+    stricter("two hosts alike", b"GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n"),
     case("host with userinfo", get("/", "user@t")), case("host with a slash", get("/", "t/x")),
     case("host with a space", get("/", "t x")), case("host with odd characters", get("/", "a_b{}|")),
     case("relative target", b"GET abc HTTP/1.1\r\nHost: t\r\n\r\n"),

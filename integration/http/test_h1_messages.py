@@ -68,7 +68,7 @@ CASES = [
     sent("reason phrase", "/", action=Raw(b"HTTP/1.1 200 Fine By Me\r\ncontent-length: 0\r\n\r\n", "keep")),
     sent("no reason phrase", "/", action=Raw(b"HTTP/1.1 200 \r\ncontent-length: 0\r\n\r\n", "keep")),
     sent("unknown status", "/", action=Reply(299, reason="Odd"), status=299),
-    sent("status 599", "/", action=Reply(599, reason="Odd"), status=599),
+    sent("status 598", "/", action=Reply(598, reason="Odd"), status=598),
     sent("repeated headers", "/", action=Reply(headers=[("x-r", "1"), ("x-r", "2"), ("set-cookie", "a=1"),
                                                        ("set-cookie", "b=2")]), headers={"set-cookie": "a=1,b=2"}),
     sent("header case is lowered", "/", action=Reply(headers={"X-MiXed": "Value"}), headers={"x-mixed": "Value"}),
