@@ -212,7 +212,8 @@ static bool response_is_unwanted(const struct http_stream *s)
 
 void http_filter_respond_1xx(struct http_filter *f, struct header_map *h)
 {
-    if (!response_is_unwanted(f->stream)) {
+    /* As Envoy: unless asked to proxy them, informational responses end here. */
+    if (!response_is_unwanted(f->stream) && f->stream->cm->config->proxy_100_continue) {
         filter_chain_encode_1xx(f->stream, h);
     }
 }

@@ -350,6 +350,7 @@ static void test_1xx(void **state)
     start(2);
     t.answers_at_once = false;
     t.config.via = STR("me");
+    t.config.proxy_100_continue = true;
     http_test_send(&t, GET);
     header_map_init(&h, http_filter_arena(t.terminal.filter));
     header_add(&h, HDR_STATUS, STR("103"));
