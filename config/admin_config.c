@@ -168,7 +168,8 @@ static void dump_bootstrap(struct dump *d, const struct admin_config *c)
 {
     dump_begin(d, "BootstrapConfigDump");
     json_key(&d->w, STR("bootstrap"));
-    pb_json(&d->w, &c->bootstrap->message->base);
+    pb_json_bytes(&d->w, &envoy__config__bootstrap__v3__bootstrap__descriptor, c->bootstrap->bytes,
+                  c->bootstrap->len);
     member_time(&d->w, "last_updated", c->loaded_wall_ns);
     json_object_end(&d->w);
 }

@@ -247,10 +247,11 @@ int bootstrap_load(const struct bootstrap_params *p, struct bootstrap **ret_boot
     int r;
 
     b->part = part;
+    arena_init(&b->arena, NULL);
     parse_context_init(&ctx, part, p->registry, NULL, reterr);
     ctx.is_strict = p->is_strict;
     ctx.is_static = true;
-    r = load_message(p, &part->arena, &m, reterr);
+    r = load_message(p, &b->arena, &m, reterr);
     if (r == 0) {
         b->message = (Envoy__Config__Bootstrap__V3__Bootstrap *)m;
         r = check_own_fields(&ctx, b);
@@ -266,16 +267,29 @@ int bootstrap_load(const struct bootstrap_params *p, struct bootstrap **ret_boot
     }
     parse_context_finish(&ctx);
     if (r != 0) {
-        part_unref(part);
+        bootstrap_free(b);
         return r;
     }
     *ret_bootstrap = b;
     return 0;
 }
 
+void bootstrap_drop_message(struct bootstrap *b)
+{
+    const ProtobufCMessage *m = &b->message->base;
+
+    b->len = protobuf_c_message_get_packed_size(m);
+    b->bytes = xmalloc(b->len + 1);
+    protobuf_c_message_pack(m, b->bytes);
+    b->message = NULL;
+    arena_done(&b->arena);
+}
+
 void bootstrap_free(struct bootstrap *b)
 {
     if (b != NULL) {
+        free(b->bytes);
+        arena_done(&b->arena);
         part_unref(b->part);
     }
 }

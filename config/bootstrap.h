@@ -23,8 +23,12 @@ struct bootstrap_params {
 };
 
 struct bootstrap {
-    struct part *part; /* owns everything below */
-    Envoy__Config__Bootstrap__V3__Bootstrap *message;
+    struct part *part; /* owns the plain values below */
+    /* Text, nodes and message: large with many static resources, dropped once they are loaded. */
+    struct arena arena;
+    Envoy__Config__Bootstrap__V3__Bootstrap *message; /* NULL after bootstrap_drop_message */
+    uint8_t *bytes; /* serialized, for /config_dump; NULL before bootstrap_drop_message */
+    size_t len;
     bool has_admin;
     struct address admin_address;
     struct config_source ads; /* kind CONFIG_SOURCE_NONE: not given */
@@ -38,6 +42,8 @@ struct bootstrap {
 int bootstrap_load(const struct bootstrap_params *p, struct bootstrap **ret_bootstrap,
                    struct error *reterr) MUST_CHECK;
 void bootstrap_free(struct bootstrap *b);
+/* Keeps the serialized form alone: everything has been read. */
+void bootstrap_drop_message(struct bootstrap *b);
 
 /* A DiscoveryResponse from a YAML, JSON or binary file, serialized (heap, the caller frees): for
  * path_config_source. */

@@ -370,3 +370,22 @@ void pb_json(struct json_writer *w, const ProtobufCMessage *m)
 {
     write_message(w, m);
 }
+
+void pb_json_bytes(struct json_writer *w, const ProtobufCMessageDescriptor *d, const uint8_t *bytes,
+                   size_t len)
+{
+    ProtobufCMessage *m = NULL;
+    struct arena arena;
+    struct error err;
+
+    arena_init(&arena, NULL);
+    error_init(&err);
+    if (pb_unpack(d, bytes, len, &arena, &m, &err) == 0) {
+        write_message(w, m);
+    } else {
+        json_object_begin(w);
+        json_object_end(w);
+    }
+    error_done(&err);
+    arena_done(&arena);
+}

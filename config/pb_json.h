@@ -11,6 +11,9 @@
 #include "dataplane/base/json.h"
 
 void pb_json(struct json_writer *w, const ProtobufCMessage *m);
+/* The same from serialized bytes; an empty object when they are malformed. */
+void pb_json_bytes(struct json_writer *w, const ProtobufCMessageDescriptor *d, const uint8_t *bytes,
+                   size_t len);
 /* Serialized bytes of a message, printed as an opened Any with this type URL. */
 void pb_json_any(struct json_writer *w, struct str type_url, const uint8_t *bytes, size_t len);
 

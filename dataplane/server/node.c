@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "config/pb_arena.h"
 #include "dataplane/base/xalloc.h"
 
 static char *node_override(const char *flag, char *configured, struct arena *a)
@@ -52,6 +53,9 @@ void node_build(Envoy__Config__Bootstrap__V3__Bootstrap *bootstrap, const struct
                 struct node *ret_node)
 {
     Envoy__Config__Core__V3__Node *n = bootstrap->node;
+    ProtobufCMessage *copy = NULL;
+    struct error err;
+    int r;
 
     if (n == NULL) {
         n = ARENA_NEW(arena, Envoy__Config__Core__V3__Node);
@@ -70,8 +74,12 @@ void node_build(Envoy__Config__Bootstrap__V3__Bootstrap *bootstrap, const struct
     node_set_build_version(n, arena);
     node_set_extensions(n, registry, arena);
     n->n_client_features = 0; /* none of Envoy's optional client behaviours is here yet */
-    ret_node->message = n;
-    ret_node->len = envoy__config__core__v3__node__get_packed_size(n);
-    ret_node->bytes = arena_alloc(arena, ret_node->len + 1);
-    envoy__config__core__v3__node__pack(n, ret_node->bytes);
+    ret_node->bytes = pb_pack(&n->base, arena, &ret_node->len);
+    /* A copy of its own: the bootstrap's message goes once it is loaded. */
+    error_init(&err);
+    r = pb_unpack(&envoy__config__core__v3__node__descriptor, ret_node->bytes, ret_node->len, arena,
+                  &copy, &err);
+    CHECK(r == 0); /* we packed it */
+    error_done(&err);
+    ret_node->message = (Envoy__Config__Core__V3__Node *)copy;
 }

@@ -16,7 +16,7 @@
 #include "proto/envoy/config/bootstrap/v3/bootstrap.pb-c.h"
 
 struct node {
-    Envoy__Config__Core__V3__Node *message; /* in the arena; shared with the bootstrap's metadata */
+    Envoy__Config__Core__V3__Node *message; /* in the arena */
     uint8_t *bytes;
     size_t len;
 };

@@ -393,6 +393,9 @@ int server_init(struct server *s, const struct options *o, struct error *reterr)
     }
     s->loop.owner = s;
     r = server_init_parts(s, reterr);
+    if (r == 0) {
+        bootstrap_drop_message(s->bootstrap);
+    }
     if (r != 0 || o->mode == MODE_VALIDATE) {
         return r;
     }
