@@ -25,7 +25,7 @@ struct discovery_source {
     struct arena arena; /* of `source` */
     struct xds_source source;
     struct xds_subscription *subscription; /* NULL until the first name */
-    uint32_t slot_refs;                    /* slots that point here */
+    uint32_t slot_count;                   /* slots that point here */
     /* The response refused last: an identical one is answered from here, slowly. */
     uint64_t refused_hash;
     char *refused_detail;
@@ -161,6 +161,37 @@ struct response {
     bool has_unnamed; /* a resource that cannot even be named: removals are not believed */
 };
 
+static bool kind_is_removable(enum part_kind kind)
+{
+    return kind == PART_CLUSTER || kind == PART_LISTENER;
+}
+
+static struct slot *response_slot(const struct response *rs, struct str name)
+{
+    return map_get(&rs->source->store->slots[rs->source->kind].by_name, name);
+}
+
+/* Whether somebody named it as coming from here. Some servers answer more than was asked. */
+static bool response_is_wanted(const struct response *rs, struct str name)
+{
+    const struct slot *slot = response_slot(rs, name);
+
+    return kind_is_removable(rs->source->kind) ||
+           (slot != NULL && slot->users > 0 && slot->source == rs->source);
+}
+
+/* As Envoy: while nothing is in service yet, start-up goes on without what was refused. */
+static void response_give_up(struct response *rs, struct str name)
+{
+    struct config_store *s = rs->source->store;
+    const struct slot *slot = response_slot(rs, name);
+
+    if (!s->is_open && !kind_is_removable(rs->source->kind) && slot != NULL &&
+        (slot->resource == NULL || slot->resource->accepted == NULL)) {
+        config_store_give_up(s, slot->kind, slot->index);
+    }
+}
+
 static void response_refuse(struct response *rs, struct str name, const struct xds_resource *r,
                             const char *reason)
 {
@@ -169,10 +200,13 @@ static void response_refuse(struct response *rs, struct str name, const struct x
     strbuf_add_c(detail, rs->refused == 0 ? refusal_prefix(rs->source->kind) : ", ");
     if (name.len > 0) {
         strbuf_addf(detail, "%.*s: %s", STR_ARG(name), reason);
+    } else {
+        strbuf_addf(detail, "resources[%zu]: %s", (size_t)(r - rs->update->resources), reason);
+    }
+    if (name.len > 0 && response_is_wanted(rs, name)) {
         store_reject(rs->source->store, rs->source->kind, name, r->bytes, r->len,
                      rs->update->version_info, reason);
-    } else {
-        strbuf_add_c(detail, reason);
+        response_give_up(rs, name);
     }
     rs->refused++;
 }
@@ -210,18 +244,6 @@ static bool response_name(struct response *rs, const struct xds_resource *r, str
     return true;
 }
 
-static bool kind_is_removable(enum part_kind kind)
-{
-    return kind == PART_CLUSTER || kind == PART_LISTENER;
-}
-
-static struct resource *response_find(struct response *rs, struct str name)
-{
-    struct slot *slot = map_get(&rs->source->store->slots[rs->source->kind].by_name, name);
-
-    return slot != NULL ? slot->resource : NULL;
-}
-
 static bool resource_is_withdrawable(const struct resource *r)
 {
     return r != NULL && !r->is_static && (r->accepted != NULL || r->rejection != NULL);
@@ -252,7 +274,8 @@ static void response_remove_named(struct response *rs)
     struct config_store *s = rs->source->store;
 
     for (size_t i = 0; i < rs->update->removed_count; i++) {
-        struct resource *r = response_find(rs, rs->update->removed[i]);
+        const struct slot *slot = response_slot(rs, rs->update->removed[i]);
+        struct resource *r = slot != NULL ? slot->resource : NULL;
 
         if (!kind_is_removable(rs->source->kind)) {
             s->counters[rs->source->kind].ignored_removals++; /* as Envoy */
@@ -272,15 +295,10 @@ static void response_put(struct response *rs, struct str name, const struct xds_
     struct str version = r->version.len > 0 ? r->version : rs->update->version_info;
     struct error err;
 
-    error_init(&err);
-    if (!kind_is_removable(rs->source->kind)) {
-        struct slot *slot = map_get(&s->slots[rs->source->kind].by_name, name);
-
-        if (slot == NULL || slot->users == 0) {
-            error_done(&err);
-            return; /* nobody asked for it (wildcard answers of some servers): ignored, as Envoy */
-        }
+    if (!response_is_wanted(rs, name)) {
+        return; /* ignored, as Envoy */
     }
+    error_init(&err);
     if (store_put(s, rs->source->kind, name, r->bytes, r->len, version, false, &err) != 0) {
         response_refuse(rs, name, r, error_message(&err));
     }
@@ -332,35 +350,35 @@ static void response_apply(struct response *rs)
     free(names);
 }
 
+static uint64_t hash_mix_str(uint64_t h, struct str part)
+{
+    h = hash_mix(h, &part.len, sizeof(part.len));
+    return hash_mix(h, part.ptr, part.len);
+}
+
 static uint64_t update_hash(const struct xds_update *u)
 {
     uint64_t h = u->resource_count;
 
     for (size_t i = 0; i < u->resource_count; i++) {
-        h = hash_mix(h, u->resources[i].name.ptr, u->resources[i].name.len);
-        h = hash_mix(h, u->resources[i].bytes, u->resources[i].len);
+        const struct xds_resource *r = &u->resources[i];
+
+        h = hash_mix_str(h, r->name);
+        h = hash_mix_str(h, r->type_url);
+        h = hash_mix_str(h, str_n((const char *)r->bytes, r->len));
     }
     for (size_t i = 0; i < u->removed_count; i++) {
-        h = hash_mix(h, u->removed[i].ptr, u->removed[i].len);
+        h = hash_mix_str(h, u->removed[i]);
     }
     return h;
 }
 
-static bool discovery_answer_from_memory(struct discovery_source *d, uint64_t hash,
-                                         struct xds_verdict *v)
+static uint64_t refused_again_delay_ms(uint64_t before_ms)
 {
-    if (d->refused_detail == NULL || d->refused_hash != hash) {
-        return false;
+    if (before_ms == 0) {
+        return REFUSED_AGAIN_DELAY_MIN_MS;
     }
-    d->refused_delay_ms =
-        d->refused_delay_ms == 0 ? REFUSED_AGAIN_DELAY_MIN_MS : d->refused_delay_ms * 2;
-    if (d->refused_delay_ms > REFUSED_AGAIN_DELAY_MAX_MS) {
-        d->refused_delay_ms = REFUSED_AGAIN_DELAY_MAX_MS;
-    }
-    v->accepted = false;
-    v->delay_ms = d->refused_delay_ms;
-    strbuf_add_c(&v->detail, d->refused_detail);
-    return true;
+    return before_ms * 2 < REFUSED_AGAIN_DELAY_MAX_MS ? before_ms * 2 : REFUSED_AGAIN_DELAY_MAX_MS;
 }
 
 static void discovery_count_success(struct discovery_source *d, const struct xds_update *u)
@@ -386,30 +404,52 @@ static void discovery_mark_answered(struct discovery_source *d)
     store_commit_soon(s);
 }
 
+/* A listener is also refused for what may pass, such as an address in use. */
+static bool kind_has_lasting_verdict(enum part_kind kind)
+{
+    return kind != PART_LISTENER;
+}
+
+static void discovery_remember_refusal(struct discovery_source *d, uint64_t hash,
+                                       const struct xds_verdict *v)
+{
+    free(d->refused_detail);
+    d->refused_detail = xstrndup(v->detail.ptr, v->detail.len);
+    d->refused_hash = hash;
+}
+
+static void discovery_forget_refusal(struct discovery_source *d)
+{
+    free(d->refused_detail);
+    d->refused_detail = NULL;
+}
+
 static void discovery_on_update(void *user, const struct xds_update *u, struct xds_verdict *v)
 {
     struct discovery_source *d = user;
+    struct discovery_counters *n = &d->store->counters[d->kind];
     struct response rs = {.source = d, .update = u, .verdict = v};
-    uint64_t hash = d->refused_detail != NULL ? update_hash(u) : 0;
+    uint64_t hash = update_hash(u);
+    bool is_again = d->refused_detail != NULL && d->refused_hash == hash;
 
-    d->store->counters[d->kind].update_attempt++;
-    if (discovery_answer_from_memory(d, hash, v)) {
-        d->store->counters[d->kind].update_rejected++;
-        return;
+    n->update_attempt++;
+    d->refused_delay_ms = is_again ? refused_again_delay_ms(d->refused_delay_ms) : 0;
+    if (is_again && kind_has_lasting_verdict(d->kind)) {
+        strbuf_add_c(&v->detail, d->refused_detail);
+        v->accepted = false;
+    } else {
+        response_apply(&rs);
+        v->accepted = rs.refused == 0;
     }
-    response_apply(&rs);
-    v->accepted = rs.refused == 0;
-    free(d->refused_detail);
-    d->refused_detail = NULL;
-    d->refused_delay_ms = 0;
     if (v->accepted) {
+        discovery_forget_refusal(d);
         discovery_count_success(d, u);
     } else {
-        d->store->counters[d->kind].update_rejected++;
-        d->refused_hash = update_hash(u);
-        d->refused_detail = xstrndup(v->detail.ptr, v->detail.len);
-        log_warn(LOG_C_CONFIG, "%s config rejected: %.*s", resource_type_of(d->kind)->type_url,
-                 STR_ARG(strbuf_str(&v->detail)));
+        n->update_rejected++;
+        v->delay_ms = d->refused_delay_ms;
+        discovery_remember_refusal(d, hash, v);
+        LOG_AT(LOG_C_CONFIG, is_again ? LOG_DEBUG : LOG_WARN, "%s config rejected: %.*s",
+               resource_type_of(d->kind)->type_url, STR_ARG(strbuf_str(&v->detail)));
     }
     discovery_mark_answered(d);
 }
@@ -423,20 +463,24 @@ static void discovery_on_error(void *user, struct str reason)
     log_debug(LOG_C_CONFIG, "%s update failed: %.*s", part_kind_name(d->kind), STR_ARG(reason));
 }
 
+/* A file that lacks a name is such an end of waiting too, but no timeout. */
 static void discovery_on_fetch_timeout(void *user, const struct str *names, size_t n)
 {
     struct discovery_source *d = user;
     struct config_store *s = d->store;
+    bool is_timeout = d->source.kind != XDS_SOURCE_PATH;
 
-    s->counters[d->kind].init_fetch_timeout++;
     if (n == 0) {
+        s->counters[d->kind].init_fetch_timeout += is_timeout;
         discovery_mark_answered(d);
-        return;
     }
     for (size_t i = 0; i < n; i++) {
-        struct slot *slot = map_get(&s->slots[d->kind].by_name, names[i]);
+        const struct slot *slot = map_get(&s->slots[d->kind].by_name, names[i]);
 
-        if (slot != NULL) {
+        /* It may have come in a response that was refused for something else. */
+        if (slot != NULL && slot->source == d &&
+            (slot->resource == NULL || slot->resource->accepted == NULL)) {
+            s->counters[d->kind].init_fetch_timeout += is_timeout;
             config_store_give_up(s, d->kind, slot->index);
         }
     }
@@ -453,9 +497,18 @@ static const struct xds_subscriber discovery_subscriber = {
 static void discovery_source_open(struct discovery_source *d, bool is_wildcard)
 {
     if (d->subscription == NULL && d->store->params.xds != NULL) {
+        d->store->counters[d->kind].update_attempt++; /* as Envoy: the first request is one */
         d->subscription = xds_subscribe(d->store->params.xds, &d->source,
                                         str_c(resource_type_of(d->kind)->type_url), is_wildcard,
                                         &discovery_subscriber, d);
+    }
+}
+
+void discovery_forget_source(struct slot *slot)
+{
+    if (slot->source != NULL) {
+        slot->source->slot_count--;
+        slot->source = NULL;
     }
 }
 
@@ -470,9 +523,23 @@ void discovery_set_source(struct config_store *s, struct slot *slot,
     }
     /* One source per name: the newest mention wins, as the resource is stored by name. */
     discovery_unsubscribe(s, slot);
+    discovery_forget_source(slot);
     slot->source = d;
-    if (slot->users > 0) {
+    d->slot_count++;
+    if (slot->subscribers > 0) {
         discovery_subscribe(s, slot);
+    }
+}
+
+void discovery_sweep(struct config_store *s)
+{
+    struct discovery *discovery = s->discovery;
+    struct discovery_source *d;
+
+    list_for_each (d, &discovery->sources, struct discovery_source, node) {
+        if (d->slot_count == 0 && d != discovery->cds && d != discovery->lds) {
+            discovery_source_free(d);
+        }
     }
 }
 
@@ -486,6 +553,8 @@ void discovery_subscribe(struct config_store *s, struct slot *slot)
     if (slot->source->subscription != NULL) {
         xds_subscription_add(slot->source->subscription, slot->name, slot->fetch_timeout_ms);
         slot->is_subscribed = true;
+        /* What was refused may hold this name too, ignored so far. */
+        discovery_forget_refusal(slot->source);
     }
 }
 

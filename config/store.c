@@ -70,7 +70,8 @@ void store_slot_unref(struct slot *slot)
         }
         return;
     }
-    CHECK(slot->resource == NULL && slot->users == 0);
+    CHECK(slot->resource == NULL && slot->users == 0 && slot->subscribers == 0);
+    discovery_forget_source(slot);
     map_remove(&l->by_name, slot->name);
     l->by_index[slot->index] = NULL;
     if (l->free_count == l->free_cap) {
@@ -84,13 +85,6 @@ void store_slot_unref(struct slot *slot)
 static uint32_t store_resolve_slot(struct slot_resolver *r, enum part_kind kind, struct str name)
 {
     return store_slot_get(container_of(r, struct config_store, resolver), kind, name)->index;
-}
-
-static void store_hold_deps(struct config_store *s, struct part *p);
-
-static void store_resolve_hold(struct slot_resolver *r, struct part *inner)
-{
-    store_hold_deps(container_of(r, struct config_store, resolver), inner);
 }
 
 static bool store_has_resource(struct slot_resolver *r, enum part_kind kind, struct str name)
@@ -178,32 +172,59 @@ static void store_resolver_hold(struct slot_resolver *r, struct part *p)
     store_hold_deps(container_of(r, struct config_store, resolver), p);
 }
 
+static bool kind_is_by_name(enum part_kind kind)
+{
+    return kind != PART_CLUSTER && kind != PART_LISTENER;
+}
+
 static void slot_use_fn(struct config_store *s, struct slot *slot, void *user)
 {
-    int delta = *(int *)user;
+    struct resource *r = slot->resource;
 
-    slot->users += (uint32_t)delta;
-    if (delta > 0 && slot->users == 1) {
-        discovery_subscribe(s, slot);
-        if (slot->resource != NULL) {
-            list_remove(&slot->resource->removal_node);
-        }
-    } else if (slot->users == 0) {
-        discovery_unsubscribe(s, slot);
+    slot->users += (uint32_t) * (const int *)user;
+    if (slot->users == 0) {
         slot->missing_since_ms = 0;
         slot->is_given_up = false;
-        /* EDS, RDS and SDS resources live as long as something names them. */
-        if (slot->resource != NULL && slot->kind != PART_CLUSTER && slot->kind != PART_LISTENER &&
-            !list_is_linked(&slot->resource->removal_node)) {
-            list_add_tail(&s->removals[slot->kind], &slot->resource->removal_node);
-            store_commit_soon(s);
-        }
     }
+    /* EDS, RDS and SDS resources live as long as something names them. */
+    if (r == NULL || !kind_is_by_name(slot->kind)) {
+        return;
+    }
+    if (slot->users > 0) {
+        list_remove(&r->removal_node);
+    } else if (!list_is_linked(&r->removal_node)) {
+        list_add_tail(&s->removals[slot->kind], &r->removal_node);
+        store_commit_soon(s);
+    }
+}
+
+static void slot_subscribe_fn(struct config_store *s, struct slot *slot, void *user)
+{
+    int delta = *(const int *)user;
+
+    slot->subscribers += (uint32_t)delta;
+    if (slot->subscribers == 0) {
+        discovery_unsubscribe(s, slot);
+    } else if (delta > 0 && slot->subscribers == 1) {
+        discovery_subscribe(s, slot);
+    }
+}
+
+/* Of a published version whose resource was withdrawn: it stays in use, but asks for nothing. */
+static void store_subscribe_deps(struct config_store *s, const struct part *p, int delta)
+{
+    store_each_dep(s, p, slot_subscribe_fn, &delta);
+}
+
+static void store_count_users(struct config_store *s, const struct part *p, int delta)
+{
+    store_each_dep(s, p, slot_use_fn, &delta);
 }
 
 void store_use_deps(struct config_store *s, const struct part *p, int delta)
 {
-    store_each_dep(s, p, slot_use_fn, &delta);
+    store_count_users(s, p, delta);
+    store_subscribe_deps(s, p, delta);
 }
 
 /* --- resources ---------------------------------------------------------------------------- */
@@ -255,7 +276,10 @@ void store_resource_free(struct config_store *s, struct resource *r)
         part_unref(r->accepted);
     }
     if (r->published != NULL) {
-        store_use_deps(s, r->published, -1);
+        store_count_users(s, r->published, -1);
+        if (r->removed_at_ms == 0) {
+            store_subscribe_deps(s, r->published, -1);
+        }
         part_unref(r->published);
     }
     rejection_free(r->rejection);
@@ -305,6 +329,18 @@ static void resource_drop_unpublished(struct config_store *s, struct resource *r
     part_unref(old);
 }
 
+/* It was withdrawn and is there again. */
+static void resource_come_back(struct config_store *s, struct resource *r)
+{
+    if (r->removed_at_ms != 0) {
+        r->removed_at_ms = 0;
+        list_remove(&r->removal_node);
+        if (r->published != NULL) {
+            store_subscribe_deps(s, r->published, 1);
+        }
+    }
+}
+
 void store_accept_part(struct config_store *s, struct slot *slot, const struct part *take_part)
 {
     struct resource *r = store_resource_get(slot);
@@ -316,9 +352,8 @@ void store_accept_part(struct config_store *s, struct slot *slot, const struct p
     if (unpublished != NULL) {
         resource_drop_unpublished(s, r);
     }
+    resource_come_back(s, r);
     r->accepted = take_part;
-    r->removed_at_ms = 0;
-    list_remove(&r->removal_node);
     if (!list_is_linked(&r->pending_node)) {
         list_add_tail(&s->pending[slot->kind], &r->pending_node);
         r->held_since_ms = loop_now_ms(s->params.loop);
@@ -367,17 +402,18 @@ static struct unsupported_report *unsupported_report_new(const struct parse_cont
     return u;
 }
 
-/* Turns one message into a part; on success the caller owns it. */
-static int store_parse(struct config_store *s, enum part_kind kind, struct str name,
-                       const ProtobufCMessage *msg, const struct part *previous, bool is_static,
-                       struct part **ret_part, struct unsupported_report **ret_unsupported,
-                       struct error *reterr)
+/* Turns one message into a part that may be accepted; on success the caller owns it. */
+static int store_parse(struct config_store *s, struct slot *slot, const ProtobufCMessage *msg,
+                       const struct part *previous, bool is_static, struct part **ret_part,
+                       struct unsupported_report **ret_unsupported, struct error *reterr)
 {
+    enum part_kind kind = slot->kind;
     const struct resource_type *t = resource_type_of(kind);
     struct parse_context ctx;
-    struct part *part = part_new(t->part_bytes, kind, name);
+    struct part *part = part_new(t->part_bytes, kind, slot->name);
     int r;
 
+    part->slot = slot->index;
     parse_context_init(&ctx, part, s->params.registry, &s->resolver, reterr);
     ctx.is_static = is_static;
     ctx.is_strict = s->params.is_strict;
@@ -386,6 +422,10 @@ static int store_parse(struct config_store *s, enum part_kind kind, struct str n
     r = parse_check_tree(&ctx, msg);
     if (r == 0) {
         r = t->parse(&ctx, msg, previous);
+    }
+    if (r == 0 && kind == PART_LISTENER && s->params.ops.listener_prepare != NULL) {
+        r = s->params.ops.listener_prepare(s->params.ops.ctx, (const struct listener_config *)part,
+                                           (const struct listener_config *)previous, reterr);
     }
     for (size_t i = 0; r == 0 && i < ctx.subscription_count; i++) {
         struct subscription_ref *ref = &ctx.subscriptions[i];
@@ -455,20 +495,9 @@ static int store_put_message(struct config_store *s, struct slot *slot, const Pr
     bool is_new;
     int r;
 
-    r = store_parse(s, slot->kind, slot->name, msg, previous, is_static, &part, &unsupported,
-                    reterr);
+    r = store_parse(s, slot, msg, previous, is_static, &part, &unsupported, reterr);
     if (r != 0) {
         return r;
-    }
-    part->slot = slot->index;
-    if (slot->kind == PART_LISTENER && s->params.ops.listener_prepare != NULL) {
-        r = s->params.ops.listener_prepare(s->params.ops.ctx, (const struct listener_config *)part,
-                                           (const struct listener_config *)previous, reterr);
-        if (r != 0) {
-            unsupported_report_free(unsupported);
-            part_unref(part);
-            return r;
-        }
     }
     res = store_resource_get(slot);
     is_new = previous == NULL || res->removed_at_ms != 0;
@@ -528,8 +557,7 @@ int store_put(struct config_store *s, enum part_kind kind, struct str name, cons
         resource_set_version(res, version);
         rejection_free(res->rejection);
         res->rejection = NULL;
-        res->removed_at_ms = 0; /* comes back whole */
-        list_remove(&res->removal_node);
+        resource_come_back(s, res);
         r = 0;
     } else {
         arena_init(&scratch, &s->params.loop->arenas);
@@ -580,20 +608,25 @@ void config_store_put_endpoints(struct config_store *s, uint32_t index, struct e
 
 void store_remove(struct config_store *s, struct resource *r)
 {
+    uint64_t now = loop_now_ms(s->params.loop);
+
     if (r->removed_at_ms != 0) {
         return;
     }
-    resource_drop_unpublished(s, r);
+    if (r->accepted != r->published) {
+        resource_drop_unpublished(s, r);
+        free(r->bytes); /* they were the dropped version's */
+        r->bytes = NULL;
+        r->len = 0;
+    }
     list_remove(&r->pending_node);
     r->held_since_ms = 0;
-    r->removed_at_ms = loop_now_ms(s->params.loop);
-    if (r->removed_at_ms == 0) {
-        r->removed_at_ms = 1;
+    r->removed_at_ms = now > 0 ? now : 1;
+    if (r->published != NULL) {
+        store_subscribe_deps(s, r->published, -1);
     }
     s->counters[r->slot->kind].removed++;
-    if (!list_is_linked(&r->removal_node)) {
-        list_add_tail(&s->removals[r->slot->kind], &r->removal_node);
-    }
+    list_add_tail(&s->removals[r->slot->kind], &r->removal_node);
     store_commit_soon(s);
 }
 
@@ -615,7 +648,6 @@ struct config_store *config_store_new(const struct config_store_params *p)
 
     s->params = *p;
     s->resolver.slot = store_resolve_slot;
-    s->resolver.hold = store_resolve_hold;
     s->resolver.has = store_has_resource;
     s->resolver.hold = store_resolver_hold;
     for (int k = 0; k < PART_KIND_COUNT; k++) {

@@ -126,6 +126,7 @@ struct slot {
     struct str name;
     uint32_t refs;            /* live parts that mention it, plus the resource in it */
     uint32_t users;           /* accepted or published parts that mention it */
+    uint32_t subscribers;     /* those of them whose resource was not withdrawn */
     uint64_t missing_since_ms;
     bool is_given_up;
     struct resource *resource;

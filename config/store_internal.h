@@ -53,7 +53,7 @@ void store_accept_part(struct config_store *s, struct slot *slot, const struct p
 void store_each_dep(struct config_store *s, const struct part *p,
                     void (*fn)(struct config_store *s, struct slot *slot, void *user), void *user);
 void store_resource_free(struct config_store *s, struct resource *r);
-/* Counts (delta +1 / -1) the part's names as used; the first and last use (un)subscribe. */
+/* Counts (delta +1 / -1) the part's names as used and subscribed. */
 void store_use_deps(struct config_store *s, const struct part *p, int delta);
 
 /* warming.c */
@@ -72,6 +72,9 @@ void discovery_listeners_start(struct config_store *s);
 /* Remembers where the slot's resource comes from. */
 void discovery_set_source(struct config_store *s, struct slot *slot,
                           const struct config_source *source);
+void discovery_forget_source(struct slot *slot);
+/* Closes the sources that no slot has any more. */
+void discovery_sweep(struct config_store *s);
 void discovery_subscribe(struct config_store *s, struct slot *slot);
 void discovery_unsubscribe(struct config_store *s, struct slot *slot);
 

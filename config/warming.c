@@ -164,7 +164,8 @@ static bool store_stage_additions(struct config_store *s)
             continue;
         }
         list_for_each (r, &s->pending[ADD_ORDER[k]], struct resource, pending_node) {
-            if (resource_is_ready(s, r)) {
+            /* On its way out before it came in: nobody names it any more. */
+            if (!list_is_linked(&r->removal_node) && resource_is_ready(s, r)) {
                 store_stage_resource(s, r);
                 any = true;
             }
@@ -285,6 +286,7 @@ static void store_commit(struct config_store *s)
     store_stage_removals(s);
     store_advance_init(s);
     store_publish_staged(s);
+    discovery_sweep(s);
 }
 
 static void store_commit_task_run(struct loop_task *t)

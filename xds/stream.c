@@ -280,10 +280,15 @@ static struct xds_stream_type *stream_find_type(const struct xds_stream *s, stru
     return NULL;
 }
 
-/* Names that the response holds have had their first answer, be it good or bad. */
-static void stream_type_end_waits(struct xds_stream_type *t, const struct xds_update *u)
+/* Names that the response holds have had their first answer. Which of a refused response are good
+ * we cannot say: the subscriber knows when it is told that their time is up. */
+static void stream_type_end_waits(struct xds_stream_type *t, const struct xds_update *u,
+                                  bool was_accepted)
 {
     t->wildcard_deadline_ms = 0;
+    if (!was_accepted) {
+        return;
+    }
     for (size_t i = 0; i < u->resource_count && !list_is_empty(&t->waiting); i++) {
         struct xds_name *n = map_get(&t->state.names, xds_resource_name(&u->resources[i]));
 
@@ -303,12 +308,12 @@ static bool stream_dispatch(struct xds_stream *s, struct xds_stream_type *t,
     if (timer_is_armed(&t->answer_timer)) {
         stream_send_type(s, t); /* of the response before */
     }
-    stream_type_end_waits(t, &rs->update);
     strbuf_init(&v.detail);
     stream_enter(s);
     t->subscriber->on_update(t->user, &rs->update, &v);
     if (!t->is_closed) {
         t->state.protocol->applied(&t->state, rs, &v);
+        stream_type_end_waits(t, &rs->update, v.accepted);
         if (v.delay_ms > 0) {
             timer_arm(s->params.loop, &t->answer_timer, v.delay_ms);
             stream_send_soon(s); /* names may have changed */

@@ -553,6 +553,18 @@ static void test_a_server_that_says_nothing_is_waited_for(void **state)
     xds_subscription_close(cds);
 }
 
+static void test_a_refused_response_answers_a_wildcard(void **state)
+{
+    struct xds_subscription *cds = subscribe(CDS, true, &fx.cds);
+
+    turn();
+    fx.cds.refuses = true;
+    respond(CDS, "1", "A", "x");
+    advance(16000);
+    assert_told(&fx.cds, "update(1 x) ");
+    xds_subscription_close(cds);
+}
+
 static void test_what_the_admin_page_shows(void **state)
 {
     struct xds_subscription *cds = subscribe(CDS, true, &fx.cds);
@@ -605,7 +617,8 @@ static void test_each_name_has_its_own_fetch_timeout(void **state)
     xds_subscription_close(eds);
 }
 
-static void test_a_refused_resource_is_an_answer(void **state)
+/* Which of a refused response are good only the subscriber knows. */
+static void test_a_refused_response_does_not_end_the_wait(void **state)
 {
     struct xds_subscription *eds = subscribe(EDS, false, &fx.eds);
 
@@ -614,7 +627,7 @@ static void test_a_refused_resource_is_an_answer(void **state)
     fx.eds.refuses = true;
     respond(EDS, "1", "A", "a");
     advance(6000);
-    assert_told(&fx.eds, "update(1 a) ");
+    assert_told(&fx.eds, "update(1 a) timeout(a) ");
     xds_subscription_close(eds);
 }
 
@@ -849,9 +862,10 @@ int main(void)
         SOTW(test_a_message_that_is_too_large_backs_off_long),
         SOTW(test_a_malformed_response_ends_the_stream),
         SOTW(test_a_server_that_says_nothing_is_waited_for),
+        SOTW(test_a_refused_response_answers_a_wildcard),
         SOTW(test_what_the_admin_page_shows),
         SOTW(test_each_name_has_its_own_fetch_timeout),
-        SOTW(test_a_refused_resource_is_an_answer),
+        SOTW(test_a_refused_response_does_not_end_the_wait),
         SOTW(test_a_subscription_closed_while_it_is_told_of_a_timeout),
         SOTW(test_closing_while_dialing_cancels),
         SOTW(test_a_subscription_closed_in_its_own_callback),

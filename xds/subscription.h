@@ -73,9 +73,9 @@ struct xds_subscriber {
     /* Connection lost or refused, a file could not be read, a message was too large: nothing
      * changes but counters (update_failure). */
     void (*on_error)(void *user, struct str reason);
-    /* The fetch timeout passed without a response that holds these names; a file was read and does
-     * not hold them. n = 0: the wildcard subscription (LDS, CDS) got no response. Told once per
-     * name. */
+    /* The fetch timeout passed without an accepted response that holds these names (a refused one
+     * may have held them, and they may be good); a file was read and does not hold them. n = 0: the
+     * wildcard subscription (LDS, CDS) got no response at all. Told once per name. */
     void (*on_fetch_timeout)(void *user, const struct str *names, size_t n);
 };
 

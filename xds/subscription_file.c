@@ -18,7 +18,7 @@
 struct xds_file_name {
     struct str name; /* behind the struct */
     uint32_t users;
-    bool is_answered; /* held by a response, or told to be missing */
+    bool is_answered; /* held by an accepted response, or told to be missing */
 };
 
 struct xds_file {
@@ -49,10 +49,8 @@ static void xds_file_free(struct xds_file *f)
     free(f);
 }
 
-/* Names in the response have their answer. */
 static void xds_file_mark_answered(struct xds_file *f, const struct xds_update *u)
 {
-    f->is_answered = true;
     for (size_t i = 0; i < u->resource_count; i++) {
         struct xds_file_name *n = map_get(&f->names, xds_resource_name(&u->resources[i]));
 
@@ -76,9 +74,12 @@ static void xds_file_deliver(struct xds_file *f, struct str bytes)
         f->is_bad = true;
     } else {
         rs.update.type_url = f->type_url;
-        xds_file_mark_answered(f, &rs.update);
+        f->is_answered = true;
         f->subscriber->on_update(f->user, &rs.update, &v);
         f->is_bad = !v.accepted;
+        if (v.accepted) {
+            xds_file_mark_answered(f, &rs.update);
+        }
     }
     strbuf_done(&v.detail);
     arena_done(&scratch);
