@@ -97,7 +97,7 @@ CASES = [
     refused("no version", b"GET /\r\nHost: t\r\n\r\n", status=426),
     refused("lower-case method", b"get / HTTP/1.1\r\nHost: t\r\n\r\n"),
     refused("garbage", b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03\r\n\r\n", method="GET",
-            ignore=("log:details",))  # which of many faults is met first,
+            ignore=("log:details",)),  # which of its faults is met first
     refused("a response", b"HTTP/1.1 200 OK\r\n\r\n", method="GET"),
     case("empty lines before the request", b"\r\n\r\nGET / HTTP/1.1\r\nHost: t\r\n\r\n", method="GET", status=200),
     stricter("bare LF", b"GET / HTTP/1.1\nHost: t\n\n"),
