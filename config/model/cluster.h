@@ -18,7 +18,7 @@ enum discovery_type {
     DISCOVERY_EDS,
 };
 
-enum lb_kind { LB_ROUND_ROBIN, LB_LEAST_REQUEST };
+enum lb_kind { LB_ROUND_ROBIN, LB_LEAST_REQUEST, LB_RANDOM };
 
 enum health_status {
     HEALTH_UNKNOWN,
@@ -140,7 +140,7 @@ struct cluster_config {
     enum discovery_type type;
     uint32_t endpoints_slot; /* always valid: EDS, static and DNS sets are published there */
     struct str eds_service_name;
-    const struct config_source *eds_source; /* NULL unless EDS */
+    const struct config_source *eds_source;           /* NULL unless EDS */
     const struct locality_endpoints *load_assignment; /* DNS: what to resolve */
     size_t load_assignment_count;
     uint32_t overprovisioning_factor;

@@ -98,6 +98,9 @@ static int parse_lb_policy_enum(struct parse_context *ctx, const Cluster *m,
         return 0;
     case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__LB_POLICY__LEAST_REQUEST:
         return parse_least_request(ctx, m, &ret->lb);
+    case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__LB_POLICY__RANDOM:
+        ret->lb.kind = LB_RANDOM;
+        return 0;
     case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__LB_POLICY__CLUSTER_PROVIDED:
         return parse_fail(ctx, E_INVALID, "lb_policy",
                           "cluster manager: cluster provided LB specified but cluster '%.*s' did "
@@ -107,10 +110,9 @@ static int parse_lb_policy_enum(struct parse_context *ctx, const Cluster *m,
         return parse_fail(ctx, E_INVALID, "lb_policy",
                           "cluster: field load_balancing_policy need to be set");
     case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__LB_POLICY__RING_HASH:
-    case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__LB_POLICY__RANDOM:
     case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__LB_POLICY__MAGLEV:
         return parse_fail(ctx, E_UNSUPPORTED, "lb_policy",
-                          "RING_HASH, RANDOM and MAGLEV are not supported");
+                          "RING_HASH and MAGLEV are not supported");
     default:
         return parse_fail(ctx, E_INVALID, "lb_policy",
                           "value must be one of the defined enum values");

@@ -18,6 +18,7 @@ extern const struct extension cluster_dns;
 extern const struct extension dns_resolver_cares;
 extern const struct extension load_balancing_policy_cluster_provided;
 extern const struct extension load_balancing_policy_least_request;
+extern const struct extension load_balancing_policy_random;
 extern const struct extension load_balancing_policy_round_robin;
 extern const struct extension request_id_uuid;
 extern const struct extension upstream_options_http;
@@ -35,6 +36,7 @@ static const struct extension *const extensions[] = {
     &http_filter_router.ext,
     &load_balancing_policy_cluster_provided,
     &load_balancing_policy_least_request,
+    &load_balancing_policy_random,
     &load_balancing_policy_round_robin,
     &network_filter_http_connection_manager.ext,
     &request_id_uuid,

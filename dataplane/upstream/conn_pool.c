@@ -184,6 +184,7 @@ void pool_conn_request_done(struct pool_conn *pc)
 
     CHECK(c != NULL && h->active_requests > 0);
     pc->request_cluster = NULL;
+    pc->stream = NULL;
     h->active_requests--;
     host_stat_add(h, HOST_RQ_ACTIVE, (uint64_t)-1);
     stat_dec(stats, CLUSTER_UPSTREAM_RQ_ACTIVE);
@@ -286,7 +287,8 @@ struct codec_stream *pool_request_open_stream(struct pool_request *rq,
 {
     struct pool_conn *pc = pool_conn_from(rq->conn);
 
-    return pc->codec->ops->new_stream(pc->codec, cb, user, arena, headers);
+    pc->stream = pc->codec->ops->new_stream(pc->codec, cb, user, arena, headers);
+    return pc->stream;
 }
 
 void pool_request_connection(const struct pool_request *rq, struct pool_connection_info *ret_info)
@@ -534,6 +536,14 @@ static enum pool_failure pool_failure_of(enum conn_close_cause cause)
     return POOL_FAILURE_REMOTE_CONNECT;
 }
 
+/* As Envoy: an answer that breaks off is a protocol error, one that never began a lost connection.
+ */
+static enum stream_reset_reason pool_conn_reset_reason(const struct pool_conn *pc)
+{
+    return pc->stream != NULL && pc->stream->wire_bytes_in > 0 ? RESET_PROTOCOL_ERROR
+                                                               : RESET_CONNECTION_TERMINATION;
+}
+
 void pool_conn_closed(struct pool_conn *pc, enum conn_close_cause cause)
 {
     struct conn_pool *p = pc->pool;
@@ -549,7 +559,7 @@ void pool_conn_closed(struct pool_conn *pc, enum conn_close_cause cause)
     pool_conn_set_state(pc, POOL_CONN_CLOSED);
     breaker_release(pool_breaker(p), BREAKER_CONNECTIONS);
     if (pc->request_cluster != NULL) {
-        pc->codec->ops->connection_closed(pc->codec, RESET_CONNECTION_TERMINATION);
+        pc->codec->ops->connection_closed(pc->codec, pool_conn_reset_reason(pc));
         CHECK(pc->request_cluster == NULL); /* the codec ended its stream */
     }
     if (was_connecting) {

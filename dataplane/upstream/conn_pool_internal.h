@@ -50,6 +50,7 @@ struct pool_conn {
     struct deferred deferred;
     /* Of the request being carried, or NULL; holds a reference. */
     struct cluster *request_cluster;
+    struct codec_stream *stream; /* likewise */
     uint64_t started_ms;
     uint64_t requests;
     uint64_t requests_left; /* UINT64_MAX: no limit */

@@ -472,6 +472,30 @@ static void half_an_answer_is_a_protocol_error(void **state)
     check_cut_off("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nab", RESET_PROTOCOL_ERROR);
 }
 
+static void a_reset_inside_an_answer_is_a_protocol_error(void **state)
+{
+    const struct linger reset = {.l_onoff = 1};
+    struct request rq;
+    int fd;
+
+    (void)state;
+    put_cluster(testing_cluster("c", 0));
+    request_start(&rq, false);
+    fd = origin_accept();
+    origin_read_head(fd);
+    origin_send(fd, "HTTP/1.1 200 OK\r\n\r\nnot all there is");
+    await_stat("upstream_rq_active", 1);
+    for (int i = 0; i < 3 && rq.stream->wire_bytes_in == 0; i++) {
+        upstream_testing_turn(&u);
+    }
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)), 0);
+    close(fd);
+    request_finish(&rq);
+    assert_false(rq.is_complete); /* unlike a FIN, it ends no body */
+    assert_int_equal(rq.reset, RESET_PROTOCOL_ERROR);
+    await_stat("upstream_cx_active", 0);
+}
+
 static void a_fin_may_end_an_answer(void **state)
 {
     struct request rq;
@@ -785,6 +809,7 @@ int main(void)
         POOL_TEST(connecting_has_a_timeout),
         POOL_TEST(a_connection_that_dies_resets_its_request),
         POOL_TEST(half_an_answer_is_a_protocol_error),
+        POOL_TEST(a_reset_inside_an_answer_is_a_protocol_error),
         POOL_TEST(a_fin_may_end_an_answer),
         POOL_TEST(garbage_is_a_protocol_error),
         POOL_TEST(a_reset_request_closes_its_connection),

@@ -74,6 +74,8 @@ static const struct lb_policy *lb_policy_of(enum lb_kind k)
         return &lb_round_robin;
     case LB_LEAST_REQUEST:
         return &lb_least_request;
+    case LB_RANDOM:
+        return &lb_random;
     }
     CHECK(false);
     return NULL;
@@ -83,7 +85,7 @@ static void lb_source_prepare(struct lb_source *s, const struct lb_policy *polic
                               const struct lb_config *c, struct rng *rng)
 {
     s->state = LB_SOURCE_EQUAL;
-    for (uint32_t i = 1; i < s->count; i++) {
+    for (uint32_t i = 1; policy->weight != NULL && i < s->count; i++) {
         if (s->hosts[i]->weight != s->hosts[0]->weight) {
             s->edf = edf_new((void *const *)s->hosts, s->count, policy->weight, c, rng);
             s->state = LB_SOURCE_WEIGHTED;

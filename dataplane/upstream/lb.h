@@ -63,12 +63,13 @@ struct lb_source {
 struct lb_policy {
     /* All weights are equal; count > 0. */
     struct host *(*pick_equal)(struct lb_source *s, const struct lb_config *c, struct rng *rng);
-    /* What a host weighs now where weights differ. */
+    /* What a host weighs now where weights differ; NULL: weights mean nothing. */
     edf_weight_fn *weight;
 };
 
 extern const struct lb_policy lb_round_robin;
 extern const struct lb_policy lb_least_request;
+extern const struct lb_policy lb_random;
 
 /* NULL when there is no host to be had; `ret_panic` says that health was ignored. */
 struct host *lb_pick(struct priority_set *set, const struct lb_config *c,

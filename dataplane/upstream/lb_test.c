@@ -224,6 +224,20 @@ static void least_request_weighs_by_active_requests(void **state)
     upstream_testing_done(&p.u);
 }
 
+static void random_heeds_no_weights(void **state)
+{
+    const struct testing_endpoint e[] = {{.port = 1, .weight = 1}, {.port = 2, .weight = 9}};
+    struct cluster_config *c = testing_cluster("c", 0);
+    struct picks p;
+
+    (void)state;
+    c->lb.kind = LB_RANDOM;
+    picks_init(&p, c, e, 2);
+    picks_run(&p, 10000);
+    assert_share(&p, 1, 0.5, 10000);
+    upstream_testing_done(&p.u);
+}
+
 static bool avoid_port_1(void *user, const struct host *h)
 {
     (*(unsigned *)user)++;
@@ -262,6 +276,7 @@ int main(void)
         cmocka_unit_test(localities_share_by_weight_and_health),
         cmocka_unit_test(least_request_prefers_the_idle),
         cmocka_unit_test(least_request_weighs_by_active_requests),
+        cmocka_unit_test(random_heeds_no_weights),
         cmocka_unit_test(a_host_to_avoid_is_passed_over_once),
     };
 
