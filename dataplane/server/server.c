@@ -34,6 +34,11 @@
 #include "xds/client.h"
 
 #define DRAIN_POLL_MS 50
+/* A version with this many changes leaves free memory worth giving back, once it is quiet. */
+#define TRIM_CHANGES 256
+#define TRIM_DELAY_MS 1000
+/* Large messages are mapped, so that they go back to the system when they are freed. */
+#define MMAP_THRESHOLD_BYTES (256 * 1024)
 #define QUIT_DELAY_MS 20
 
 const char *server_state_name(enum server_state s)
@@ -63,6 +68,14 @@ static void server_release_part(struct part_releaser *r, const struct part *p)
     part_unref(p);
 }
 
+static void server_on_trim_timer(struct timer *t)
+{
+    struct server *s = container_of(t, struct server, trim_timer);
+
+    s->changes_since_trim = 0;
+    (void)malloc_trim(0);
+}
+
 /* Main takes the version first, then the workers. */
 static void server_publish(void *ctx, struct snapshot *take)
 {
@@ -83,6 +96,10 @@ static void server_publish(void *ctx, struct snapshot *take)
         }
         part_ref(c->after);
         part_table_apply(&s->parts, s->context.clusters, c);
+    }
+    s->changes_since_trim += take->change_count;
+    if (s->changes_since_trim >= TRIM_CHANGES) {
+        timer_arm(&s->loop, &s->trim_timer, TRIM_DELAY_MS);
     }
     publication_send(take, listeners, s->workers, s->workers != NULL ? s->worker_count : 0,
                      &s->loop);
@@ -373,6 +390,7 @@ int server_init(struct server *s, const struct options *o, struct error *reterr)
     s->start_ms = clock_mono_ns() / 1000000;
     s->worker_count = o->concurrency > 0 ? o->concurrency : server_default_concurrency();
     timer_init(&s->drain_timer, server_on_drain_timer);
+    timer_init(&s->trim_timer, server_on_trim_timer);
     arena_init(&s->arena, NULL);
     r = server_open_log(o, reterr);
     if (r != 0) {
@@ -383,6 +401,7 @@ int server_init(struct server *s, const struct options *o, struct error *reterr)
     }
     server_raise_fd_limit();
     (void)mallopt(M_ARENA_MAX, (int)s->worker_count + 1);
+    (void)mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES);
     r = bootstrap_load(&bp, &s->bootstrap, reterr);
     if (r != 0) {
         return r;
@@ -477,6 +496,7 @@ static void server_on_xds_closed(void *user)
 static void server_teardown(struct server *s)
 {
     timer_cancel(&s->loop, &s->drain_timer);
+    timer_cancel(&s->loop, &s->trim_timer);
     for (size_t i = 0; i < s->worker_count && s->workers != NULL; i++) {
         worker_stop(&s->workers[i]);
     }

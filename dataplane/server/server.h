@@ -64,6 +64,8 @@ struct server {
     uint64_t start_wall_ns;
     uint64_t start_ms;
     struct timer drain_timer;
+    struct timer trim_timer;
+    size_t changes_since_trim;
     uint64_t drain_deadline_ms;
     struct loop_signal sigterm;
     struct loop_signal sigint;
