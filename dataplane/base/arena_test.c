@@ -145,9 +145,25 @@ static void test_strings(void **state)
     arena_done(&a);
 }
 
+static void test_shrinking_leaves_the_rest_to_the_next(void **state)
+{
+    struct arena a;
+    char *first;
+    char *second;
+
+    arena_init(&a, NULL);
+    first = arena_alloc(&a, 500);
+    arena_shrink(&a, first, 100);
+    second = arena_alloc(&a, 100);
+    assert_ptr_equal(second, first + 112);
+    assert_int_equal((uintptr_t)second % 16, 0);
+    arena_done(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_shrinking_leaves_the_rest_to_the_next),
         cmocka_unit_test(test_allocations_are_aligned_and_do_not_overlap),
         cmocka_unit_test(test_pool_recycles_chunks_up_to_its_bound),
         cmocka_unit_test(test_trim_gives_back_only_what_was_idle),
