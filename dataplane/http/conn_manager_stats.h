@@ -68,7 +68,14 @@
     X(CM_RQ_TOTAL, "downstream_rq_total", STAT_COUNTER)                                            \
     X(CM_RQ_TX_RESET, "downstream_rq_tx_reset", STAT_COUNTER)                                      \
     X(CM_RQ_WS_ON_NON_WS_ROUTE, "downstream_rq_ws_on_non_ws_route", STAT_COUNTER)                  \
-    X(CM_RS_TOO_LARGE, "rs_too_large", STAT_COUNTER)
+    X(CM_RS_TOO_LARGE, "rs_too_large", STAT_COUNTER)                                               \
+    /* The router's, under the same prefix. */                                                     \
+    X(CM_ROUTER_NO_CLUSTER, "no_cluster", STAT_COUNTER)                                            \
+    X(CM_ROUTER_NO_ROUTE, "no_route", STAT_COUNTER)                                                \
+    X(CM_ROUTER_RQ_DIRECT_RESPONSE, "rq_direct_response", STAT_COUNTER)                            \
+    X(CM_ROUTER_RQ_OVERLOAD_LOCAL_REPLY, "rq_overload_local_reply", STAT_COUNTER)                  \
+    X(CM_ROUTER_RQ_REDIRECT, "rq_redirect", STAT_COUNTER)                                          \
+    X(CM_ROUTER_RQ_TOTAL, "rq_total", STAT_COUNTER)
 
 enum conn_manager_stat {
 #define CONN_MANAGER_STAT_ENUM(id, name, kind) id,

@@ -145,23 +145,32 @@ void http_filter_rewrite_host(struct http_filter *f, struct str host, bool keeps
                         r->forward.append_x_forwarded_host);
 }
 
+void http_filter_count(struct http_filter *f, int stat)
+{
+    conn_manager_count(f->stream->cm, (enum conn_manager_stat)stat);
+}
+
 enum route_answer http_filter_answer_from_route(struct http_filter *f)
 {
     struct http_stream *s = f->stream;
     const struct route *r = stream_route(s);
     struct header_map extra;
 
+    http_filter_count(f, CM_ROUTER_RQ_TOTAL);
     if (r == NULL || r->action == ROUTE_NON_FORWARDING) {
+        http_filter_count(f, CM_ROUTER_NO_ROUTE);
         http_filter_local_reply(f, 404, STR_NONE, NULL, FLAG_NO_ROUTE_FOUND,
                                 STR("route_not_found"));
         return ROUTE_ANSWER_NO_ROUTE;
     }
     if (r->action == ROUTE_DIRECT_RESPONSE) {
+        http_filter_count(f, CM_ROUTER_RQ_DIRECT_RESPONSE);
         http_filter_local_reply(f, r->direct.status, r->direct.body, NULL, FLAG_NONE,
                                 STR("direct_response"));
         return ROUTE_ANSWER_DIRECT_RESPONSE;
     }
-    if (r->action == ROUTE_REDIRECT) {
+    if (r->action == ROUTE_REDIRECT) { /* for Envoy a direct response as well */
+        http_filter_count(f, CM_ROUTER_RQ_DIRECT_RESPONSE);
         header_map_init(&extra, &s->arena);
         header_add(&extra, HDR_LOCATION, redirect_location(r, &s->request_headers, &s->arena));
         http_filter_local_reply(f, r->redirect.status, STR_NONE, &extra, FLAG_NONE,

@@ -104,6 +104,8 @@ void http_filter_respond_data(struct http_filter *f, struct buf *take_data, bool
 void http_filter_respond_trailers(struct http_filter *f, struct header_map *take_trailers);
 /* Terminal filter: the upstream died after the response head: reset the downstream stream. */
 void http_filter_reset_stream(struct http_filter *f, enum response_flag flag, struct str details);
+/* Counts in the connection manager's series (enum conn_manager_stat). */
+void http_filter_count(struct http_filter *f, int stat);
 /* Terminal filter, first thing in decode_headers: the answer that the route itself gives, sent
  * (redirect, direct response, 404 without a route), or ROUTE_ANSWER_NONE: forward it. */
 enum route_answer {

@@ -16,6 +16,7 @@
 #include "config/parse/check.h"
 #include "config/parse/context.h"
 #include "dataplane/event/loop.h"
+#include "dataplane/http/conn_manager_stats.h"
 #include "dataplane/runtime/thread_context.h"
 #include "dataplane/upstream/cluster_stats.h"
 #include "dataplane/upstream/host.h"
@@ -197,6 +198,7 @@ static void router_no_cluster(struct router *r)
 {
     int status = r->forward->cluster_not_found_status;
 
+    http_filter_count(r->filter, CM_ROUTER_NO_CLUSTER);
     http_filter_local_reply(r->filter, status != 0 ? status : 503, STR(""), NULL,
                             FLAG_NO_CLUSTER_FOUND, STR("cluster_not_found"));
 }

@@ -93,6 +93,12 @@ const struct weighted_cluster *http_filter_weighted_cluster(const struct http_fi
     return client.weighted;
 }
 
+void http_filter_count(struct http_filter *f, int stat)
+{
+    (void)f;
+    (void)stat;
+}
+
 size_t http_filter_buffer_limit(const struct http_filter *f)
 {
     (void)f;
