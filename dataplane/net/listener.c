@@ -73,21 +73,34 @@ size_t worker_listener_connections(const struct worker_listener *wl)
 
 /* --- network filters ---------------------------------------------------------------------- */
 
-static void lc_on_data(struct conn *c, struct buf *in, bool end_stream)
+/* Takes the filters from `from` on through what there is: each is first told of the connection,
+ * once, then of the bytes. Whoever stops is asked again with the next bytes, or goes on himself. */
+static void lc_iterate(struct listener_connection *lc, size_t from, struct buf *in, bool end_stream)
 {
-    struct listener_connection *lc = c->user;
-
-    for (size_t i = lc->resume_at; i < lc->filter_count; i++) {
+    for (size_t i = from; i < lc->filter_count; i++) {
         struct network_filter *f = &lc->filters[i];
+        const struct network_filter_type *type = f->type;
 
-        if (f->type->on_data != NULL &&
-            f->type->on_data(f, in, end_stream) == NETWORK_FILTER_STOP) {
+        if (i == lc->started_count) {
+            lc->started_count++;
+            if (type->on_new_connection != NULL &&
+                type->on_new_connection(f) == NETWORK_FILTER_STOP) {
+                return;
+            }
+        }
+        if ((buf_len(in) > 0 || end_stream) && type->on_data != NULL &&
+            !conn_is_closing(lc->conn) && type->on_data(f, in, end_stream) == NETWORK_FILTER_STOP) {
             return;
         }
-        if (conn_is_closing(c)) {
+        if (conn_is_closing(lc->conn)) {
             return;
         }
     }
+}
+
+static void lc_on_data(struct conn *c, struct buf *in, bool end_stream)
+{
+    lc_iterate(c->user, 0, in, end_stream);
 }
 
 static void lc_on_watermark(struct conn *c, bool is_above)
@@ -132,39 +145,13 @@ static const struct conn_ops listener_conn_ops = {
     .on_closed = lc_on_closed,
 };
 
-/* Runs on_new_connection from `from` on; false when a filter stopped or the connection closes. */
-static bool lc_start_filters(struct listener_connection *lc, size_t from)
-{
-    for (size_t i = from; i < lc->filter_count; i++) {
-        struct network_filter *f = &lc->filters[i];
-
-        lc->new_connection_at = i + 1;
-        if (f->type->on_new_connection != NULL &&
-            f->type->on_new_connection(f) == NETWORK_FILTER_STOP) {
-            return false;
-        }
-        if (conn_is_closing(lc->conn)) {
-            return false;
-        }
-    }
-    return true;
-}
-
 void network_filter_continue(struct network_filter *f)
 {
     struct listener_connection *lc = f->lc;
-    size_t index = (size_t)(f - lc->filters);
 
-    if (conn_is_closing(lc->conn)) {
-        return;
+    if (!conn_is_closing(lc->conn)) {
+        lc_iterate(lc, (size_t)(f - lc->filters) + 1, &lc->conn->in, false);
     }
-    if (lc->new_connection_at <= index + 1 && lc->new_connection_at < lc->filter_count &&
-        !lc_start_filters(lc, index + 1)) {
-        return;
-    }
-    lc->resume_at = index + 1;
-    lc_on_data(lc->conn, &lc->conn->in, false);
-    lc->resume_at = 0;
 }
 
 static int lc_open_filters(struct listener_connection *lc)
@@ -264,7 +251,8 @@ static void worker_listener_adopt(struct worker_listener *wl, int take_fd, bool 
     if (wl->is_draining) {
         lc_drain(lc); /* SIGTERM: still served, one response each */
     }
-    if (lc_start_filters(lc, 0) || !conn_is_closing(c)) {
+    lc_iterate(lc, 0, &c->in, false);
+    if (!conn_is_closing(c)) {
         conn_read_start(c);
     }
 }

@@ -48,11 +48,10 @@ struct listener_connection {
     struct thread_context *thread;
     const struct filter_chain_config *chain;
     uint32_t buffer_limit_bytes; /* what filters may hold back: as configured, else 1 MiB */
-    struct list node; /* in the listener's connections */
+    struct list node;            /* in the listener's connections */
     size_t filter_count;
     size_t opened_count;      /* filters that have state */
-    size_t new_connection_at; /* first filter whose on_new_connection has not run */
-    size_t resume_at;         /* first filter to see the bytes on offer */
+    size_t started_count;     /* filters whose on_new_connection has run */
     struct stat_block *stats; /* of the version that accepted it */
     bool is_draining;
     uint64_t accepted_ns;

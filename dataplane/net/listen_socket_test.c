@@ -1,0 +1,251 @@
+/* Listening sockets: ports that are shared, conflicts in Envoy's words, unix paths, inheritance. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include <netinet/tcp.h>
+
+#include "dataplane/net/listen_socket.h"
+
+struct fixture {
+    struct address address;
+    struct listener_config listener;
+    struct error error;
+};
+
+static void fixture_init(struct fixture *f, const char *ip)
+{
+    memset(f, 0, sizeof(*f));
+    if (ip != NULL) {
+        assert_int_equal(address_from_ip(str_c(ip), 0, &f->address), 0);
+    }
+    f->listener.addresses = &f->address;
+    f->listener.address_count = 1;
+    f->listener.reuse_port = true;
+    error_init(&f->error);
+}
+
+static int dial(const struct address *a)
+{
+    int fd = socket(a->sa.sa_family, SOCK_STREAM, 0);
+    int r = connect(fd, &a->sa, a->len);
+
+    (void)close(fd);
+    return r;
+}
+
+static void all_workers_share_the_port_that_the_kernel_chose(void **state)
+{
+    struct fixture f;
+    struct listen_socket *s;
+
+    fixture_init(&f, "127.0.0.1");
+    assert_int_equal(listen_socket_new(&f.listener, 0, 3, &s, &f.error), 0);
+    assert_int_equal(s->fd_count, 3);
+    assert_true(s->is_reuse_port);
+    assert_true(address_port(&s->bound) != 0);
+    for (size_t i = 0; i < s->fd_count; i++) {
+        struct address a = {.len = sizeof(a.un)};
+
+        assert_int_equal(getsockname(s->fds[i], &a.sa, &a.len), 0);
+        assert_int_equal(address_port(&a), address_port(&s->bound));
+    }
+    assert_int_not_equal(dial(&s->bound), 0); /* refused until it listens */
+    assert_int_equal(listen_socket_listen(s, 0, &f.error), 0);
+    assert_int_equal(listen_socket_listen(s, 0, &f.error), 0); /* once is enough */
+    assert_int_equal(dial(&s->bound), 0);
+    listen_socket_ref(s);
+    listen_socket_unref(s);
+    assert_int_equal(dial(&s->bound), 0);
+    listen_socket_unref(s);
+    error_done(&f.error);
+}
+
+static void without_reuse_port_one_socket_serves_all(void **state)
+{
+    struct fixture f;
+    struct listen_socket *s;
+
+    fixture_init(&f, "127.0.0.1");
+    f.listener.reuse_port = false;
+    assert_int_equal(listen_socket_new(&f.listener, 0, 3, &s, &f.error), 0);
+    assert_int_equal(s->fd_count, 1);
+    listen_socket_unref(s);
+    error_done(&f.error);
+}
+
+static void a_conflict_is_told_in_envoys_words(void **state)
+{
+    struct fixture f;
+    struct fixture g;
+    struct listen_socket *s;
+    struct listen_socket *t;
+    char want[256];
+    char text[ADDRESS_TEXT_MAX];
+
+    fixture_init(&f, "127.0.0.1");
+    f.listener.reuse_port = false;
+    assert_int_equal(listen_socket_new(&f.listener, 0, 1, &s, &f.error), 0);
+    assert_int_equal(listen_socket_listen(s, 0, &f.error), 0);
+    fixture_init(&g, NULL);
+    g.address = s->bound;
+    assert_int_equal(listen_socket_new(&g.listener, 0, 1, &t, &g.error), E_SYS);
+    (void)address_format(&s->bound, text);
+    (void)snprintf(want, sizeof(want), "cannot bind '%s': Address already in use", text);
+    assert_string_equal(error_message(&g.error), want);
+    listen_socket_unref(s);
+    error_done(&f.error);
+    error_done(&g.error);
+}
+
+static void accepted_sockets_inherit_no_delay(void **state)
+{
+    struct fixture f;
+    struct listen_socket *s;
+    int client;
+    int fd;
+    int value = 0;
+    socklen_t len = sizeof(value);
+
+    fixture_init(&f, "127.0.0.1");
+    assert_int_equal(listen_socket_new(&f.listener, 0, 1, &s, &f.error), 0);
+    assert_int_equal(listen_socket_listen(s, 0, &f.error), 0);
+    client = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(connect(client, &s->bound.sa, s->bound.len), 0);
+    fd = accept(s->fds[0], NULL, NULL);
+    assert_true(fd >= 0);
+    assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &value, &len), 0);
+    assert_int_not_equal(value, 0);
+    assert_int_equal(close(fd), 0);
+    assert_int_equal(close(client), 0);
+    listen_socket_unref(s);
+    error_done(&f.error);
+}
+
+static void socket_options_are_applied_or_refused(void **state)
+{
+    struct fixture f;
+    struct listen_socket *s;
+    struct socket_option o = {
+        .level = SOL_SOCKET, .name = SO_KEEPALIVE, .is_int = true, .int_value = 1};
+    int value = 0;
+    socklen_t len = sizeof(value);
+
+    fixture_init(&f, "127.0.0.1");
+    f.listener.socket_options = &o;
+    f.listener.socket_option_count = 1;
+    assert_int_equal(listen_socket_new(&f.listener, 0, 1, &s, &f.error), 0);
+    assert_int_equal(getsockopt(s->fds[0], SOL_SOCKET, SO_KEEPALIVE, &value, &len), 0);
+    assert_int_equal(value, 1);
+    listen_socket_unref(s);
+    o.level = -1;
+    assert_int_equal(listen_socket_new(&f.listener, 0, 1, &s, &f.error), E_SYS);
+    error_done(&f.error);
+}
+
+static void what_makes_sockets_interchangeable(void **state)
+{
+    struct fixture f;
+    const struct socket_option o = {
+        .level = SOL_SOCKET, .name = SO_KEEPALIVE, .is_int = true, .int_value = 1};
+    uint64_t hash;
+
+    fixture_init(&f, "127.0.0.1");
+    hash = listen_socket_options_hash(&f.listener, 0);
+    f.listener.name = STR("another name");
+    assert_true(listen_socket_options_hash(&f.listener, 0) == hash);
+    f.listener.reuse_port = false;
+    assert_true(listen_socket_options_hash(&f.listener, 0) != hash);
+    f.listener.reuse_port = true;
+    f.listener.socket_options = &o;
+    f.listener.socket_option_count = 1;
+    assert_true(listen_socket_options_hash(&f.listener, 0) != hash);
+    f.listener.socket_option_count = 0;
+    address_set_port(&f.address, 1);
+    assert_true(listen_socket_options_hash(&f.listener, 0) != hash);
+    error_done(&f.error);
+}
+
+static void ipv6_is_its_own_unless_asked(void **state)
+{
+    struct fixture f;
+    struct listen_socket *s;
+    int value = 0;
+    socklen_t len = sizeof(value);
+
+    fixture_init(&f, "::");
+    if (listen_socket_new(&f.listener, 0, 1, &s, &f.error) != 0) {
+        error_done(&f.error);
+        skip(); /* no IPv6 here */
+    }
+    assert_int_equal(getsockopt(s->fds[0], IPPROTO_IPV6, IPV6_V6ONLY, &value, &len), 0);
+    assert_int_equal(value, 1);
+    listen_socket_unref(s);
+    f.listener.ipv4_compat = true;
+    assert_int_equal(listen_socket_new(&f.listener, 0, 1, &s, &f.error), 0);
+    assert_int_equal(getsockopt(s->fds[0], IPPROTO_IPV6, IPV6_V6ONLY, &value, &len), 0);
+    assert_int_equal(value, 0);
+    listen_socket_unref(s);
+    error_done(&f.error);
+}
+
+static void unix_paths(void **state)
+{
+    char dir[] = "/tmp/nuncio-listen-XXXXXX";
+    struct fixture f;
+    struct fixture g;
+    struct listen_socket *s;
+    struct listen_socket *t;
+    struct strbuf path;
+    struct stat st;
+    int stale;
+
+    assert_non_null(mkdtemp(dir));
+    strbuf_init(&path);
+    strbuf_addf(&path, "%s/s", dir);
+    fixture_init(&f, NULL);
+    assert_int_equal(address_from_path(strbuf_str(&path), &f.address), 0);
+    stale = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(bind(stale, &f.address.sa, f.address.len), 0);
+    assert_int_equal(close(stale), 0); /* the file stays */
+    f.listener.unix_mode = 0600;
+    assert_int_equal(listen_socket_new(&f.listener, 0, 4, &s, &f.error), 0);
+    assert_int_equal(s->fd_count, 1);
+    assert_int_equal(stat(path.ptr, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    assert_int_equal(listen_socket_listen(s, 0, &f.error), 0);
+    assert_int_equal(dial(&f.address), 0);
+    /* One that somebody listens on is not taken away from him. */
+    fixture_init(&g, NULL);
+    g.address = f.address;
+    assert_int_equal(listen_socket_new(&g.listener, 0, 1, &t, &g.error), E_SYS);
+    listen_socket_unref(s);
+    assert_int_not_equal(stat(path.ptr, &st), 0);
+    assert_int_equal(rmdir(dir), 0);
+    strbuf_done(&path);
+    error_done(&f.error);
+    error_done(&g.error);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(all_workers_share_the_port_that_the_kernel_chose),
+        cmocka_unit_test(without_reuse_port_one_socket_serves_all),
+        cmocka_unit_test(a_conflict_is_told_in_envoys_words),
+        cmocka_unit_test(accepted_sockets_inherit_no_delay),
+        cmocka_unit_test(socket_options_are_applied_or_refused),
+        cmocka_unit_test(what_makes_sockets_interchangeable),
+        cmocka_unit_test(ipv6_is_its_own_unless_asked),
+        cmocka_unit_test(unix_paths),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
