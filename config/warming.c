@@ -182,7 +182,10 @@ static bool resource_may_go(struct config_store *s, const struct resource *r)
     bool is_mentioned = r->slot->refs > 1; /* one is the resource's own */
     uint64_t deadline;
 
-    if (r->slot->kind == PART_LISTENER || !is_mentioned) {
+    /* Endpoints go with the last cluster that uses them: a removed cluster that is still pinned
+     * keeps the hosts it has. (A static set references its cluster, which mentions its slot:
+     * waiting for the mention would be waiting for itself.) */
+    if (r->slot->kind == PART_LISTENER || r->slot->kind == PART_ENDPOINTS || !is_mentioned) {
         return true;
     }
     if (r->slot->kind != PART_CLUSTER) {
