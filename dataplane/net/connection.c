@@ -27,6 +27,8 @@
 /* Full read windows taken in one event before others get their turn. */
 #define READS_PER_EVENT 4
 #define DELAYED_CLOSE_MS 1000 /* Envoy's delayed_close_timeout */
+/* What a consumer may leave in `in` when no watermark is set. */
+#define IN_LIMIT_BYTES (1024u * 1024)
 
 enum conn_state {
     CONN_CONNECTING,
@@ -538,6 +540,12 @@ static bool conn_takes_bytes(const struct conn *c)
            (c->read_disable_count == 0 || conn_is_closing(c));
 }
 
+/* The consumer has left so much that nothing more is read until it takes some. */
+static bool conn_in_is_full(const struct conn *c)
+{
+    return c->in.len >= (c->high_watermark > 0 ? c->high_watermark : IN_LIMIT_BYTES);
+}
+
 static void conn_on_readable(struct conn *c)
 {
     if (!conn_takes_bytes(c)) {
@@ -550,6 +558,10 @@ static void conn_on_readable(struct conn *c)
         if (!conn_read_once(c)) {
             break;
         }
+    }
+    if (NUNCIO_UNLIKELY(conn_in_is_full(c)) && !conn_is_closing(c)) {
+        c->is_read_held = true;
+        conn_rearm(c);
     }
 }
 
@@ -665,7 +677,8 @@ static void conn_run_offer(struct conn *c)
     if (c->in.len > 0) {
         conn_offer(c, &c->in, false);
     }
-    if (c->is_read_held && !conn_is_closing(c) && c->read_disable_count == 0) {
+    if (c->is_read_held && !conn_is_closing(c) && c->read_disable_count == 0 &&
+        !conn_in_is_full(c)) {
         c->is_read_held = false;
         if (c->is_poll_broken) {
             conn_on_poll_error(c);

@@ -136,7 +136,8 @@ void conn_read_start(struct conn *c);
 /* Counted: reads resume when every disable has been undone. Bytes already in `in` are offered
  * again then (from the end of the turn, not from inside). */
 void conn_read_disable(struct conn *c, bool disable);
-/* Offers `in` again at the end of this turn although nothing new came. */
+/* Offers `in` again at the end of this turn although nothing new came. A consumer that leaves a
+ * watermark's worth in `in` gets no more bytes until it has taken some and asked so. */
 void conn_offer_again(struct conn *c);
 /* Takes all of `data`; written at the end of this turn. */
 void conn_write(struct conn *c, struct buf *data);

@@ -153,6 +153,28 @@ int dns_resolver_new(struct loop *l, struct dns_resolver **ret)
     return 0;
 }
 
+int dns_resolver_set_servers(struct dns_resolver *r, const struct address *servers, size_t count)
+{
+    struct ares_addr_port_node *nodes = xcalloc(count + 1, sizeof(*nodes));
+    int status;
+
+    for (size_t i = 0; i < count; i++) {
+        struct ares_addr_port_node *n = &nodes[i];
+
+        n->next = i + 1 < count ? n + 1 : NULL;
+        n->family = servers[i].sa.sa_family;
+        n->udp_port = n->tcp_port = address_port(&servers[i]);
+        if (n->family == AF_INET6) {
+            memcpy(&n->addr.addr6, &servers[i].in6.sin6_addr, sizeof(n->addr.addr6));
+        } else {
+            n->addr.addr4 = servers[i].in.sin_addr;
+        }
+    }
+    status = ares_set_servers_ports(r->channel, nodes);
+    free(nodes);
+    return status == ARES_SUCCESS ? 0 : E_INVALID;
+}
+
 /* --- queries ------------------------------------------------------------------------------ */
 
 static void dns_query_free(struct dns_query *q)

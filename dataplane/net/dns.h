@@ -25,7 +25,12 @@ struct dns_answer {
 
 typedef void dns_answer_fn(void *user, const struct dns_answer *a);
 
+/* Asks the servers of /etc/resolv.conf; /etc/hosts comes first. E_SYS. */
 int dns_resolver_new(struct loop *l, struct dns_resolver **ret) MUST_CHECK;
+/* Asks these instead, with their ports. E_INVALID. */
+int dns_resolver_set_servers(struct dns_resolver *r, const struct address *servers,
+                             size_t count) MUST_CHECK;
+/* Pending queries end without an answer: cancel or forget them. */
 void dns_resolver_close(struct dns_resolver *r);
 /* The answer never comes from inside. `family`: enum of cluster_config.dns_lookup_family. */
 struct dns_query *dns_resolve(struct dns_resolver *r, struct str name, int family,

@@ -151,6 +151,9 @@ void network_filter_continue(struct network_filter *f)
 
     if (!conn_is_closing(lc->conn)) {
         lc_iterate(lc, (size_t)(f - lc->filters) + 1, &lc->conn->in, false);
+        if (lc->conn->is_read_held) {
+            conn_offer_again(lc->conn); /* reading may have stopped on what was held back */
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 /* A worker's listener with filters that echo, over loopback: accepting, updates, draining, filter
  * iteration, running out of descriptors. */
 
-#include <setjmp.h>
 #include <errno.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -362,6 +362,50 @@ static void a_filter_that_stopped_may_go_on_itself(void **state)
     assert_int_equal(close(fd), 0);
 }
 
+static enum network_filter_status hold_on_data(struct network_filter *f, struct buf *in,
+                                               bool end_stream)
+{
+    return NETWORK_FILTER_STOP;
+}
+
+static const struct network_filter_type hold = {
+    .on_new_connection = gate_on_new_connection,
+    .on_data = hold_on_data,
+};
+
+static void what_a_filter_holds_back_is_bounded(void **state)
+{
+    const size_t limit = 64 * 1024;
+    const size_t bytes = 1024 * 1024;
+    char *text = calloc(1, bytes);
+    size_t sent = 0;
+    size_t got = 0;
+    int fd;
+
+    use_filters(&hold, &greeting_echo);
+    config.per_connection_buffer_limit_bytes.is_set = true;
+    config.per_connection_buffer_limit_bytes.value = (uint32_t)limit;
+    fd = dial();
+    while (got < bytes + 1) {
+        ssize_t n = sent < bytes ? send(fd, text + sent, bytes - sent, MSG_DONTWAIT) : 0;
+
+        sent += n > 0 ? (size_t)n : 0;
+        (void)uv_run(&loop.uv, UV_RUN_NOWAIT);
+        if (counted(LISTENER_DOWNSTREAM_CX_TOTAL) == 1) {
+            struct conn *c = gate_of_last->lc->conn;
+
+            assert_true(buf_len(&c->in) < limit + 4 * BUF_BLOCK_BYTES);
+            if (buf_len(&c->in) >= limit || sent == bytes) {
+                network_filter_continue(gate_of_last);
+            }
+        }
+        n = recv(fd, text, bytes, MSG_DONTWAIT);
+        got += n > 0 ? (size_t)n : 0;
+    }
+    free(text);
+    assert_int_equal(close(fd), 0);
+}
+
 static void a_filter_that_cannot_open_ends_the_connection(void **state)
 {
     int fd;
@@ -400,6 +444,7 @@ int main(void)
         CASE(draining_still_accepts),
         CASE(a_filter_that_stops_is_asked_again),
         CASE(a_filter_that_stopped_may_go_on_itself),
+        CASE(what_a_filter_holds_back_is_bounded),
         CASE(a_filter_that_cannot_open_ends_the_connection),
         CASE(out_of_descriptors_accepting_pauses_and_recovers),
     };
