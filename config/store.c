@@ -15,6 +15,8 @@
 #include "dataplane/base/log.h"
 #include "dataplane/base/xalloc.h"
 
+#define SLOT_TRIM_COUNT 1024
+
 /* --- slots -------------------------------------------------------------------------------- */
 
 struct slot *store_slot_at(const struct config_store *s, enum part_kind kind, uint32_t index)
@@ -29,12 +31,9 @@ static uint32_t slot_list_take_index(struct slot_list *l)
     if (l->free_count > 0) {
         return l->free_indexes[--l->free_count];
     }
-    if ((l->count & (l->count - 1)) == 0) {
-        size_t cap = l->count == 0 ? 16 : (size_t)l->count * 2;
-
-        if (l->count == 0 || l->count >= 16) {
-            l->by_index = xreallocarray(l->by_index, cap, sizeof(*l->by_index));
-        }
+    if (l->count == l->cap) {
+        l->cap = l->cap < 16 ? 16 : l->cap * 2;
+        l->by_index = xreallocarray(l->by_index, l->cap, sizeof(*l->by_index));
     }
     return l->count++;
 }
@@ -58,13 +57,37 @@ struct slot *store_slot_get(struct config_store *s, enum part_kind kind, struct 
     return slot;
 }
 
+/* Gives back the end of the arrays that nobody uses any more. Numbers in use stay. */
+static void slot_list_trim(struct slot_list *l)
+{
+    uint32_t kept = 0;
+
+    if (l->count < SLOT_TRIM_COUNT || l->free_count < l->count - l->count / 4 ||
+        l->by_index[l->count - 1] != NULL) {
+        return;
+    }
+    while (l->count > 0 && l->by_index[l->count - 1] == NULL) {
+        l->count--;
+    }
+    for (uint32_t i = 0; i < l->free_count; i++) {
+        if (l->free_indexes[i] < l->count) {
+            l->free_indexes[kept++] = l->free_indexes[i];
+        }
+    }
+    l->free_count = kept;
+    l->cap = l->count;
+    l->by_index = xreallocarray(l->by_index, l->cap + 1, sizeof(*l->by_index));
+    l->free_cap = kept;
+    l->free_indexes = xreallocarray(l->free_indexes, kept + 1, sizeof(*l->free_indexes));
+}
+
 void store_slot_unref(struct slot *slot)
 {
     struct slot_list *l = &slot->store->slots[slot->kind];
 
     CHECK(slot->refs > 0);
     if (--slot->refs > 0) {
-        if (slot->refs == 1 && slot->resource != NULL && slot->store->discovery != NULL &&
+        if (slot->refs == 1 && slot->resource != NULL &&
             list_is_linked(&slot->resource->removal_node)) {
             store_commit_soon(slot->store); /* the last part that named it is gone */
         }
@@ -80,6 +103,7 @@ void store_slot_unref(struct slot *slot)
     }
     l->free_indexes[l->free_count++] = slot->index;
     free(slot);
+    slot_list_trim(l);
 }
 
 static uint32_t store_resolve_slot(struct slot_resolver *r, enum part_kind kind, struct str name)
@@ -664,6 +688,7 @@ void config_store_stop(struct config_store *s)
 {
     if (s != NULL && s->discovery != NULL) {
         discovery_free(s);
+        store_warming_done(s);
         s->params.xds = NULL;
     }
 }
@@ -674,7 +699,6 @@ void config_store_free(struct config_store *s)
         return;
     }
     config_store_stop(s);
-    store_warming_done(s);
     /* Users first: listeners, tables, clusters, then what they name. */
     for (int k = PART_LISTENER; k < PART_KIND_COUNT; k++) {
         for (uint32_t i = 0; i < s->slots[k].count; i++) {
@@ -689,7 +713,6 @@ void config_store_free(struct config_store *s)
         free(s->slots[k].by_index);
         free(s->slots[k].free_indexes);
     }
-    loop_task_cancel(&s->commit_task); /* freeing parts asks for another commit */
     free(s->staged);
     free(s);
 }

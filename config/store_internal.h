@@ -11,7 +11,8 @@
 struct slot_list {
     struct map by_name;
     struct slot **by_index;
-    uint32_t count; /* length of by_index */
+    uint32_t count; /* numbers given so far */
+    uint32_t cap;   /* length of by_index */
     uint32_t *free_indexes;
     uint32_t free_count;
     uint32_t free_cap;

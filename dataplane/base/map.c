@@ -10,6 +10,7 @@
 #include "dataplane/base/xalloc.h"
 
 #define MAP_MIN_CAP 8
+#define MAP_SHRINK_CAP 1024 /* smaller tables stay as they are */
 
 void map_init(struct map *m)
 {
@@ -40,13 +41,12 @@ static struct map_entry *map_slot(const struct map *m, struct str key, uint64_t 
     }
 }
 
-static void map_grow(struct map *m)
+static void map_resize(struct map *m, size_t cap)
 {
     struct map_entry *old = m->entries;
     size_t old_cap = m->cap;
 
-    CHECK(m->cap <= SIZE_MAX / 4);
-    m->cap = m->cap == 0 ? MAP_MIN_CAP : m->cap * 2;
+    m->cap = cap;
     m->entries = xcalloc(m->cap, sizeof(*m->entries));
     for (size_t i = 0; i < old_cap; i++) {
         size_t at;
@@ -76,7 +76,8 @@ void *map_put(struct map *m, struct str key, void *value)
 
     CHECK(value != NULL);
     if (m->count >= m->cap - m->cap / 4) {
-        map_grow(m);
+        CHECK(m->cap <= SIZE_MAX / 4);
+        map_resize(m, m->cap == 0 ? MAP_MIN_CAP : m->cap * 2);
     }
     e = map_slot(m, key, hash);
     old = e->value;
@@ -112,6 +113,9 @@ void *map_remove(struct map *m, struct str key)
     }
     m->entries[hole] = (struct map_entry){.value = NULL};
     m->count--;
+    if (m->cap > MAP_SHRINK_CAP && m->count < m->cap / 8) {
+        map_resize(m, m->cap / 4); /* what ten thousand clusters needed goes with them */
+    }
     return old;
 }
 
