@@ -62,7 +62,8 @@ struct config_store_params {
 };
 
 struct config_store *config_store_new(const struct config_store_params *p);
-/* Closes every subscription; nothing is received afterwards. Before the xds client closes. */
+/* Closes every subscription; nothing is received or published afterwards. Before the xds client
+ * closes. */
 void config_store_stop(struct config_store *s);
 void config_store_free(struct config_store *s);
 

@@ -18,7 +18,9 @@ static const enum part_kind ADD_ORDER[] = {PART_ENDPOINTS, PART_SECRET, PART_CLU
 
 void store_commit_soon(struct config_store *s)
 {
-    loop_task_schedule(s->params.loop, &s->commit_task);
+    if (s->discovery != NULL) { /* else it was stopped: letting go publishes nothing */
+        loop_task_schedule(s->params.loop, &s->commit_task);
+    }
 }
 
 /* --- waiting ------------------------------------------------------------------------------ */
