@@ -128,12 +128,12 @@ def subset():
 
 def silent_fields(url, resource, told):
     """Fields of a resource in use that nuncio does not know and does not report."""
-    def last(path):
-        return re.sub(r"\[[^\]]*\]$", "", path).rsplit(".", 1)[-1]
+    def plain(path):
+        """A path without what spelling may differ in: `a_b["k"].value.c (Message)` and `aB[k].c` are one."""
+        return path.split(" (")[0].replace("_", "").replace('"', "").replace("].value", "]").lower()
 
-    reported = {last(path).replace("_", "").lower() for path in told}
-    return [path for path in subset().missing(url.rsplit("/", 1)[-1], resource)
-            if last(path).replace("_", "").lower() not in reported]
+    reported = {plain(path) for path in told}
+    return [path for path in subset().missing(url.rsplit("/", 1)[-1], resource) if plain(path) not in reported]
 
 
 # Making a case safe to run here: loopback only, and no fixed ports.

@@ -170,9 +170,9 @@ class Proxy:
         if code not in (0, -signal.SIGKILL, -signal.SIGTERM):
             crashed = f"ended with {code}"
         try:
+            self.check_clean()
             if crashed:
                 raise AssertionError(f"{self.name} {crashed}; its log ends:\n{self.log[-4000:]}")
-            self.check_clean()
         finally:
             self.process.stdout.close()
             self.process = None
@@ -183,7 +183,7 @@ class Proxy:
         """No sanitizer report, no failed assertion in the log so far."""
         found = SANITIZER.search(self.log)
         if found:
-            raise AssertionError(f"{self.name}: {self.log[found.start() - 200:found.start() + 4000]}")
+            raise AssertionError(f"{self.name}: {self.log[max(found.start() - 200, 0):found.start() + 5000]}")
 
     # Admin.
 
