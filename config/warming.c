@@ -131,6 +131,16 @@ static void store_stage(struct config_store *s, enum part_kind kind, uint32_t sl
         (struct snapshot_change){.kind = kind, .slot = slot, .before = before, .after = after};
 }
 
+/* What it lacks is published as missing, and not waited for again. */
+static void dep_mark_missing_fn(struct config_store *s, struct slot *slot, void *user)
+{
+    (void)s;
+    (void)user;
+    if (slot->resource == NULL || slot->resource->published == NULL) {
+        slot->is_given_up = true;
+    }
+}
+
 /* The accepted version becomes the published one. */
 static void store_stage_resource(struct config_store *s, struct resource *r)
 {
@@ -142,6 +152,7 @@ static void store_stage_resource(struct config_store *s, struct resource *r)
     list_remove(&r->pending_node);
     r->slot->missing_since_ms = 0;
     r->slot->is_given_up = false;
+    store_each_dep(s, r->published, dep_mark_missing_fn, NULL);
     if (before == NULL) {
         return;
     }
@@ -237,10 +248,11 @@ static void store_publish_staged(struct config_store *s)
     }
     snap = xcalloc(1, sizeof(*snap));
     snap->version = ++s->version;
-    snap->changes = xcalloc(s->staged_count, sizeof(*snap->changes));
-    memcpy(snap->changes, s->staged, s->staged_count * sizeof(*snap->changes));
+    snap->changes = s->staged;
     snap->change_count = s->staged_count;
+    s->staged = NULL;
     s->staged_count = 0;
+    s->staged_cap = 0;
     log_debug(LOG_C_CONFIG, "version %llu: %zu change(s)", (unsigned long long)snap->version,
               snap->change_count);
     if (s->params.ops.publish != NULL) {
