@@ -232,6 +232,7 @@ static void where_a_connection_comes_from(void **state)
     m->source_port_count = 2;
     assert_string_equal(FIND(&f, .source = "127.0.0.1"), "local");
     assert_string_equal(FIND(&f, .source = "10.0.0.1"), "local");
+    assert_string_equal(FIND(&f, .source = "127.0.1.1"), "default");
     assert_string_equal(FIND(&f, .source = "192.0.2.9", .source_port = 5), "near");
     assert_string_equal(FIND(&f, .source = "192.0.2.9", .source_port = 1001), "near ports");
     assert_string_equal(FIND(&f, .source = "198.51.100.1"), "default");
@@ -393,7 +394,7 @@ static const struct filter_chain_config *walk(struct leaf *l, size_t n, const st
 {
     struct address source = ip(v->source, v->source_port);
     struct address destination = ip(v->destination, v->port);
-    bool is_local = address_is_loopback(&source) || address_eq_ip(&source, &destination);
+    bool is_local = strcmp(v->source, "127.0.0.1") == 0 || address_eq_ip(&source, &destination);
     int wanted = is_local ? SOURCE_SAME_IP_OR_LOOPBACK : SOURCE_EXTERNAL;
 
     n = by_value(l, n, offsetof(struct leaf, port), v->port);
@@ -469,7 +470,8 @@ static void make_chain(struct fixture *f, struct leaf *l, struct values *v)
 
 static void random_listeners_choose_as_envoys_maps_do(void **state)
 {
-    static const char *const ips[] = {"10.0.1.1", "10.0.1.2", "10.9.0.1", "11.0.0.1", "127.0.0.1"};
+    static const char *const ips[] = {"10.0.1.1", "10.0.1.2",  "10.9.0.1",
+                                      "11.0.0.1", "127.0.0.1", "127.0.1.1"};
     static const char *const sni[] = {"a.x.com", "c.x.com", "b.com", ""};
     int compared = 0;
 
