@@ -4,12 +4,16 @@ Resources are kept as serialised google.protobuf.Any, and a SotW response is one
 them costs this side little. The tests proper use go-control-plane (ads.py).
 """
 
+import bisect
 import itertools
+import os
 import threading
 import time
 from concurrent import futures
 
-import grpc
+os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # a proxy that goes away is no news
+
+import grpc  # noqa: E402
 from google.protobuf import any_pb2, json_format
 from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.endpoint.v3 import endpoint_pb2
@@ -64,6 +68,11 @@ class _Type:
         self.version = 0
         self.resources = {}  # name -> (serialised Any, version at which it changed)
         self.removed = {}  # name -> version at which it went
+        self.changes = []  # (version, name), oldest first: what delta streams have to look at
+
+    def changed_since(self, version):
+        """Names that were set after that version."""
+        return {name for _, name in self.changes[bisect.bisect(self.changes, (version, chr(0x10ffff))):]}
 
 
 class PyAds:
@@ -116,6 +125,7 @@ class PyAds:
                     kind.removed[name] = kind.version
             for name, data in pairs:
                 kind.resources[name] = (data, kind.version)
+                kind.changes.append((kind.version, name))
                 kind.removed.pop(name, None)
             self._changed.notify_all()
             return kind.version
@@ -149,6 +159,12 @@ class PyAds:
                         return when
                 if not self._changed.wait(deadline - time.monotonic()):
                     raise AssertionError(f"no ACK for version {version} of {type_url}")
+
+    def sent_at(self, type_url, version):
+        """When (time.monotonic) a response with that version was handed to gRPC."""
+        with self._changed:
+            return min(when for when, sent_type, sent_version in self.sent.values()
+                       if sent_type == type_url and sent_version >= version)
 
     # The streams.
 
@@ -245,28 +261,28 @@ class _Stream:
     @staticmethod
     def _concerns(kind, wanted, known):
         """Whether anything that the proxy subscribed to has changed since."""
-        if wanted is None:
-            return True
-        return any(name in kind.resources and kind.resources[name][1] > known for name in wanted)
+        return wanted is None or bool(kind.changed_since(known) & wanted)
 
     def response(self, type_url):
         kind = self.server._types[type_url]
         known, wanted = self.known[type_url], self.wanted[type_url]
         nonce = str(next(self.server._nonces))
-        chosen = [(n, *kind.resources[n]) for n in (kind.resources if wanted is None else wanted)
-                  if n in kind.resources]
         if self.delta:
-            fresh = self.fresh[type_url]
+            names = kind.changed_since(known)
+            names = (names if wanted is None else names & wanted) | self.fresh[type_url]
             body = b"".join(
-                _tagged(2, _tagged(3, name.encode()) + _tagged(1, str(version).encode()) + _tagged(2, data))
-                for name, data, version in chosen if version > known or name in fresh)
+                _tagged(2, _tagged(3, name.encode()) + _tagged(1, str(kind.resources[name][1]).encode())
+                        + _tagged(2, kind.resources[name][0]))
+                for name in sorted(names) if name in kind.resources)
             body += b"".join(_tagged(6, name.encode()) for name, version in kind.removed.items()
                              if known >= 0 and version > known and (wanted is None or name in wanted))
             out = (_tagged(1, str(kind.version).encode()) + body + _tagged(4, type_url.encode())
                    + _tagged(5, nonce.encode()))
             self.fresh[type_url] = set()
         else:
-            out = (_tagged(1, str(kind.version).encode()) + b"".join(_tagged(2, d) for _, d, _ in chosen)
+            chosen = kind.resources if wanted is None else wanted & kind.resources.keys()
+            out = (_tagged(1, str(kind.version).encode())
+                   + b"".join(_tagged(2, kind.resources[name][0]) for name in chosen)
                    + _tagged(4, type_url.encode()) + _tagged(5, nonce.encode()))
         self.known[type_url] = kind.version
         self.server.sent[nonce] = (time.monotonic(), type_url, kind.version)
