@@ -431,6 +431,22 @@ int worker_listener_new(const struct worker_listener_params *p, struct worker_li
     return r;
 }
 
+/* The new version counts under another address: connections go over to it, for the old counters are
+ * given back with the old version. */
+static void worker_listener_move_stats(struct worker_listener *wl, struct stat_block *to)
+{
+    struct listener_connection *lc;
+
+    wl->stats = to;
+    list_for_each (lc, &wl->connections, struct listener_connection, node) {
+        if (lc->stats != to) {
+            stat_dec(lc->stats, LISTENER_DOWNSTREAM_CX_ACTIVE);
+            stat_inc(to, LISTENER_DOWNSTREAM_CX_ACTIVE);
+            lc->stats = to;
+        }
+    }
+}
+
 int worker_listener_update(struct worker_listener *wl, const struct worker_listener_params *p,
                            bool (*keep_chain)(void *user, const struct filter_chain_config *chain),
                            uint64_t drain_ms)
@@ -440,8 +456,8 @@ int worker_listener_update(struct worker_listener *wl, const struct worker_liste
     int r;
 
     wl->params = *p;
-    wl->stats = stat_scope_block(p->scope, p->thread->loop->index);
-    r = worker_listener_set_sockets(wl, p);
+    r = worker_listener_set_sockets(wl, p); /* those that go accept what is queued on them */
+    worker_listener_move_stats(wl, stat_scope_block(p->scope, p->thread->loop->index));
     wl->params.fds = NULL;
     list_for_each (lc, &wl->connections, struct listener_connection, node) {
         if (!keep_chain(p->user, lc->chain)) {

@@ -52,7 +52,7 @@ struct listener_connection {
     size_t filter_count;
     size_t opened_count;      /* filters that have state */
     size_t started_count;     /* filters whose on_new_connection has run */
-    struct stat_block *stats; /* of the version that accepted it */
+    struct stat_block *stats; /* the listener's */
     bool is_draining;
     uint64_t accepted_ns;
     struct str requested_server_name;
@@ -84,7 +84,8 @@ int worker_listener_new(const struct worker_listener_params *p,
 /* New configuration under the same name. `keep_chain(user, chain)` says which of the old chains
  * the new version still has; connections on others drain (GOAWAY, connection: close) and are
  * closed at the latest after `drain_ms`. fds may differ: sockets not in the new list are closed
- * after accepting what is queued on them. */
+ * after accepting what is queued on them. Nothing of the old version but the chains that
+ * connections hold is used afterwards. */
 int worker_listener_update(struct worker_listener *wl, const struct worker_listener_params *p,
                            bool (*keep_chain)(void *user, const struct filter_chain_config *chain),
                            uint64_t drain_ms) MUST_CHECK;

@@ -301,6 +301,32 @@ static void an_update_drains_what_it_replaced(void **state)
     assert_int_equal(close(other), 0);
 }
 
+static bool keep_all(void *user, const struct filter_chain_config *chain)
+{
+    return true;
+}
+
+static void an_update_may_count_elsewhere(void **state)
+{
+    const struct stat_scope_spec spec = {.prefix = STR("listener.other."),
+                                         .schema = &listener_stat_schema};
+    struct stat_scope *old = scope;
+    int fd = dial();
+
+    say(fd, "1");
+    expect(fd, "1");
+    scope = stat_scope_ref(stats, &spec);
+    params.scope = scope;
+    params.fds = sockets->fds;
+    assert_int_equal(worker_listener_update(listener, &params, keep_all, 30), 0);
+    assert_int_equal(stat_scope_value(old, LISTENER_DOWNSTREAM_CX_ACTIVE), 0);
+    assert_int_equal(counted(LISTENER_DOWNSTREAM_CX_ACTIVE), 1);
+    stat_scope_unref(old); /* as main does once this worker has the new version */
+    assert_int_equal(close(fd), 0);
+    WAIT(worker_listener_connections(listener) == 0);
+    assert_int_equal(counted(LISTENER_DOWNSTREAM_CX_DESTROY), 1);
+}
+
 static void closing_takes_what_is_queued(void **state)
 {
     int queued = dial();
@@ -440,6 +466,7 @@ int main(void)
         CASE(connections_are_accepted_and_counted),
         CASE(no_chain_no_connection),
         CASE(an_update_drains_what_it_replaced),
+        CASE(an_update_may_count_elsewhere),
         CASE(closing_takes_what_is_queued),
         CASE(draining_still_accepts),
         CASE(a_filter_that_stops_is_asked_again),

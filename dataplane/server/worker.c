@@ -148,16 +148,6 @@ static bool worker_keep_chain(void *user, const struct filter_chain_config *chai
     return k->after->default_chain == chain;
 }
 
-static void worker_listener_closed(void *user)
-{
-    struct worker *w = user;
-
-    CHECK(w->closing_listeners > 0);
-    if (--w->closing_listeners == 0 && w->is_stopping) {
-        loop_stop(&w->loop);
-    }
-}
-
 static void worker_listener_slot_drop(struct worker *w, struct worker_listener_slot *s)
 {
     worker_chains_drop(w, s->config);
@@ -167,18 +157,46 @@ static void worker_listener_slot_drop(struct worker *w, struct worker_listener_s
     s->config = NULL;
 }
 
+/* One listener fewer is closing; the last one ends a worker that is stopping. */
+static void worker_closing_done(struct worker *w)
+{
+    CHECK(w->closing_listeners > 0);
+    if (--w->closing_listeners == 0 && w->is_stopping) {
+        loop_stop(&w->loop);
+    }
+}
+
+/* A listener whose last connections are draining: what they use of its version is held. */
+struct closing_listener {
+    struct worker *worker;
+    struct worker_listener_slot held;
+};
+
+static void worker_listener_closed(void *user)
+{
+    struct closing_listener *c = user;
+    struct worker *w = c->worker;
+
+    worker_listener_slot_drop(w, &c->held);
+    free(c);
+    worker_closing_done(w);
+}
+
 static void worker_listener_close_slot(struct worker *w, struct worker_listener_slot *s,
                                        bool accept_queued, uint64_t drain_ms)
 {
     struct worker_listener *wl = s->listener;
+    struct closing_listener *c;
 
     if (wl == NULL) {
         return;
     }
-    s->listener = NULL;
+    c = xcalloc(1, sizeof(*c));
+    c->worker = w;
+    c->held = *s;
+    *s = (struct worker_listener_slot){0};
     w->closing_listeners++;
-    worker_listener_close(wl, accept_queued, drain_ms, worker_listener_closed, w);
-    worker_listener_slot_drop(w, s);
+    worker_listener_close(wl, accept_queued, drain_ms, worker_listener_closed, c);
 }
 
 static void worker_apply_listener(struct worker *w, const struct snapshot_change *c,
@@ -336,7 +354,7 @@ static void worker_on_stop(struct loop *l, struct post *p)
     for (uint32_t i = 0; i < w->listener_count; i++) {
         worker_listener_close_slot(w, &w->listeners[i], true, 0);
     }
-    worker_listener_closed(w);
+    worker_closing_done(w);
 }
 
 void worker_stop(struct worker *w)
