@@ -215,7 +215,7 @@ static void response_refuse(struct response *rs, struct str name, const struct x
 static bool response_name(struct response *rs, const struct xds_resource *r, struct str *ret_name)
 {
     const struct resource_type *t = resource_type_of(rs->source->kind);
-    struct str own = STR_NONE;
+    struct str own;
 
     if (r->undecodable || !str_eq(r->type_url, str_c(t->type_url))) {
         struct strbuf reason;
@@ -232,7 +232,8 @@ static bool response_name(struct response *rs, const struct xds_resource *r, str
         strbuf_done(&reason);
         return false;
     }
-    if (!xds_message_name(r->bytes, r->len, &own) || own.len == 0) {
+    own = xds_message_name(r->bytes, r->len);
+    if (own.len == 0) {
         own = r->name;
     }
     if (own.len == 0) {

@@ -24,8 +24,7 @@ static int parse_endpoints_part(struct parse_context *ctx, const ProtobufCMessag
                                 const struct part *previous)
 {
     (void)previous;
-    return parse_endpoints(ctx,
-                           (const Envoy__Config__Endpoint__V3__ClusterLoadAssignment *)msg,
+    return parse_endpoints(ctx, (const Envoy__Config__Endpoint__V3__ClusterLoadAssignment *)msg,
                            (struct endpoint_set *)ctx->part);
 }
 

@@ -600,11 +600,12 @@ int config_store_put_static(struct config_store *s, enum part_kind kind,
 {
     size_t len = protobuf_c_message_get_packed_size(msg);
     uint8_t *bytes = xmalloc(len > 0 ? len : 1);
-    struct str name = STR_NONE;
+    struct str name;
     int r;
 
     protobuf_c_message_pack(msg, bytes);
-    if (!xds_message_name(bytes, len, &name) || name.len == 0) {
+    name = xds_message_name(bytes, len);
+    if (name.len == 0) {
         name = STR("");
     }
     if (map_get(&s->slots[kind].by_name, name) != NULL &&

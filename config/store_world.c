@@ -323,8 +323,9 @@ static void world_check_dep(struct config_store *s, struct slot *slot, void *use
 
     /* Named and not there: only when waiting for it was given up, at start-up for a cluster that
      * CDS does not know, or for one that was withdrawn and whose time was up. */
-    CHECK(w->published[slot->kind][slot->index] != NULL || slot->is_given_up ||
-          (is_unknown_cluster && (!s->is_open || w->is_expired[slot->index])));
+    CHECK(w->published[slot->kind][slot->index] != NULL ||
+          (!w->is_strict && (slot->is_given_up ||
+                             (is_unknown_cluster && (!s->is_open || w->is_expired[slot->index])))));
 }
 
 static void world_check_closed(struct world *w)

@@ -20,7 +20,6 @@
 #include "config/store.h"
 #include "config/store_internal.h"
 #include "dataplane/event/loop.h"
-#include "xds/client.h"
 #include "xds/fake_ads.h"
 #include "xds/sim_loop.h"
 
@@ -45,6 +44,7 @@ struct world {
     size_t last_change_count;
     bool is_initialized;
     bool keeps_snapshots; /* as if the workers had not applied them yet */
+    bool is_strict;       /* from here on nothing may be published without what it names */
     struct snapshot *kept[WORLD_SLOTS];
     size_t kept_count;
     /* The listener manager. */

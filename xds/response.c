@@ -26,7 +26,7 @@ enum {
     FIRST_STRING = 1, /* ControlPlane.identifier, ResourceName.name */
 };
 
-/* The last occurrence of string field 1; empty when absent or malformed. */
+/* The last occurrence of string field 1; empty when absent. */
 static struct str first_string(struct str message)
 {
     struct wire_reader r = wire_reader_of(message);
@@ -204,22 +204,12 @@ int xds_response_decode(struct str bytes, bool is_delta, struct arena *a,
     return 0;
 }
 
-struct str xds_resource_name(const struct xds_resource *r)
+struct str xds_message_name(const uint8_t *bytes, size_t len)
 {
-    return r->name.len > 0 ? r->name : first_string(str_n((const char *)r->bytes, r->len));
+    return first_string(str_n((const char *)bytes, len));
 }
 
-bool xds_message_name(const uint8_t *bytes, size_t len, struct str *ret_name)
+struct str xds_resource_name(const struct xds_resource *r)
 {
-    struct wire_reader r = wire_reader_of(str_n((const char *)bytes, len));
-    struct wire_field f;
-    int more;
-
-    *ret_name = STR_NONE;
-    while ((more = wire_next(&r, &f)) == 1) {
-        if (f.number == FIRST_STRING && f.is_bytes) {
-            *ret_name = f.bytes;
-        }
-    }
-    return more == 0;
+    return r->name.len > 0 ? r->name : xds_message_name(r->bytes, r->len);
 }

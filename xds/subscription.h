@@ -92,9 +92,9 @@ void xds_subscription_remove(struct xds_subscription *s, struct str name);
 /* No callback afterwards; allowed from inside one. */
 void xds_subscription_close(struct xds_subscription *s);
 
-/* The name inside a resource message: field 1 of every resource type. False when the bytes are
- * not even that good; empty when it has none. */
-bool xds_message_name(const uint8_t *bytes, size_t len, struct str *ret_name);
+/* The name inside a resource message: field 1 of every resource type. Also when what follows is
+ * malformed; empty when there is none. */
+struct str xds_message_name(const uint8_t *bytes, size_t len);
 
 /* For admin (/xds) and stats ("control_plane.*"): one row per stream. */
 struct xds_stream_status {
