@@ -4,11 +4,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <uv.h>
 
 #include "dataplane/base/check.h"
 #include "dataplane/base/list.h"
@@ -42,7 +42,7 @@ struct access_log_file {
 struct access_log_hub {
     uint32_t flush_interval_ms;
     size_t flush_bytes;
-    uv_mutex_t mutex; /* the list of files: never taken while logging */
+    pthread_mutex_t mutex; /* the list of files: never taken while logging */
     struct list files;
     _Atomic(uint64_t) lost_batches;
 };
@@ -172,7 +172,7 @@ int access_log_hub_open(struct access_log_hub *hub, struct str path, struct acce
     struct access_log_file *f;
     int r = 0;
 
-    uv_mutex_lock(&hub->mutex);
+    pthread_mutex_lock(&hub->mutex);
     f = hub_find(hub, path);
     if (f == NULL) {
         f = xcalloc(1, sizeof(*f));
@@ -188,7 +188,7 @@ int access_log_hub_open(struct access_log_hub *hub, struct str path, struct acce
             list_add_tail(&hub->files, &f->node);
         }
     }
-    uv_mutex_unlock(&hub->mutex);
+    pthread_mutex_unlock(&hub->mutex);
     if (r == 0) {
         *ret = f;
     }
@@ -212,18 +212,18 @@ void access_log_file_unref(struct access_log_file *f)
     }
     hub = f->hub;
     /* Under the mutex, so that hub_find cannot bring it back meanwhile. */
-    uv_mutex_lock(&hub->mutex);
+    pthread_mutex_lock(&hub->mutex);
     if (atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) == 1) {
         file_free(f);
     }
-    uv_mutex_unlock(&hub->mutex);
+    pthread_mutex_unlock(&hub->mutex);
 }
 
 void access_log_hub_reopen(struct access_log_hub *hub)
 {
     struct access_log_file *f;
 
-    uv_mutex_lock(&hub->mutex);
+    pthread_mutex_lock(&hub->mutex);
     list_for_each (f, &hub->files, struct access_log_file, node) {
         int fd = open_path(f->path);
 
@@ -235,7 +235,7 @@ void access_log_hub_reopen(struct access_log_hub *hub)
             close(fd);
         }
     }
-    uv_mutex_unlock(&hub->mutex);
+    pthread_mutex_unlock(&hub->mutex);
 }
 
 uint64_t access_log_hub_lost_batches(const struct access_log_hub *hub)
@@ -251,7 +251,7 @@ struct access_log_hub *access_log_hub_new(uint32_t flush_interval_ms, size_t flu
 
     hub->flush_interval_ms = flush_interval_ms;
     hub->flush_bytes = flush_bytes;
-    CHECK(uv_mutex_init(&hub->mutex) == 0);
+    CHECK(pthread_mutex_init(&hub->mutex, NULL) == 0);
     list_init(&hub->files);
     return hub;
 }
@@ -273,6 +273,6 @@ void access_log_hub_free(struct access_log_hub *hub)
         CHECK(atomic_load_explicit(&f->refs, memory_order_relaxed) == 1); /* no logger is left */
         access_log_file_unref(f);
     }
-    uv_mutex_destroy(&hub->mutex);
+    pthread_mutex_destroy(&hub->mutex);
     free(hub);
 }

@@ -61,7 +61,7 @@ struct stream_info {
     const struct value *route_metadata;
 
     /* Upstream. */
-    struct str upstream_cluster;      /* observability name (alt_stat_name) */
+    struct str upstream_cluster; /* observability name (alt_stat_name) */
     struct str upstream_cluster_raw;
     struct address upstream_remote; /* len 0 until a host was chosen */
     struct str upstream_host_name;
