@@ -580,6 +580,7 @@ struct conn_pool *conn_pool_new(struct host *h, enum routing_priority priority)
     p->host = h;
     p->loop = h->cluster->thread->loop;
     p->priority = priority;
+    p->is_draining = h->is_detached || !h->cluster->is_current;
     list_init(&p->ready);
     list_init(&p->busy);
     list_init(&p->connecting);

@@ -41,14 +41,22 @@ static void cluster_count(struct dns_cluster *d, enum cluster_update_result resu
 /* --- Endpoint sets -------------------------------------------------------------------------------
  */
 
-static const struct dns_target *target_of(const struct dns_cluster *d, const struct endpoint *e)
+/* Walks the configured endpoints in order, and with them the targets, which stand in that order. */
+struct expansion {
+    const struct dns_cluster *cluster;
+    struct arena *arena;
+    size_t next_target;
+};
+
+/* NULL for an IP address or a unix path. */
+static const struct dns_target *expansion_target(struct expansion *x, const struct endpoint *e)
 {
-    for (size_t i = 0; i < d->target_count; i++) {
-        if (d->targets[i].endpoint == e) {
-            return &d->targets[i];
-        }
+    const struct dns_cluster *d = x->cluster;
+
+    if (x->next_target < d->target_count && d->targets[x->next_target].endpoint == e) {
+        return &d->targets[x->next_target++];
     }
-    return NULL; /* an IP address or a unix path */
+    return NULL;
 }
 
 static void release_config(void *object)
@@ -66,31 +74,31 @@ static struct endpoint endpoint_at(const struct endpoint *e, const struct addres
 }
 
 /* How many endpoints one configured endpoint stands for. */
-static size_t expanded_count(const struct dns_cluster *d, const struct endpoint *e)
+static size_t expansion_count(struct expansion *x, const struct endpoint *e)
 {
-    const struct dns_target *t = target_of(d, e);
+    const struct dns_target *t = expansion_target(x, e);
 
     if (t == NULL) {
         return 1;
     }
-    return d->config->dns.is_logical && t->address_count > 1 ? 1 : t->address_count;
+    return x->cluster->config->dns.is_logical && t->address_count > 1 ? 1 : t->address_count;
 }
 
-static size_t expand(const struct dns_cluster *d, const struct endpoint *e, struct arena *a,
-                     struct endpoint *out)
+static size_t expand(struct expansion *x, const struct endpoint *e, struct endpoint *out)
 {
-    const struct dns_target *t = target_of(d, e);
+    const struct dns_target *t = expansion_target(x, e);
+    const struct dns_options *o = &x->cluster->config->dns;
 
     if (t == NULL) {
         *out = *e;
         return 1;
     }
-    if (t->address_count > 0 && d->config->dns.is_logical) {
+    if (t->address_count > 0 && o->is_logical) {
         *out = endpoint_at(e, &t->addresses[0]);
-        if (d->config->dns.has_all_addresses) {
+        if (o->has_all_addresses) {
             out->additional_count = t->address_count - 1;
-            out->additional =
-                arena_memdup(a, t->addresses + 1, out->additional_count * sizeof(*t->addresses));
+            out->additional = arena_memdup(x->arena, t->addresses + 1,
+                                           out->additional_count * sizeof(*t->addresses));
         }
         return 1;
     }
@@ -100,21 +108,22 @@ static size_t expand(const struct dns_cluster *d, const struct endpoint *e, stru
     return t->address_count;
 }
 
-static void expand_locality(const struct dns_cluster *d, const struct locality_endpoints *from,
-                            struct arena *a, struct locality_endpoints *to)
+static void expand_locality(struct expansion *x, const struct locality_endpoints *from,
+                            struct locality_endpoints *to)
 {
+    struct expansion counting = *x;
     struct endpoint *endpoints;
     size_t count = 0;
 
     for (size_t i = 0; i < from->endpoint_count; i++) {
-        count += expanded_count(d, &from->endpoints[i]);
+        count += expansion_count(&counting, &from->endpoints[i]);
     }
-    endpoints = ARENA_ARRAY(a, struct endpoint, count);
+    endpoints = ARENA_ARRAY(x->arena, struct endpoint, count);
     *to = *from;
     to->endpoints = endpoints;
     to->endpoint_count = 0;
     for (size_t i = 0; i < from->endpoint_count; i++) {
-        to->endpoint_count += expand(d, &from->endpoints[i], a, &endpoints[to->endpoint_count]);
+        to->endpoint_count += expand(x, &from->endpoints[i], &endpoints[to->endpoint_count]);
     }
 }
 
@@ -124,12 +133,13 @@ static void cluster_publish(struct dns_cluster *d)
     struct endpoint_set *set = part_new(sizeof(*set), PART_ENDPOINTS, c->name);
     struct locality_endpoints *localities =
         ARENA_ARRAY(&set->part.arena, struct locality_endpoints, c->load_assignment_count);
+    struct expansion x = {.cluster = d, .arena = &set->part.arena};
 
     /* Names and metadata stay in the cluster's part. */
     part_ref(&c->part);
     part_on_free(&set->part, release_config, (void *)(uintptr_t)&c->part);
     for (size_t i = 0; i < c->load_assignment_count; i++) {
-        expand_locality(d, &c->load_assignment[i], &set->part.arena, &localities[i]);
+        expand_locality(&x, &c->load_assignment[i], &localities[i]);
         for (size_t j = 0; j < localities[i].endpoint_count; j++) {
             uint64_t key = endpoint_key(&localities[i].endpoints[j]);
 
