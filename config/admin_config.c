@@ -5,10 +5,19 @@
 
 #include <string.h>
 
+#include "config/pb_arena.h"
 #include "config/pb_json.h"
+#include "config/pb_registry.h"
 #include "config/store_internal.h"
 #include "dataplane/base/clock.h"
 #include "dataplane/base/regex.h"
+#include "proto/envoy/config/listener/v3/listener.pb-c.h"
+#include "proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb-c.h"
+
+#define HCM_DESCRIPTOR                                                                             \
+    (&envoy__extensions__filters__network__http_connection_manager__v3__http_connection_manager__descriptor)
+#define HCM_ROUTE_CONFIG_CASE                                                                      \
+    ENVOY__EXTENSIONS__FILTERS__NETWORK__HTTP_CONNECTION_MANAGER__V3__HTTP_CONNECTION_MANAGER__ROUTE_SPECIFIER_ROUTE_CONFIG
 
 static void member_str(struct json_writer *w, const char *key, struct str value)
 {
@@ -33,6 +42,7 @@ struct dump {
     enum { DUMP_STATIC, DUMP_ACTIVE, DUMP_WARMING } section;
     size_t count; /* written in this section; the array opens with the first */
     const char *section_key;
+    const char *element_type; /* of ?resource=; NULL: whole dumps */
 };
 
 static bool dump_wants(const struct dump *d, const struct resource *r)
@@ -52,7 +62,7 @@ static bool dump_wants(const struct dump *d, const struct resource *r)
 
 static void dump_open_section(struct dump *d)
 {
-    if (d->count++ == 0) {
+    if (d->count++ == 0 && d->element_type == NULL) {
         json_key(&d->w, str_c(d->section_key));
         json_array_begin(&d->w);
     }
@@ -60,9 +70,24 @@ static void dump_open_section(struct dump *d)
 
 static void dump_close_section(struct dump *d)
 {
-    if (d->count > 0) {
+    if (d->count > 0 && d->element_type == NULL) {
         json_array_end(&d->w);
     }
+}
+
+/* ?resource=: each element stands alone and says what it is. */
+static void dump_element_type(struct dump *d)
+{
+    struct strbuf url;
+
+    if (d->element_type == NULL) {
+        return;
+    }
+    strbuf_init(&url);
+    strbuf_addf(&url, "type.googleapis.com/envoy.admin.v3.%s", d->element_type);
+    json_key(&d->w, STR("@type"));
+    json_str(&d->w, strbuf_str(&url));
+    strbuf_done(&url);
 }
 
 static void dump_message(struct dump *d, const struct resource *r)
@@ -100,6 +125,7 @@ static void dump_resource(void *user, const struct resource *r)
     }
     dump_open_section(d);
     json_object_begin(&d->w);
+    dump_element_type(d);
     if (!r->is_static) {
         member_str(&d->w, "version_info", str_c(r->version));
     }
@@ -119,6 +145,7 @@ static void dump_listener(void *user, const struct resource *r)
     }
     dump_open_section(d);
     json_object_begin(&d->w);
+    dump_element_type(d);
     member_str(&d->w, "name", r->slot->name);
     if (r->bytes != NULL) {
         json_key(&d->w, r->accepted == r->published ? STR("active_state") : STR("warming_state"));
@@ -205,25 +232,144 @@ static void dump_listeners(struct dump *d, const struct admin_config *c)
     json_object_end(&d->w);
 }
 
+/* --- inline route tables: inside the connection managers of listeners --- */
+
+typedef Envoy__Extensions__Filters__Network__HttpConnectionManager__V3__HttpConnectionManager
+    HttpConnectionManager;
+
+static void dump_inline_route(struct dump *d, const struct resource *r,
+                              const Google__Protobuf__Any *any, struct arena *arena)
+{
+    const ProtobufCMessageDescriptor *type =
+        pb_find_message(any != NULL ? pb_type_name(str_c(any->type_url)) : STR(""));
+    const HttpConnectionManager *hcm;
+    ProtobufCMessage *m = NULL;
+    struct error err;
+
+    error_init(&err);
+    if (type == HCM_DESCRIPTOR &&
+        pb_unpack(type, any->value.data, any->value.len, arena, &m, &err) == 0) {
+        hcm = (const HttpConnectionManager *)m;
+        if (hcm->route_specifier_case == HCM_ROUTE_CONFIG_CASE) {
+            size_t len;
+            const uint8_t *bytes = pb_pack(&hcm->route_config->base, arena, &len);
+
+            dump_open_section(d);
+            json_object_begin(&d->w);
+            dump_element_type(d);
+            json_key(&d->w, STR("route_config"));
+            pb_json_any(&d->w, str_c(resource_type_of(PART_ROUTE_TABLE)->type_url), bytes, len);
+            member_time(&d->w, "last_updated", r->updated_wall_ns);
+            json_object_end(&d->w);
+        }
+    }
+    error_done(&err);
+}
+
+static void dump_chain_routes(struct dump *d, const struct resource *r,
+                              const Envoy__Config__Listener__V3__FilterChain *chain,
+                              struct arena *arena)
+{
+    for (size_t i = 0; chain != NULL && i < chain->n_filters; i++) {
+        if (chain->filters[i]->config_type_case ==
+            ENVOY__CONFIG__LISTENER__V3__FILTER__CONFIG_TYPE_TYPED_CONFIG) {
+            dump_inline_route(d, r, chain->filters[i]->typed_config, arena);
+        }
+    }
+}
+
+static void dump_listener_routes(void *user, const struct resource *r)
+{
+    struct dump *d = user;
+    const Envoy__Config__Listener__V3__Listener *l;
+    ProtobufCMessage *m = NULL;
+    struct arena arena;
+    struct error err;
+
+    if (r->bytes == NULL) {
+        return;
+    }
+    arena_init(&arena, NULL);
+    error_init(&err);
+    if (pb_unpack(&envoy__config__listener__v3__listener__descriptor, r->bytes, r->len, &arena, &m,
+                  &err) == 0) {
+        l = (const Envoy__Config__Listener__V3__Listener *)m;
+        for (size_t i = 0; i < l->n_filter_chains; i++) {
+            dump_chain_routes(d, r, l->filter_chains[i], &arena);
+        }
+        dump_chain_routes(d, r, l->default_filter_chain, &arena);
+    }
+    error_done(&err);
+    arena_done(&arena);
+}
+
 static void dump_routes(struct dump *d, const struct admin_config *c)
 {
     dump_begin(d, "RoutesConfigDump");
+    dump_section(d, c->store, PART_LISTENER, DUMP_STATIC, "static_route_configs",
+                 dump_listener_routes);
     d->resource_key = "route_config";
     dump_section(d, c->store, PART_ROUTE_TABLE, DUMP_ACTIVE, "dynamic_route_configs",
                  dump_resource);
     json_object_end(&d->w);
 }
 
-static bool wants_part(const struct admin_request *rq, const char *resource)
-{
-    const struct str *r = admin_param(rq, STR("resource"));
+/* The lists that ?resource= can name. */
+static const struct dump_list {
+    const char *name;
+    const char *element_type;
+    const char *resource_key;
+    enum part_kind kind;
+    int section;
+    resource_visit_fn *visit;
+} LISTS[] = {
+    {"static_clusters", "ClustersConfigDump.StaticCluster", "cluster", PART_CLUSTER, DUMP_STATIC,
+     dump_resource},
+    {"dynamic_active_clusters", "ClustersConfigDump.DynamicCluster", "cluster", PART_CLUSTER,
+     DUMP_ACTIVE, dump_resource},
+    {"dynamic_warming_clusters", "ClustersConfigDump.DynamicCluster", "cluster", PART_CLUSTER,
+     DUMP_WARMING, dump_resource},
+    {"static_listeners", "ListenersConfigDump.StaticListener", "listener", PART_LISTENER,
+     DUMP_STATIC, dump_resource},
+    {"dynamic_listeners", "ListenersConfigDump.DynamicListener", "listener", PART_LISTENER,
+     DUMP_ACTIVE, dump_listener},
+    {"static_route_configs", "RoutesConfigDump.StaticRouteConfig", "route_config", PART_LISTENER,
+     DUMP_STATIC, dump_listener_routes},
+    {"dynamic_route_configs", "RoutesConfigDump.DynamicRouteConfig", "route_config",
+     PART_ROUTE_TABLE, DUMP_ACTIVE, dump_resource},
+    {"dynamic_endpoint_configs", "EndpointsConfigDump.DynamicEndpointConfig", "endpoint_config",
+     PART_ENDPOINTS, DUMP_ACTIVE, dump_resource},
+};
 
-    return r == NULL || r->len == 0 || str_starts(*r, str_c(resource)) ||
-           (strcmp(resource, "static_clusters") == 0 &&
-            str_find(*r, STR("_clusters")) != STR_NPOS) ||
-           (strcmp(resource, "static_listeners") == 0 &&
-            str_find(*r, STR("_listeners")) != STR_NPOS) ||
-           (strcmp(resource, "static_route") == 0 && str_find(*r, STR("_route_")) != STR_NPOS);
+/* False when there is no such list. */
+static bool dump_one_list(struct dump *d, const struct admin_config *c, struct str name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(LISTS); i++) {
+        if (str_eq(name, str_c(LISTS[i].name))) {
+            d->element_type = LISTS[i].element_type;
+            d->resource_key = LISTS[i].resource_key;
+            dump_section(d, c->store, LISTS[i].kind, LISTS[i].section, LISTS[i].name,
+                         LISTS[i].visit);
+            return true;
+        }
+    }
+    if (str_eq(name, STR("bootstrap"))) {
+        pb_json_any(&d->w, STR("type.googleapis.com/envoy.config.bootstrap.v3.Bootstrap"),
+                    c->bootstrap->bytes, c->bootstrap->len);
+        return true;
+    }
+    return false;
+}
+
+static void dump_everything(struct dump *d, const struct admin_config *c, bool include_endpoints)
+{
+    dump_bootstrap(d, c);
+    dump_clusters(d, c);
+    if (include_endpoints) {
+        dump_endpoints(d, c);
+    }
+    dump_listeners(d, c);
+    dump_routes(d, c);
 }
 
 static void config_dump_render(void *context, const struct admin_request *rq,
@@ -231,6 +377,8 @@ static void config_dump_render(void *context, const struct admin_request *rq,
 {
     const struct admin_config *c = context;
     const struct str *regex = admin_param(rq, STR("name_regex"));
+    const struct str *resource = admin_param(rq, STR("resource"));
+    bool is_found;
     struct dump d = {.name_regex = NULL};
     struct error err;
 
@@ -246,24 +394,21 @@ static void config_dump_render(void *context, const struct admin_request *rq,
     json_object_begin(&d.w);
     json_key(&d.w, STR("configs"));
     json_array_begin(&d.w);
-    if (wants_part(rq, "bootstrap")) {
-        dump_bootstrap(&d, c);
-    }
-    if (wants_part(rq, "static_clusters")) {
-        dump_clusters(&d, c);
-    }
-    if (admin_param(rq, STR("include_eds")) != NULL) {
-        dump_endpoints(&d, c);
-    }
-    if (wants_part(rq, "static_listeners")) {
-        dump_listeners(&d, c);
-    }
-    if (wants_part(rq, "static_route")) {
-        dump_routes(&d, c);
+    if (resource == NULL || resource->len == 0) {
+        dump_everything(&d, c, admin_param(rq, STR("include_eds")) != NULL);
+        is_found = true;
+    } else {
+        is_found = dump_one_list(&d, c, *resource);
     }
     json_array_end(&d.w);
     json_object_end(&d.w);
     strbuf_add_char(&rs->body, '\n');
+    if (!is_found) {
+        rs->status = 404;
+        rs->content_type = "text/plain; charset=UTF-8";
+        strbuf_reset(&rs->body);
+        strbuf_addf(&rs->body, "%.*s not found in config dump", STR_ARG(*resource));
+    }
     regex_free(d.name_regex);
     error_done(&err);
 }

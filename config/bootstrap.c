@@ -53,6 +53,9 @@ static int message_from_text(struct str text, const char *file, bool is_json,
         error_prefix(reterr, "%s:", file);
         return r;
     }
+    if (root->kind == TEXT_NULL) {
+        return error_set(reterr, E_INVALID, "%s: empty: a mapping expected", file);
+    }
     return pb_from_text(root, d, &options, a, ret, reterr);
 }
 

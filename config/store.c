@@ -113,10 +113,7 @@ static uint32_t store_resolve_slot(struct slot_resolver *r, enum part_kind kind,
 
 static bool store_has_resource(struct slot_resolver *r, enum part_kind kind, struct str name)
 {
-    struct config_store *s = container_of(r, struct config_store, resolver);
-    const struct slot *slot = map_get(&s->slots[kind].by_name, name);
-
-    return slot != NULL && slot->resource != NULL && slot->resource->accepted != NULL;
+    return config_store_has(container_of(r, struct config_store, resolver), kind, name);
 }
 
 /* --- what a part names -------------------------------------------------------------------- */
@@ -770,6 +767,13 @@ uint64_t config_store_version(const struct config_store *s)
 bool config_store_is_initialized(const struct config_store *s)
 {
     return s->is_open;
+}
+
+bool config_store_has(const struct config_store *s, enum part_kind kind, struct str name)
+{
+    const struct slot *slot = map_get(&s->slots[kind].by_name, name);
+
+    return slot != NULL && slot->resource != NULL && slot->resource->accepted != NULL;
 }
 
 bool config_store_is_removed(const struct config_store *s, enum part_kind kind, struct str name)

@@ -43,6 +43,8 @@ struct config_store_ops {
      * config_store_put_endpoints. */
     void (*cluster_start)(void *ctx, const struct cluster_config *c);
     void (*cluster_stop)(void *ctx, const struct cluster_config *c);
+    /* The first clusters are there and warm: listeners are asked for now. Once. */
+    void (*clusters_ready)(void *ctx);
     /* Everything that start-up waits for is there (or timed out): listeners open now. */
     void (*initialized)(void *ctx);
     void *ctx;
@@ -79,6 +81,8 @@ void config_store_put_endpoints(struct config_store *s, uint32_t slot, struct en
 /* DNS failed for the first time: stop waiting for it. */
 void config_store_give_up(struct config_store *s, enum part_kind kind, uint32_t slot);
 bool config_store_is_initialized(const struct config_store *s);
+/* Whether a good version was ever accepted. */
+bool config_store_has(const struct config_store *s, enum part_kind kind, struct str name);
 /* Whether the control plane has withdrawn it (it may still be in service). */
 bool config_store_is_removed(const struct config_store *s, enum part_kind kind, struct str name);
 bool config_store_has_cds_response(const struct config_store *s);
@@ -125,9 +129,9 @@ struct slot {
     enum part_kind kind;
     uint32_t index;
     struct str name;
-    uint32_t refs;            /* live parts that mention it, plus the resource in it */
-    uint32_t users;           /* accepted or published parts that mention it */
-    uint32_t subscribers;     /* those of them whose resource was not withdrawn */
+    uint32_t refs;        /* live parts that mention it, plus the resource in it */
+    uint32_t users;       /* accepted or published parts that mention it */
+    uint32_t subscribers; /* those of them whose resource was not withdrawn */
     uint64_t missing_since_ms;
     bool is_given_up;
     struct resource *resource;

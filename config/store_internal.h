@@ -29,7 +29,8 @@ struct config_store {
     struct timer hold_timer;
     uint64_t version;
     bool is_started;
-    bool is_open; /* listeners may be published */
+    bool are_clusters_ready; /* start-up has come to the listeners */
+    bool is_open;            /* listeners may be published */
     bool is_cds_answered;
     bool is_lds_answered;
     struct discovery *discovery;

@@ -285,6 +285,12 @@ static void store_advance_init(struct config_store *s)
     if (!s->is_cds_answered || store_has_unready_first(s, PART_CLUSTER)) {
         return;
     }
+    if (!s->are_clusters_ready) {
+        s->are_clusters_ready = true;
+        if (s->params.ops.clusters_ready != NULL) {
+            s->params.ops.clusters_ready(s->params.ops.ctx);
+        }
+    }
     discovery_listeners_start(s);
     if (!s->is_lds_answered || store_has_unready_first(s, PART_ROUTE_TABLE) ||
         store_has_unready_first(s, PART_LISTENER)) {

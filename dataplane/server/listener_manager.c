@@ -34,9 +34,8 @@ void listener_manager_set_store(struct listener_manager *m, const struct config_
 
 /* --- versions ----------------------------------------------------------------------------- */
 
-/* As Envoy: the configured stat_prefix, else the address with ':' made '_'. */
-static void listener_stat_name(const struct listener_config *l, const struct address *bound,
-                               struct strbuf *out)
+/* As Envoy: the configured stat_prefix, else the configured address with ':' made '_'. */
+static void listener_stat_name(const struct listener_config *l, struct strbuf *out)
 {
     char text[ADDRESS_TEXT_MAX];
     size_t len;
@@ -45,15 +44,14 @@ static void listener_stat_name(const struct listener_config *l, const struct add
         strbuf_add_str(out, l->stat_prefix);
         return;
     }
-    len = address_format(bound, text);
+    len = address_format(&l->addresses[0], text);
     for (size_t i = 0; i < len; i++) {
         strbuf_add_char(out, text[i] == ':' ? '_' : text[i]);
     }
 }
 
 static struct listener_scope *listener_scope_new(struct listener_manager *m,
-                                                 const struct listener_config *l,
-                                                 const struct address *bound)
+                                                 const struct listener_config *l)
 {
     struct listener_scope *s = xcalloc(1, sizeof(*s));
     struct strbuf prefix;
@@ -61,7 +59,7 @@ static struct listener_scope *listener_scope_new(struct listener_manager *m,
 
     strbuf_init(&prefix);
     strbuf_add_c(&prefix, "listener.");
-    listener_stat_name(l, bound, &prefix);
+    listener_stat_name(l, &prefix);
     tag = str_sub(strbuf_str(&prefix), strlen("listener."), prefix.len);
     strbuf_add_char(&prefix, '.');
     tag.ptr = prefix.ptr + strlen("listener.");
@@ -217,7 +215,6 @@ int listener_manager_prepare(struct listener_manager *m, const struct listener_c
 {
     struct listener_version *old = before != NULL ? listener_manager_find(m, before) : NULL;
     struct listener_version *v;
-    const struct address *bound;
     int r = listener_check_duplicates(m, l, reterr);
 
     if (r != 0) {
@@ -236,13 +233,12 @@ int listener_manager_prepare(struct listener_manager *m, const struct listener_c
         listener_version_unref(v);
         return r;
     }
-    bound = v->socket_count > 0 ? &v->sockets[0]->bound : &l->addresses[0];
     if (old != NULL && str_eq(old->config->stat_prefix, l->stat_prefix) && old->socket_count > 0 &&
         v->socket_count > 0 && old->sockets[0] == v->sockets[0]) {
         v->scope = old->scope;
         v->scope->refs++;
     } else {
-        v->scope = listener_scope_new(m, l, bound);
+        v->scope = listener_scope_new(m, l);
     }
     list_add_tail(&m->versions, &v->node);
     return 0;

@@ -34,6 +34,8 @@
 #include "xds/client.h"
 
 #define DRAIN_POLL_MS 50
+/* After a drain, connections that were still queued may say what they came for. */
+#define DRAINED_GRACE_MS 500
 /* A version with this many changes leaves free memory worth giving back, once it is quiet. */
 #define TRIM_CHANGES 256
 #define TRIM_DELAY_MS 1000
@@ -124,6 +126,15 @@ static void server_start_cluster(void *ctx, const struct cluster_config *c)
 static void server_stop_cluster(void *ctx, const struct cluster_config *c)
 {
     dns_clusters_stop(((struct server *)ctx)->dns, c);
+}
+
+static void server_on_clusters_ready(void *ctx)
+{
+    struct server *s = ctx;
+
+    if (s->state == SERVER_PRE_INITIALIZING) {
+        server_set_state(s, SERVER_INITIALIZING);
+    }
 }
 
 static void server_on_initialized(void *ctx)
@@ -242,6 +253,7 @@ static void server_init_store(struct server *s)
                 .listener_discard = server_discard_listener,
                 .cluster_start = server_start_cluster,
                 .cluster_stop = server_stop_cluster,
+                .clusters_ready = server_on_clusters_ready,
                 .initialized = server_on_initialized,
                 .ctx = s,
             },
@@ -311,6 +323,31 @@ static int server_load_static(struct server *s, struct error *reterr)
                               (ProtobufCMessage *const *)sr->listeners, reterr);
     }
     return r;
+}
+
+/* What Envoy refuses of the bootstrap's own discovery sources. */
+static int server_check_sources(const struct server *s, struct error *reterr)
+{
+    const struct bootstrap *b = s->bootstrap;
+    const struct config_source *sources[] = {&b->ads, &b->cds, &b->lds};
+
+    for (size_t i = 0; i < ARRAY_LEN(sources); i++) {
+        const struct config_source *c = sources[i];
+
+        if (c->kind != CONFIG_SOURCE_API) {
+            continue;
+        }
+        if (s->node.message->id[0] == '\0' || s->node.message->cluster[0] == '\0') {
+            return error_set(reterr, E_INVALID,
+                             "ads: node 'id' and 'cluster' are required. Set it either in 'node' "
+                             "config or via --service-node and --service-cluster options.");
+        }
+        if (!config_store_has(s->store, PART_CLUSTER, c->grpc.cluster_name)) {
+            return error_set(reterr, E_INVALID, "Unknown gRPC client cluster '%.*s'",
+                             STR_ARG(c->grpc.cluster_name));
+        }
+    }
+    return 0;
 }
 
 static int server_start_workers(struct server *s, struct error *reterr)
@@ -413,6 +450,9 @@ int server_init(struct server *s, const struct options *o, struct error *reterr)
     s->loop.owner = s;
     r = server_init_parts(s, reterr);
     if (r == 0) {
+        r = server_check_sources(s, reterr);
+    }
+    if (r == 0) {
         bootstrap_drop_message(s->bootstrap);
     }
     if (r != 0 || o->mode == MODE_VALIDATE) {
@@ -467,6 +507,7 @@ static void server_on_drain_timer(struct timer *t)
     }
     stat_store_visit(s->stats, count_open_streams, &open);
     if (open.count == 0) {
+        s->is_drained = true;
         server_stop(s);
     } else {
         timer_arm(&s->loop, &s->drain_timer, DRAIN_POLL_MS);
@@ -498,7 +539,7 @@ static void server_teardown(struct server *s)
     timer_cancel(&s->loop, &s->drain_timer);
     timer_cancel(&s->loop, &s->trim_timer);
     for (size_t i = 0; i < s->worker_count && s->workers != NULL; i++) {
-        worker_stop(&s->workers[i]);
+        worker_stop(&s->workers[i], s->is_drained ? DRAINED_GRACE_MS : 0);
     }
     for (size_t i = 0; i < s->worker_count && s->workers != NULL; i++) {
         worker_join(&s->workers[i]);
@@ -532,7 +573,6 @@ void server_run(struct server *s)
         loop_signal_start(&s->loop, &s->sigint, SIGINT, server_on_sigint) != 0) {
         log_error(LOG_C_MAIN, "cannot handle signals");
     }
-    server_set_state(s, SERVER_INITIALIZING);
     config_store_start(s->store, &s->bootstrap->cds, &s->bootstrap->lds);
     loop_run(&s->loop);
     log_info(LOG_C_MAIN, "exiting");

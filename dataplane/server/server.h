@@ -70,6 +70,7 @@ struct server {
     struct loop_signal sigterm;
     struct loop_signal sigint;
     bool is_stopping;
+    bool is_drained; /* no stream was open when the drain ended */
 };
 
 /* Reads and checks the bootstrap, builds everything, starts the threads. With MODE_VALIDATE only

@@ -313,13 +313,16 @@ void worker_publish(struct worker *w, struct publication *p)
 struct worker_command {
     struct post post;
     struct worker *worker;
+    uint64_t grace_ms; /* worker_on_stop */
 };
 
-static void worker_command_send(struct worker *w, void (*run)(struct loop *l, struct post *p))
+static void worker_command_send(struct worker *w, void (*run)(struct loop *l, struct post *p),
+                                uint64_t grace_ms)
 {
     struct worker_command *c = xcalloc(1, sizeof(*c));
 
     c->worker = w;
+    c->grace_ms = grace_ms;
     c->post.run = run;
     post_send(&w->loop, &c->post);
 }
@@ -340,26 +343,28 @@ static void worker_on_drain(struct loop *l, struct post *p)
 
 void worker_drain(struct worker *w)
 {
-    worker_command_send(w, worker_on_drain);
+    worker_command_send(w, worker_on_drain, 0);
 }
 
 static void worker_on_stop(struct loop *l, struct post *p)
 {
-    struct worker *w = container_of(p, struct worker_command, post)->worker;
+    struct worker_command *c = container_of(p, struct worker_command, post);
+    struct worker *w = c->worker;
+    uint64_t grace_ms = c->grace_ms;
 
     (void)l;
-    free(container_of(p, struct worker_command, post));
+    free(c);
     w->is_stopping = true;
     w->closing_listeners++; /* so that the last close is seen after the walk */
     for (uint32_t i = 0; i < w->listener_count; i++) {
-        worker_listener_close_slot(w, &w->listeners[i], true, 0);
+        worker_listener_close_slot(w, &w->listeners[i], true, grace_ms);
     }
     worker_closing_done(w);
 }
 
-void worker_stop(struct worker *w)
+void worker_stop(struct worker *w, uint64_t grace_ms)
 {
-    worker_command_send(w, worker_on_stop);
+    worker_command_send(w, worker_on_stop, grace_ms);
 }
 
 static void *worker_thread(void *arg)

@@ -52,9 +52,9 @@ int worker_start(struct worker *w, const struct worker_params *p) MUST_CHECK;
 void worker_publish(struct worker *w, struct publication *p);
 /* Main thread: keep accepting, tell every connection to finish. */
 void worker_drain(struct worker *w);
-/* Main thread: accepts what is queued, closes listeners and connections, ends the thread; then
- * worker_join frees what is left. */
-void worker_stop(struct worker *w);
+/* Main thread: accepts what is queued, closes listeners and, at the latest after `grace_ms`, the
+ * connections, ends the thread; then worker_join frees what is left. */
+void worker_stop(struct worker *w, uint64_t grace_ms);
 void worker_join(struct worker *w);
 /* Used by main itself, which has the same view without a thread. */
 void part_table_apply(struct part_table *t, struct cluster_manager *cm,

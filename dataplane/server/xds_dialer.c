@@ -8,6 +8,7 @@
 #include "dataplane/base/xalloc.h"
 #include "dataplane/event/loop.h"
 #include "dataplane/net/connection.h"
+#include "dataplane/upstream/cluster_stats.h"
 #include "dataplane/upstream/upstream.h"
 
 #define DIAL_RETRY_MS 20 /* while DNS has not answered yet */
@@ -17,10 +18,19 @@ struct dial {
     struct str cluster; /* own copy behind the struct */
     xds_dialed_fn *on_dialed;
     void *user;
-    struct conn *conn; /* NULL while waiting for a host */
+    struct conn *conn;       /* NULL while waiting for a host */
+    struct cluster *counted; /* referenced while connecting: its counters */
     struct timer timer;
     uint64_t deadline_ms; /* 0 until the cluster is known */
 };
+
+static void dial_stop_counting(struct dial *d)
+{
+    if (d->counted != NULL) {
+        cluster_unref(d->counted);
+        d->counted = NULL;
+    }
+}
 
 static void dial_finish(struct dial *d, int take_fd, struct str reason)
 {
@@ -28,6 +38,7 @@ static void dial_finish(struct dial *d, int take_fd, struct str reason)
     void *user = d->user;
 
     timer_cancel(d->thread->loop, &d->timer);
+    dial_stop_counting(d);
     free(d);
     on_dialed(user, take_fd, reason);
 }
@@ -57,6 +68,10 @@ static void dial_on_closed(struct conn *c, enum conn_close_cause cause)
 
     if (d != NULL) {
         d->conn = NULL;
+        stat_inc(cluster_stats(d->counted), CLUSTER_UPSTREAM_CX_CONNECT_FAIL);
+        if (cause == CONN_CLOSED_CONNECT_TIMEOUT) {
+            stat_inc(cluster_stats(d->counted), CLUSTER_UPSTREAM_CX_CONNECT_TIMEOUT);
+        }
         dial_finish(d, -1,
                     cause == CONN_CLOSED_CONNECT_TIMEOUT ? STR("connection timeout")
                                                          : STR("connection failure"));
@@ -81,6 +96,9 @@ static void dial_connect(struct dial *d, struct cluster *cluster, struct host *h
         .timeout_ms = cc->connect_timeout_ms,
     };
 
+    cluster_ref(cluster);
+    d->counted = cluster;
+    stat_inc(cluster_stats(cluster), CLUSTER_UPSTREAM_CX_TOTAL);
     if (conn_connect(d->thread->loop, &o, &dial_conn_ops, d, &d->conn) != 0) {
         dial_finish(d, -1, STR("no socket"));
     }
@@ -137,6 +155,7 @@ static void dial_cancel(void *ctx, void *handle)
         d->conn->user = NULL;
         conn_close(d->conn, CONN_CLOSE_NOW);
     }
+    dial_stop_counting(d);
     free(d);
 }
 

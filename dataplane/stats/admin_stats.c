@@ -287,6 +287,11 @@ static void stats_render(void *context, const struct admin_request *rq, struct a
         admin_stats_prometheus_endpoint.render(context, rq, rs);
         return;
     }
+    if (format != NULL && !str_eq(*format, STR("json")) && !str_eq(*format, STR("text"))) {
+        rs->status = 400;
+        strbuf_add_c(&rs->body, "usage: /stats?format=(text|json|prometheus)\n\n");
+        return;
+    }
     if (!selection_parse(&sel, rq, rs)) {
         return;
     }
