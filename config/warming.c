@@ -61,6 +61,8 @@ static void dep_check_fn(struct config_store *s, struct slot *slot, void *user)
     uint64_t hold_ms = s->params.missing_cluster_hold_ms;
 
     if (slot_is_satisfied(s, slot)) {
+        /* Missing at start-up: not waited for after the listeners have opened either. */
+        slot->is_given_up |= slot->resource == NULL || slot->resource->published == NULL;
         return;
     }
     /* Only a cluster name has a deadline of ours; the other kinds have their source's
