@@ -8,6 +8,7 @@
 #include "config/pb_arena.h"
 #include "config/pb_json.h"
 #include "config/pb_registry.h"
+#include "config/pb_unpack.h"
 #include "config/store_internal.h"
 #include "dataplane/base/clock.h"
 #include "dataplane/base/regex.h"

@@ -2,10 +2,9 @@
 
 #include "config/any.h"
 
-#include "config/pb_arena.h"
 #include "config/pb_registry.h"
 #include "config/pb_text.h"
-#include "config/wire_scan.h"
+#include "config/pb_unpack.h"
 #include "proto/udpa/type/v1/typed_struct.pb-c.h"
 
 static bool is_typed_struct(struct str type_name)

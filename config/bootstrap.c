@@ -11,6 +11,7 @@
 #include "config/parse/core.h"
 #include "config/pb_arena.h"
 #include "config/pb_text.h"
+#include "config/pb_unpack.h"
 #include "dataplane/base/log.h"
 #include "dataplane/base/xalloc.h"
 #include "proto/envoy/service/discovery/v3/discovery.pb-c.h"

@@ -5,8 +5,8 @@
 #include <math.h>
 #include <string.h>
 
-#include "config/pb_arena.h"
 #include "config/pb_registry.h"
+#include "config/pb_unpack.h"
 #include "dataplane/base/clock.h"
 #include "proto/google/protobuf/any.pb-c.h"
 #include "proto/google/protobuf/duration.pb-c.h"

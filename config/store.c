@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "config/parse/canonical.h"
-#include "config/pb_arena.h"
+#include "config/pb_unpack.h"
 #include "config/store_internal.h"
 #include "dataplane/base/clock.h"
 #include "dataplane/base/log.h"

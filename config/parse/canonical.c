@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "config/pb_registry.h"
-#include "config/wire_scan.h"
+#include "config/pb_unpack.h"
 #include "dataplane/base/hash.h"
 
 enum { WIRE_VARINT = 0, WIRE_64BIT = 1, WIRE_BYTES = 2, WIRE_32BIT = 5 };
@@ -137,7 +137,7 @@ static uint64_t hash_message(const ProtobufCMessageDescriptor *d, const uint8_t 
     uint64_t of_maps = 0;
     struct wire_field f;
 
-    if (d == NULL || depth > WIRE_DEPTH_MAX) {
+    if (d == NULL || depth > PB_DEPTH_MAX) {
         return hash_mix(0, bytes, len);
     }
     while (p < end) {

@@ -8,7 +8,7 @@
 #include "config/parse/listener.h"
 #include "config/parse/parse_support.h"
 #include "config/parse/route.h"
-#include "config/pb_arena.h"
+#include "config/pb_unpack.h"
 #include "dataplane/base/check.h"
 #include "dataplane/base/clock.h"
 #include "dataplane/base/xalloc.h"

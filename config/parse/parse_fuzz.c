@@ -13,7 +13,7 @@
 #include "config/parse/listener.h"
 #include "config/parse/parse_support.h"
 #include "config/parse/route.h"
-#include "config/pb_arena.h"
+#include "config/pb_unpack.h"
 #include "dataplane/base/check.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "config/pb_arena.h"
+#include "config/pb_unpack.h"
 #include "dataplane/base/xalloc.h"
 
 static char *node_override(const char *flag, char *configured, struct arena *a)
