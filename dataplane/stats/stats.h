@@ -37,7 +37,9 @@ struct stat_def {
 struct stat_schema {
     const struct stat_def *defs; /* index = the enum the owner declares */
     size_t count;
-    bool shown_untouched; /* server, listener, connection manager, xDS: zeros are shown */
+    /* Server, listener, connection manager, xDS: zeros are shown from the start; else once a worker
+     * has counted anything in the scope. */
+    bool shown_untouched;
 };
 
 /* Tag as Envoy's extractor names it: {"envoy.cluster_name", "foo"}. */

@@ -100,10 +100,22 @@ static void spec_fill(struct stat_scope_spec *spec, const struct stat_scope *sco
     }
 }
 
+/* Whether a worker counts here: then zeros mean something and are shown like any other value. */
+static bool scope_is_live(const struct stat_scope *scope)
+{
+    for (size_t t = 1; t < scope->store->thread_count; t++) {
+        if (stat_scope_block_at(scope, t) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* NULL when the scope has nothing to show. */
 static struct cursor *cursor_new(const struct stat_scope *scope)
 {
     const struct stat_schema *schema = scope->schema;
+    bool shows_zeros = schema->shown_untouched || scope_is_live(scope);
     struct cursor *c = xcalloc(1, sizeof(*c));
 
     c->scope = scope;
@@ -111,7 +123,7 @@ static struct cursor *cursor_new(const struct stat_scope *scope)
     for (size_t i = 0; i < schema->count; i++) {
         if (schema->defs[i].kind == STAT_CODE_RANGE) {
             cursor_add_codes(c, i);
-        } else if (schema->shown_untouched || stat_scope_is_touched(scope, i)) {
+        } else if (shows_zeros || stat_scope_is_touched(scope, i)) {
             cursor_add(c, schema->defs[i].name, STR(""), i, 0);
         }
     }
