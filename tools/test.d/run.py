@@ -99,15 +99,10 @@ def unit(tally):
     meson_test(tally, "asan", options)
 
 
-def threads(tally):
-    options = ["-Db_sanitize=thread", "-Doptimization=1"]
-    meson_test(tally, "tsan", options, ["--suite", "threads"], without_aslr())
-
-
-def pytest(tally, what, binary, *arguments):
+def pytest(tally, what, binary, *arguments, wrapper=()):
     report = BUILD / f"pytest-{what}.xml"
     report.unlink(missing_ok=True)
-    status = run(BUILD / "venv/bin/python", "-m", "pytest", "-q", f"--junitxml={report}", *arguments, "integration",
+    status = run(*wrapper, BUILD / "venv/bin/python", "-m", "pytest", "-q", f"--junitxml={report}", *arguments, "integration",
                  env={**SANITIZER_ENV, "NUNCIO_BIN": str(binary)})
     if not report.exists():
         tally.fail(f"integration ({what}): pytest did not run")
@@ -119,6 +114,16 @@ def pytest(tally, what, binary, *arguments):
         tally.fail(f"integration ({what}): pytest exited {status}")
     elif status == 1:
         tally.problems.append(f"integration ({what})")
+
+
+def threads(tally):
+    options = ["-Db_sanitize=thread", "-Doptimization=1"]
+    meson_test(tally, "tsan", options, ["--suite", "threads"], without_aslr())
+    if run("ninja", "-C", BUILD / "tsan", "nuncio") != 0:
+        tally.fail("tsan: build")
+        return
+    # The whole program, where no gRPC is in it: that is not instrumented.
+    pytest(tally, "tsan", BUILD / "tsan" / "nuncio", "--nuncio-only", "-m", "threads", wrapper=without_aslr())
 
 
 def integration(tally):
