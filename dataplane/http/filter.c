@@ -150,11 +150,30 @@ void http_filter_count(struct http_filter *f, int stat)
     conn_manager_count(f->stream->cm, (enum conn_manager_stat)stat);
 }
 
-enum route_answer http_filter_answer_from_route(struct http_filter *f)
+/* The route itself is the answer. As Envoy: Location for 201 and all 3xx, also where the route is
+ * no redirect. */
+static void answer_directly(struct http_filter *f, const struct route *r)
 {
     struct http_stream *s = f->stream;
-    const struct route *r = stream_route(s);
+    bool is_redirect = r->action == ROUTE_REDIRECT;
+    int status = is_redirect ? r->redirect.status : r->direct.status;
     struct header_map extra;
+
+    http_filter_count(f, CM_ROUTER_RQ_DIRECT_RESPONSE);
+    header_map_init(&extra, &s->arena);
+    if (status == 201 || status / 100 == 3) {
+        header_add(&extra, HDR_LOCATION,
+                   redirect_location(r, is_redirect ? &r->redirect : NULL, &s->request_headers,
+                                     &s->arena));
+    }
+    http_filter_local_reply(f, status, is_redirect ? STR_NONE : r->direct.body, &extra, FLAG_NONE,
+                            STR("direct_response"));
+}
+
+enum route_answer http_filter_answer_from_route(struct http_filter *f)
+{
+    const struct route *r = stream_route(f->stream);
+    enum route_answer answer;
 
     http_filter_count(f, CM_ROUTER_RQ_TOTAL);
     if (r == NULL || r->action == ROUTE_NON_FORWARDING) {
@@ -163,21 +182,12 @@ enum route_answer http_filter_answer_from_route(struct http_filter *f)
                                 STR("route_not_found"));
         return ROUTE_ANSWER_NO_ROUTE;
     }
-    if (r->action == ROUTE_DIRECT_RESPONSE) {
-        http_filter_count(f, CM_ROUTER_RQ_DIRECT_RESPONSE);
-        http_filter_local_reply(f, r->direct.status, r->direct.body, NULL, FLAG_NONE,
-                                STR("direct_response"));
-        return ROUTE_ANSWER_DIRECT_RESPONSE;
+    if (r->action == ROUTE_FORWARD) {
+        return ROUTE_ANSWER_NONE;
     }
-    if (r->action == ROUTE_REDIRECT) { /* for Envoy a direct response as well */
-        http_filter_count(f, CM_ROUTER_RQ_DIRECT_RESPONSE);
-        header_map_init(&extra, &s->arena);
-        header_add(&extra, HDR_LOCATION, redirect_location(r, &s->request_headers, &s->arena));
-        http_filter_local_reply(f, r->redirect.status, STR_NONE, &extra, FLAG_NONE,
-                                STR("direct_response"));
-        return ROUTE_ANSWER_REDIRECT;
-    }
-    return ROUTE_ANSWER_NONE;
+    answer = r->action == ROUTE_REDIRECT ? ROUTE_ANSWER_REDIRECT : ROUTE_ANSWER_DIRECT_RESPONSE;
+    answer_directly(f, r); /* the stream may be over then, and the table let go */
+    return answer;
 }
 
 /* --- going on, answering ------------------------------------------------------------------ */

@@ -2,7 +2,6 @@
 
 #include "dataplane/http/redirect.h"
 
-#include "dataplane/base/check.h"
 #include "dataplane/http/path.h"
 #include "dataplane/http/route.h"
 
@@ -42,9 +41,9 @@ bool route_rewrite_path(const struct route *r, struct str prefix_rewrite,
     return false;
 }
 
-static struct str redirect_path(const struct route *r, struct str path, struct arena *a)
+static struct str redirect_path(const struct route *r, const struct route_redirect *rd,
+                                struct str path, struct arena *a)
 {
-    const struct route_redirect *rd = &r->redirect;
     bool has_own_query = false;
 
     if (rd->path.len > 0) {
@@ -82,17 +81,19 @@ static struct str redirect_request_host(const struct header_map *request, struct
     return host;
 }
 
-struct str redirect_location(const struct route *r, const struct header_map *request,
-                             struct arena *a)
+struct str redirect_location(const struct route *r, const struct route_redirect *rd,
+                             const struct header_map *request, struct arena *a)
 {
-    const struct route_redirect *rd = &r->redirect;
+    static const struct route_redirect to_itself = {.port = 0};
     struct str old_scheme = header_get(request, HDR_SCHEME);
-    struct str port = rd->port != 0 ? arena_printf(a, ":%u", rd->port) : STR_NONE;
-    struct str scheme = rd->scheme;
-    struct str host = rd->host;
-    struct str path = redirect_path(r, header_get(request, HDR_PATH), a);
+    struct str port;
+    struct str scheme;
+    struct str host;
 
-    CHECK(r->action == ROUTE_REDIRECT);
+    rd = rd != NULL ? rd : &to_itself;
+    port = rd->port != 0 ? arena_printf(a, ":%u", rd->port) : STR_NONE;
+    scheme = rd->scheme;
+    host = rd->host;
     if (old_scheme.len == 0) {
         old_scheme = header_get(request, HDR_X_FORWARDED_PROTO);
     }
@@ -102,5 +103,8 @@ struct str redirect_location(const struct route *r, const struct header_map *req
     if (host.len == 0) {
         host = redirect_request_host(request, old_scheme, scheme, port.len > 0);
     }
-    return arena_concat(a, (struct str[]){scheme, STR("://"), host, port, path}, 5);
+    return arena_concat(a,
+                        (struct str[]){scheme, STR("://"), host, port,
+                                       redirect_path(r, rd, header_get(request, HDR_PATH), a)},
+                        5);
 }

@@ -9,9 +9,10 @@
 #include "dataplane/base/arena.h"
 #include "dataplane/codec/header_map.h"
 
-/* The value of Location for a ROUTE_REDIRECT, in `a`. */
-struct str redirect_location(const struct route *r, const struct header_map *request,
-                             struct arena *a);
+/* The value of Location, in `a`: where `rd` sends a request that matched `r`. NULL `rd`: to itself,
+ * which is what Envoy gives direct responses of 201 and 3xx. */
+struct str redirect_location(const struct route *r, const struct route_redirect *rd,
+                             const struct header_map *request, struct arena *a);
 
 /* `path` (with its query) with what the route matched replaced by `prefix_rewrite`, or its whole
  * path rewritten by `regex`. False when neither is configured. */

@@ -329,7 +329,7 @@ static void test_require_tls(void **state)
     header_add(&h, HDR_X_FORWARDED_PROTO, STR("http"));
     r = find(t, &h, 0);
     assert_int_equal(r->action, ROUTE_REDIRECT);
-    assert_true(str_eq(redirect_location(r, &h, &a), STR("https://h/x?y")));
+    assert_true(str_eq(redirect_location(r, &r->redirect, &h, &a), STR("https://h/x?y")));
     header_set(&h, HDR_X_FORWARDED_PROTO, STR("https"));
     assert_ptr_equal(find(t, &h, 0), any);
     vh.require_tls = REQUIRE_TLS_EXTERNAL_ONLY;
@@ -418,10 +418,11 @@ static void test_redirects(void **state)
 
         request(&h, &a, cases[i].host, cases[i].path);
         header_add(&h, HDR_SCHEME, STR("http"));
-        got = redirect_location(&r, &h, &a);
+        got = redirect_location(&r, &r.redirect, &h, &a);
         if (!str_eq(got, str_c(cases[i].want))) {
             fail_msg("got '%.*s', want '%s'", STR_ARG(got), cases[i].want);
         }
+        assert_true(str_starts(redirect_location(&r, NULL, &h, &a), STR("http://")));
     }
     arena_done(&a);
 }
