@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -353,6 +354,22 @@ static void accept_socket_close(struct accept_socket *s, bool accept_queued)
     close(s->fd);
     s->fd = -1;
     uv_close((uv_handle_t *)&s->poll, accept_socket_on_uv_closed);
+}
+
+/* Closing a listening socket resets what its queue holds, also what came after the last accept. A
+ * filter that drops every packet keeps the queue as it is. */
+void worker_listener_stop_queueing(struct worker_listener *wl)
+{
+    struct sock_filter drop_all = {.code = BPF_RET | BPF_K, .k = 0};
+    const struct sock_fprog program = {.len = 1, .filter = &drop_all};
+
+    for (size_t i = 0; i < wl->socket_count; i++) {
+        if (wl->sockets[i] != NULL && !wl->sockets[i]->is_unix) {
+            /* Without it a few connections may be lost, as with everybody else. */
+            (void)setsockopt(wl->sockets[i]->fd, SOL_SOCKET, SO_ATTACH_FILTER, &program,
+                             sizeof(program));
+        }
+    }
 }
 
 /* --- versions ----------------------------------------------------------------------------- */

@@ -93,6 +93,10 @@ int worker_listener_update(struct worker_listener *wl, const struct worker_liste
  * at the latest after `drain_ms`, then calls on_closed and frees itself. */
 void worker_listener_close(struct worker_listener *wl, bool accept_queued, uint64_t drain_ms,
                            void (*on_closed)(void *user), void *user);
+/* Before worker_listener_close when the sockets end with it (nobody else listens on them): no new
+ * connection is queued from here on, so that none is cut off between the last accept and the end of
+ * the socket. Clients that come now try again a second later. */
+void worker_listener_stop_queueing(struct worker_listener *wl);
 /* Draining as a whole (SIGTERM): keep accepting, tell every connection to finish. */
 void worker_listener_drain(struct worker_listener *wl);
 size_t worker_listener_connections(const struct worker_listener *wl);

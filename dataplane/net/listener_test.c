@@ -340,6 +340,24 @@ static void closing_takes_what_is_queued(void **state)
     WAIT(is_closed);
 }
 
+static void nothing_is_queued_on_a_socket_that_ends(void **state)
+{
+    int queued = dial();
+    int late = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    int error = 0;
+    socklen_t len = sizeof(error);
+
+    worker_listener_stop_queueing(listener);
+    assert_int_not_equal(connect(late, &sockets->bound.sa, sockets->bound.len), 0);
+    say(queued, "x");
+    expect(queued, "x"); /* what was there before is served */
+    assert_int_equal(getsockopt(late, SOL_SOCKET, SO_ERROR, &error, &len), 0);
+    assert_int_equal(error, 0); /* neither accepted nor reset: still trying */
+    assert_int_equal(counted(LISTENER_DOWNSTREAM_CX_TOTAL), 1);
+    assert_int_equal(close(late), 0);
+    assert_int_equal(close(queued), 0);
+}
+
 static void draining_still_accepts(void **state)
 {
     int fd;
@@ -468,6 +486,7 @@ int main(void)
         CASE(an_update_drains_what_it_replaced),
         CASE(an_update_may_count_elsewhere),
         CASE(closing_takes_what_is_queued),
+        CASE(nothing_is_queued_on_a_socket_that_ends),
         CASE(draining_still_accepts),
         CASE(a_filter_that_stops_is_asked_again),
         CASE(a_filter_that_stopped_may_go_on_itself),

@@ -357,6 +357,9 @@ static void worker_on_stop(struct loop *l, struct post *p)
     w->is_stopping = true;
     w->closing_listeners++; /* so that the last close is seen after the walk */
     for (uint32_t i = 0; i < w->listener_count; i++) {
+        if (w->listeners[i].listener != NULL) {
+            worker_listener_stop_queueing(w->listeners[i].listener);
+        }
         worker_listener_close_slot(w, &w->listeners[i], true, grace_ms);
     }
     worker_closing_done(w);
