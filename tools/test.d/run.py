@@ -12,6 +12,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
 
+TREES = {
+    "asan": ["-Db_sanitize=address,undefined", "-Doptimization=1"],
+    "tsan": ["-Db_sanitize=thread", "-Doptimization=1"],
+}
 SANITIZER_ENV = {
     "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:detect_stack_use_after_return=1:strict_string_checks=1",
     "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
@@ -44,11 +48,18 @@ def run(*command, env=None):
     return subprocess.run([str(c) for c in command], cwd=ROOT, env={**os.environ, **(env or {})}).returncode
 
 
-def configure(directory, *options):
-    if (directory / "build.ninja").exists():
-        return True
-    kind = (BUILD / "boringssl.kind").read_text().strip()
-    return run("meson", "setup", directory, f"-Dboringssl={kind}", *options) == 0
+def build(tally, name, target="all"):
+    """Builds one of TREES; False, and counted, if that fails."""
+    directory = BUILD / name
+    if not (directory / "build.ninja").exists():
+        kind = (BUILD / "boringssl.kind").read_text().strip()
+        if run("meson", "setup", directory, f"-Dboringssl={kind}", *TREES[name]) != 0:
+            tally.fail(f"{name}: meson setup")
+            return False
+    if run("ninja", "-C", directory, target) != 0:
+        tally.fail(f"{name}: build")
+        return False
+    return True
 
 
 def without_aslr():
@@ -73,15 +84,8 @@ def add_meson_log(tally, log):
             tally.problems.append(f"{test['name']}: {test['result']}")
 
 
-def meson_test(tally, name, options, arguments=(), wrapper=()):
-    """All suites, or those in `arguments`: then only what these need is built."""
+def meson_test(tally, name, arguments=(), wrapper=()):
     directory = BUILD / name
-    if not configure(directory, *options):
-        tally.fail(f"{name}: meson setup")
-        return
-    if not arguments and run("ninja", "-C", directory) != 0:
-        tally.fail(f"{name}: build")
-        return
     log = directory / "meson-logs" / "testlog.json"
     log.unlink(missing_ok=True)
     status = run(*wrapper, "meson", "test", "-C", directory, "--print-errorlogs", *arguments, env=SANITIZER_ENV)
@@ -94,16 +98,11 @@ def meson_test(tally, name, options, arguments=(), wrapper=()):
         tally.fail(f"{name}: no test ran")
 
 
-def unit(tally):
-    options = ["-Db_sanitize=address,undefined", "-Doptimization=1"]
-    meson_test(tally, "asan", options)
-
-
 def pytest(tally, what, binary, *arguments, wrapper=()):
     report = BUILD / f"pytest-{what}.xml"
     report.unlink(missing_ok=True)
-    status = run(*wrapper, BUILD / "venv/bin/python", "-m", "pytest", "-q", f"--junitxml={report}", *arguments, "integration",
-                 env={**SANITIZER_ENV, "NUNCIO_BIN": str(binary)})
+    status = run(*wrapper, BUILD / "venv/bin/python", "-m", "pytest", "-q", f"--junitxml={report}", *arguments,
+                 "integration", env={**SANITIZER_ENV, "NUNCIO_BIN": str(binary)})
     if not report.exists():
         tally.fail(f"integration ({what}): pytest did not run")
         return
@@ -116,25 +115,26 @@ def pytest(tally, what, binary, *arguments, wrapper=()):
         tally.problems.append(f"integration ({what})")
 
 
+def unit(tally):
+    if build(tally, "asan"):
+        meson_test(tally, "asan")
+
+
 def threads(tally):
-    options = ["-Db_sanitize=thread", "-Doptimization=1"]
-    meson_test(tally, "tsan", options, ["--suite", "threads"], without_aslr())
-    if run("ninja", "-C", BUILD / "tsan", "nuncio") != 0:
-        tally.fail("tsan: build")
-        return
-    # The whole program, where no gRPC is in it: that is not instrumented.
-    pytest(tally, "tsan", BUILD / "tsan" / "nuncio", "--nuncio-only", "-m", "threads", wrapper=without_aslr())
+    if build(tally, "tsan", "nuncio"):
+        meson_test(tally, "tsan", ["--suite", "threads"], without_aslr())
+        # The whole program, where no gRPC is in it: that is not instrumented.
+        pytest(tally, "tsan", BUILD / "tsan" / "nuncio", "--nuncio-only", "-m", "threads", wrapper=without_aslr())
 
 
 def integration(tally):
-    if run("tools/build") != 0:
+    if run("tools/build") == 0:
+        pytest(tally, "release", BUILD / "nuncio")
+    else:
         tally.fail("tools/build")
-        return
-    pytest(tally, "release", BUILD / "nuncio")
-    asan = BUILD / "asan" / "nuncio"
-    if asan.exists():
+    if build(tally, "asan", "nuncio"):
         # The oracle has spoken above; here only nuncio's own memory is on trial.
-        pytest(tally, "asan", asan, "--nuncio-only")
+        pytest(tally, "asan", BUILD / "asan" / "nuncio", "--nuncio-only")
 
 
 STEPS = {"unit": unit, "threads": threads, "integration": integration}
