@@ -83,14 +83,14 @@ static struct cluster *router_find_cluster(struct http_filter *f, const struct r
     return cluster_manager_find(cm, *ret_name);
 }
 
-static void router_note_cluster(struct router *r, struct str name)
+static void router_note_cluster(struct http_filter *f, const struct cluster *c, struct str name)
 {
-    struct stream_info *info = http_filter_info(r->filter);
-    struct str stat_name = cluster_config_of(r->cluster)->stat_name;
+    struct stream_info *info = http_filter_info(f);
+    struct str stat_name = cluster_config_of(c)->stat_name;
 
     info->upstream_cluster_raw = name;
     info->upstream_cluster =
-        str_eq(stat_name, name) ? name : arena_str(http_filter_arena(r->filter), stat_name);
+        str_eq(stat_name, name) ? name : arena_str(http_filter_arena(f), stat_name);
 }
 
 /* --- Timeouts and x-envoy-*
@@ -233,7 +233,7 @@ static enum filter_status router_decode_headers(struct http_filter *f, struct he
         return FILTER_STOP;
     }
     cluster_ref(r->cluster);
-    router_note_cluster(r, name);
+    router_note_cluster(f, r->cluster, name);
     r->is_internal = str_eq(header_get(h, HDR_X_ENVOY_INTERNAL), STR("true"));
     lb.priority = r->forward->priority;
     r->host = cluster_pick(r->cluster, &lb);
@@ -288,6 +288,22 @@ static void router_on_downstream_watermark(struct http_filter *f, bool is_above)
     }
 }
 
+/* As Envoy: the log names the route's cluster also where the request was answered before it came
+ * this far. */
+static void router_note_cluster_of_route(struct http_filter *f)
+{
+    const struct route *route = http_filter_route(f);
+    const struct cluster *c;
+    struct str name;
+
+    if (route != NULL && route->action == ROUTE_FORWARD) {
+        c = router_find_cluster(f, &route->forward, http_filter_request_headers(f), &name);
+        if (c != NULL) {
+            router_note_cluster(f, c, name);
+        }
+    }
+}
+
 /* Before the access log, so that it has the bytes of a request that is given up. */
 static void router_on_stream_complete(struct http_filter *f)
 {
@@ -295,9 +311,10 @@ static void router_on_stream_complete(struct http_filter *f)
 
     if (r->filter != NULL) {
         upstream_request_reset(r);
+    } else {
+        router_note_cluster_of_route(f);
     }
 }
-
 static void router_on_destroy(struct http_filter *f)
 {
     struct router *r = f->state;
