@@ -209,7 +209,8 @@ class Checker:
                        f"proto/envoy/extensions/{extension}/", f"proto/istio/{extension}/",
                        f"proto/nuncio/{extension}/"]
                 is_shared = name.startswith("proto/envoy/extensions/") and "/common/" in name
-                is_own = is_shared or name.startswith(tuple(own))
+                is_test_table = BESIDE.search(file.path) and name == "dataplane/extensions/registry.h"
+                is_own = is_shared or is_test_table or name.startswith(tuple(own))
             elif home == "config/" and name.startswith("config/model/"):
                 is_own = True
             else:
