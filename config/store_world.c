@@ -180,20 +180,49 @@ static void yaml_listener(const struct world *w, const struct word *l, struct st
     strbuf_add_c(out, "]}");
 }
 
+static ProtobufCMessage *parse_yaml(enum part_kind kind, struct str yaml, struct arena *a)
+{
+    struct pb_text_options options = {.allow_unknown = false};
+    const struct text_node *root;
+    ProtobufCMessage *m = NULL;
+    struct error err;
+    int r;
+
+    error_init(&err);
+    r = yaml_parse(arena_str(a, yaml), a, &root, &err);
+    if (r == 0) {
+        r = pb_from_text(root, resource_type_of(kind)->descriptor, &options, a, &m, &err);
+    }
+    if (r != 0) {
+        log_error(LOG_C_CONFIG, "%.*s: %s", STR_ARG(yaml), error_message(&err));
+    }
+    CHECK(r == 0);
+    error_done(&err);
+    return m;
+}
+
+static struct str pack(const ProtobufCMessage *m, struct arena *a)
+{
+    size_t len = 0;
+    uint8_t *bytes = pb_pack(m, a, &len);
+
+    return str_n((const char *)bytes, len);
+}
+
+struct str message_from_yaml(enum part_kind kind, struct str yaml, struct arena *a)
+{
+    return pack(parse_yaml(kind, yaml, a), a);
+}
+
 /* The message itself, in the arena. */
 static ProtobufCMessage *world_parse(struct world *w, enum part_kind kind, struct str text,
                                      struct arena *a, struct str *ret_name)
 {
     struct word word = word_parse(text);
-    struct pb_text_options options = {.allow_unknown = false};
-    const struct text_node *root;
-    ProtobufCMessage *m = NULL;
+    ProtobufCMessage *m;
     struct strbuf yaml;
-    struct error err;
-    int r;
 
     strbuf_init(&yaml);
-    error_init(&err);
     switch (kind) {
     case PART_CLUSTER:
         yaml_cluster(w, &word, &yaml);
@@ -208,29 +237,18 @@ static ProtobufCMessage *world_parse(struct world *w, enum part_kind kind, struc
         yaml_listener(w, &word, &yaml);
         break;
     }
-    r = yaml_parse(arena_str(a, strbuf_str(&yaml)), a, &root, &err);
-    if (r == 0) {
-        r = pb_from_text(root, resource_type_of(kind)->descriptor, &options, a, &m, &err);
-    }
-    if (r != 0) {
-        log_error(LOG_C_CONFIG, "%s: %s", yaml.ptr, error_message(&err));
-    }
-    CHECK(r == 0);
+    m = parse_yaml(kind, strbuf_str(&yaml), a);
     if (ret_name != NULL) {
         *ret_name = arena_str(a, word.name);
     }
     strbuf_done(&yaml);
-    error_done(&err);
     return m;
 }
 
 struct str world_message(struct world *w, enum part_kind kind, struct str word, struct arena *a,
                          struct str *ret_name)
 {
-    size_t len = 0;
-    uint8_t *bytes = pb_pack(world_parse(w, kind, word, a, ret_name), a, &len);
-
-    return str_n((const char *)bytes, len);
+    return pack(world_parse(w, kind, word, a, ret_name), a);
 }
 
 /* --- the control plane ---------------------------------------------------------------------- */

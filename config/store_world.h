@@ -67,6 +67,8 @@ void world_advance(struct world *w, uint64_t ms);
 /* Serialized; in the arena. Names the resource too, when `ret_name` is given. */
 struct str world_message(struct world *w, enum part_kind kind, struct str word, struct arena *a,
                          struct str *ret_name);
+/* The same from YAML or JSON, without a world; aborts when it is no such message. */
+struct str message_from_yaml(enum part_kind kind, struct str yaml, struct arena *a);
 /* The server's next response of that type: in SotW these resources are all there is; in delta they
  * are new or changed, and "-name" is removed. A new version and nonce each time. */
 void world_respond(struct world *w, enum part_kind kind, const char *words);

@@ -350,10 +350,10 @@ static void accept_socket_close(struct accept_socket *s, bool accept_queued)
     while (accept_queued && accept_socket_one(s)) {
     }
     timer_cancel(s->listener->params.thread->loop, &s->pause);
-    uv_poll_stop(&s->poll);
+    /* libuv first: it takes the descriptor off its epoll, whose number another thread may reuse. */
+    uv_close((uv_handle_t *)&s->poll, accept_socket_on_uv_closed);
     close(s->fd);
     s->fd = -1;
-    uv_close((uv_handle_t *)&s->poll, accept_socket_on_uv_closed);
 }
 
 /* Closing a listening socket resets what its queue holds, also what came after the last accept. A
