@@ -340,7 +340,8 @@ static int hcm_parse_client_address(struct parse_context *ctx, const hcm_message
     c->xff_num_trusted_hops = m->xff_num_trusted_hops;
     c->skip_xff_append = m->skip_xff_append;
     if (c->use_remote_address) {
-        c->local_ip = hcm_local_ip(parse_arena(ctx));
+        c->local_ip = ctx->local_ip.len > 0 ? arena_str(parse_arena(ctx), ctx->local_ip)
+                                            : hcm_local_ip(parse_arena(ctx));
     }
     if (m->internal_address_config != NULL) {
         at = path_push(ctx, "internal_address_config");
