@@ -39,10 +39,10 @@ struct loop {
     struct timer_wheel timers;
     struct timer trim; /* armed while the pools hold more than they keep for good */
     struct post_queue posts;
-    struct list tasks;               /* of loop_task, run at end of turn */
-    struct list deferred;            /* of deferred, freed at end of turn */
-    struct buf_block *read_block;    /* where the next read goes; owned; NULL before the first */
-    uint32_t read_pos;               /* first byte of it that nobody refers to */
+    struct list tasks;            /* of loop_task, run at end of turn */
+    struct list deferred;         /* of deferred, freed at end of turn */
+    struct buf_block *read_block; /* where the next read goes; owned; NULL before the first */
+    uint32_t read_pos;            /* first byte of it that nobody refers to */
     uv_prepare_t prepare;
     uv_check_t check;
     uint64_t wall_offset_ns;    /* wall = mono + offset; refreshed each second */

@@ -1,6 +1,6 @@
 /*
- * envoy.transport_sockets.raw_buffer: bytes as they are. One descriptor per role, for both categories
- * have a transport socket of this type.
+ * envoy.transport_sockets.raw_buffer: bytes as they are. One descriptor per role, for both
+ * categories have a transport socket of this type.
  *
  * Trust: none needed. Buffers: nothing. Differs from Envoy: no.
  */
