@@ -10,6 +10,7 @@
 #include "dataplane/base/xalloc.h"
 
 #define PART_TABLE_MIN_SLOTS 16
+#define PART_TABLE_SHRINK_SLOTS 1024
 
 struct part_handle *part_handle_new(const struct part *p, struct part_releaser *r)
 {
@@ -65,6 +66,23 @@ static void part_table_grow(struct part_table *t, enum part_kind kind, uint32_t 
     t->count[kind] = count;
 }
 
+/* Most of a large table has emptied: gives back its end. */
+static void part_table_shrink(struct part_table *t, enum part_kind kind)
+{
+    uint32_t count = t->count[kind];
+
+    if (count < PART_TABLE_SHRINK_SLOTS || t->used[kind] > count / 8) {
+        return;
+    }
+    while (count > PART_TABLE_MIN_SLOTS && t->slots[kind][count - 1] == NULL) {
+        count--;
+    }
+    if (count <= t->count[kind] / 2) {
+        t->slots[kind] = xreallocarray(t->slots[kind], count, sizeof(*t->slots[kind]));
+        t->count[kind] = count;
+    }
+}
+
 void part_table_set(struct part_table *t, enum part_kind kind, uint32_t slot,
                     const struct part *part)
 {
@@ -78,5 +96,11 @@ void part_table_set(struct part_table *t, enum part_kind kind, uint32_t slot,
     }
     old = t->slots[kind][slot];
     t->slots[kind][slot] = part != NULL ? part_handle_new(part, t->releaser) : NULL;
+    if (old == NULL && part != NULL) {
+        t->used[kind]++;
+    } else if (old != NULL && part == NULL) {
+        t->used[kind]--;
+        part_table_shrink(t, kind);
+    }
     part_handle_unref(old); /* last: its release may look at the table */
 }

@@ -35,7 +35,8 @@ void part_handle_unref(struct part_handle *h); /* NULL allowed */
 /* A thread's current handles by kind and slot. */
 struct part_table {
     struct part_handle **slots[PART_KIND_COUNT];
-    uint32_t count[PART_KIND_COUNT];
+    uint32_t count[PART_KIND_COUNT]; /* length of each */
+    uint32_t used[PART_KIND_COUNT];  /* slots that are not empty */
     struct part_releaser *releaser;
 };
 

@@ -16,6 +16,7 @@
 #define CACHE_LINE_BYTES 64
 #define MAIN_THREAD (-1)
 #define BUCKETS_MIN 64
+#define BUCKETS_SHRINK 1024 /* smaller tables stay as they are */
 
 static char *scope_text(const struct stat_scope *scope)
 {
@@ -248,12 +249,12 @@ static struct stat_scope **scope_bucket(const struct stat_store *s, uint32_t has
     return &s->buckets[hash & (s->bucket_count - 1)];
 }
 
-static void store_grow(struct stat_store *s)
+static void store_resize(struct stat_store *s, size_t bucket_count)
 {
     struct stat_scope **old = s->buckets;
     size_t old_count = s->bucket_count;
 
-    s->bucket_count = old_count == 0 ? BUCKETS_MIN : old_count * 2;
+    s->bucket_count = bucket_count;
     s->buckets = xcalloc(s->bucket_count, sizeof(struct stat_scope *));
     for (size_t i = 0; i < old_count; i++) {
         while (old[i] != NULL) {
@@ -275,7 +276,7 @@ struct stat_store *stat_store_new(int worker_count)
     CHECK(worker_count >= 0);
     s->thread_count = (size_t)worker_count + 1;
     map_init(&s->shapes);
-    store_grow(s);
+    store_resize(s, BUCKETS_MIN);
     return s;
 }
 
@@ -316,7 +317,7 @@ struct stat_scope *stat_scope_ref(struct stat_store *s, const struct stat_scope_
         return scope;
     }
     if (s->scope_count >= s->bucket_count) {
-        store_grow(s);
+        store_resize(s, s->bucket_count * 2);
         bucket = scope_bucket(s, hash);
     }
     scope = scope_new(s, spec, hash);
@@ -328,6 +329,7 @@ struct stat_scope *stat_scope_ref(struct stat_store *s, const struct stat_scope_
 
 void stat_scope_unref(struct stat_scope *scope)
 {
+    struct stat_store *store;
     struct stat_scope **link;
 
     if (scope == NULL) {
@@ -337,13 +339,17 @@ void stat_scope_unref(struct stat_scope *scope)
     if (--scope->refs > 0) {
         return;
     }
-    link = scope_bucket(scope->store, scope->hash);
+    store = scope->store;
+    link = scope_bucket(store, scope->hash);
     while (*link != scope) {
         link = &(*link)->next;
     }
     *link = scope->next;
-    scope->store->scope_count--;
+    store->scope_count--;
     scope_free(scope);
+    if (store->bucket_count > BUCKETS_SHRINK && store->scope_count < store->bucket_count / 8) {
+        store_resize(store, store->bucket_count / 4);
+    }
 }
 
 /* --- Cells ---------------------------------------------------------------------------------------
