@@ -292,12 +292,12 @@ def test_half_close_after_a_request(each):
 def test_answer_before_the_body_has_come(each):
     """A direct 413-like early answer: the client's body that still comes is not read as a request."""
     for flavour, proxy, origin in each():
-        origin.next(Reply(413, reason="Too Large", early=True, close=True))
+        origin.on("/early", Reply(413, reason="Too Large", early=True, close=True))
         with proxy.connect("l") as client:
-            client.send(request("POST", "/", headers={"Content-Length": "50000"}) + b"x" * 100)
+            client.send(request("POST", "/early", headers={"Content-Length": "50000"}) + b"x" * 100)
             assert client.read_response("POST").status == 413, flavour
             try:
                 client.send(b"GET /smuggled HTTP/1.1\r\nHost: t\r\n\r\n".ljust(49900))
             except ConnectionError:
                 pass
-        assert [r.target for r in origin.take() if r.target != "/"] == [], flavour
+        assert not any("smuggled" in r.target for r in origin.take()), flavour
