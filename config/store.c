@@ -535,12 +535,13 @@ static int store_put_message(struct config_store *s, struct slot *slot, const Pr
     store_warn_unsupported(slot, unsupported);
     if (is_new) {
         n->added++;
-    } else if (slot->kind == PART_LISTENER &&
-               ((const struct listener_config *)previous)->listener_hash ==
-                   ((const struct listener_config *)part)->listener_hash) {
-        n->in_place_updated++;
     } else {
         n->modified++;
+    }
+    if (!is_new && slot->kind == PART_LISTENER &&
+        ((const struct listener_config *)previous)->listener_hash ==
+            ((const struct listener_config *)part)->listener_hash) {
+        n->in_place_updated++; /* only filter chains changed */
     }
     store_accept_part(s, slot, part);
     if (slot->kind == PART_CLUSTER) {
