@@ -267,7 +267,7 @@ static void server_init_xds(struct server *s)
 {
     struct xds_source ads = {.kind = XDS_SOURCE_GRPC};
     const struct config_source *c = &s->bootstrap->ads;
-    struct xds_metadata metadata[16];
+    struct xds_metadata *metadata;
 
     s->xds = xds_client_new(&(struct xds_client_params){
         .loop = &s->loop,
@@ -284,12 +284,13 @@ static void server_init_xds(struct server *s)
     ads.cluster_name = c->grpc.cluster_name;
     ads.authority = c->grpc.authority;
     ads.set_node_on_first_message_only = c->set_node_on_first_message_only;
-    ads.initial_metadata = metadata;
-    for (size_t i = 0; i < c->grpc.initial_metadata_count && i < ARRAY_LEN(metadata); i++) {
+    metadata = ARENA_ARRAY(&s->arena, struct xds_metadata, c->grpc.initial_metadata_count + 1);
+    for (size_t i = 0; i < c->grpc.initial_metadata_count; i++) {
         metadata[i].key = c->grpc.initial_metadata[i].key;
         metadata[i].value = c->grpc.initial_metadata[i].value;
-        ads.initial_metadata_count = i + 1;
     }
+    ads.initial_metadata = metadata;
+    ads.initial_metadata_count = c->grpc.initial_metadata_count;
     xds_client_set_ads(s->xds, &ads);
 }
 
