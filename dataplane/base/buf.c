@@ -13,6 +13,8 @@
 #include "dataplane/base/xalloc.h"
 
 #define BLOCK_CAP ((uint32_t)(BUF_BLOCK_BYTES - sizeof(struct buf_block)))
+/* Pieces up to this go into the pool's shared block. */
+#define BUF_SHARE_MAX 2048
 /* Free segments kept for each block that may be kept. */
 #define SEGS_PER_BLOCK 4
 
@@ -85,6 +87,9 @@ void buf_block_unref(struct buf_block *b)
         return;
     }
     p->live_blocks--;
+    if (p->shared == b) {
+        p->shared = NULL;
+    }
     if (NUNCIO_UNLIKELY(p->free_block_count >= p->max_free_blocks)) {
         free(b);
         return;
@@ -173,6 +178,24 @@ static void tail_append(struct buf *b, const void *p, size_t len)
     b->len += len;
 }
 
+/* An empty segment at the end with room for `len` bytes: in the shared block, unless a reservation
+ * there is under way or the piece is large. */
+static void append_room(struct buf *b, size_t len)
+{
+    struct buf_pool *p = b->pool;
+    struct buf_block *block = p->shared;
+
+    if (len > BUF_SHARE_MAX || p->reserved != NULL) {
+        block = buf_block_new(p);
+    } else if (block != NULL && block->cap - block->used >= len) {
+        buf_block_ref(block);
+    } else {
+        block = buf_block_new(p);
+        p->shared = block;
+    }
+    append_seg(b, seg_new(p, block, block->data + block->used, 0));
+}
+
 void buf_init(struct buf *b, struct buf_pool *pool)
 {
     *b = (struct buf){.pool = pool};
@@ -200,10 +223,8 @@ void buf_add(struct buf *b, const void *p, size_t len)
         size_t n;
 
         if (room == 0) {
-            struct buf_block *block = buf_block_new(b->pool);
-
-            append_seg(b, seg_new(b->pool, block, block->data, 0));
-            room = block->cap;
+            append_room(b, len);
+            room = tail_room(b);
         }
         n = len < room ? len : room;
         tail_append(b, from, n);
@@ -214,11 +235,17 @@ void buf_add(struct buf *b, const void *p, size_t len)
 
 uint8_t *buf_reserve(struct buf *b, size_t len)
 {
+    struct buf_pool *p = b->pool;
+
     CHECK(len <= BUF_RESERVE_MAX);
     if (b->tail == NULL || tail_room(b) < len) {
-        struct buf_block *block = buf_block_new(b->pool);
-
-        append_seg(b, seg_new(b->pool, block, block->data, 0));
+        append_room(b, len);
+    }
+    if (p->reserved == NULL) {
+        /* Until the commit nobody else grows into it. */
+        p->reserved = b->tail;
+        p->reserved_len = len;
+        b->tail->block->used += (uint32_t)len;
     }
     return b->tail->data + b->tail->len;
 }
@@ -243,9 +270,16 @@ static void drop_tail(struct buf *b)
 
 void buf_commit(struct buf *b, size_t written)
 {
+    struct buf_pool *p = b->pool;
     struct buf_seg *s = b->tail;
 
-    CHECK(s != NULL && written <= tail_room(b));
+    CHECK(s != NULL);
+    if (p->reserved == s) {
+        CHECK(written <= p->reserved_len);
+        s->block->used -= (uint32_t)p->reserved_len;
+        p->reserved = NULL;
+    }
+    CHECK(written <= tail_room(b));
     s->len += written;
     s->block->used += (uint32_t)written;
     b->len += written;
@@ -280,6 +314,15 @@ void buf_add_window(struct buf *b, struct buf_block *block, uint8_t *data, size_
 /* Consumes `take_seg`, a segment in no buf. */
 static void add_seg(struct buf *to, struct buf_seg *take_seg)
 {
+    struct buf_seg *tail = to->tail;
+
+    if (tail != NULL && tail->block == take_seg->block &&
+        tail->data + tail->len == take_seg->data) {
+        tail->len += take_seg->len;
+        to->len += take_seg->len;
+        seg_free(to->pool, take_seg);
+        return;
+    }
     if (take_seg->len < BUF_COPY_MAX && tail_room(to) >= take_seg->len) {
         tail_append(to, take_seg->data, take_seg->len);
         seg_free(to->pool, take_seg);

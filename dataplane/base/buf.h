@@ -33,6 +33,12 @@ struct buf_block {
 /* Blocks and segments for one loop. */
 struct buf_pool {
     struct buf_block *free_blocks;
+    /* Where the next small piece of any buf goes, so that a thousand heads written in one turn
+     * share a few blocks that stay in the cache. Not a reference: NULL as soon as the block is
+     * free. */
+    struct buf_block *shared;
+    struct buf_seg *reserved; /* tail of the buf whose buf_reserve is under way */
+    size_t reserved_len;
     struct buf_seg *free_segs;
     size_t free_block_count;
     size_t free_seg_count;

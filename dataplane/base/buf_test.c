@@ -399,6 +399,34 @@ static void test_random_steps_match_a_byte_array(void **state)
     free(m);
 }
 
+static void test_small_pieces_share_a_block(void **state)
+{
+    struct buf_pool p;
+    struct buf a;
+    struct buf b;
+    uint8_t *reserved;
+
+    buf_pool_init(&p, 4);
+    buf_init(&a, &p);
+    buf_init(&b, &p);
+    buf_add_str(&a, STR("first"));
+    reserved = buf_reserve(&b, 100);
+    /* Nobody grows into what is reserved, whatever else happens meanwhile. */
+    buf_add_str(&a, STR(" more"));
+    memcpy(reserved, "second", 6);
+    buf_commit(&b, 6);
+    buf_add_str(&b, STR(" one"));
+    assert_int_equal(buf_len(&a), 10);
+    assert_memory_equal(buf_linearize(&a, 10), "first more", 10);
+    assert_memory_equal(buf_linearize(&b, 10), "second one", 10);
+    assert_ptr_equal(b.head->block, p.shared);
+    buf_reset(&a);
+    buf_reset(&b);
+    assert_int_equal(p.live_blocks, 0);
+    assert_null(p.shared);
+    buf_pool_done(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -412,6 +440,7 @@ int main(void)
         cmocka_unit_test(test_reserve_and_commit),
         cmocka_unit_test(test_iovec_stops_at_max),
         cmocka_unit_test(test_random_steps_match_a_byte_array),
+        cmocka_unit_test(test_small_pieces_share_a_block),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
