@@ -327,6 +327,21 @@ static const struct admin_endpoint quit_endpoint = {
     .render = quit_render,
 };
 
+static void reopen_logs_render(void *context, const struct admin_request *rq,
+                               struct admin_response *rs)
+{
+    (void)rq;
+    server_reopen_logs(context);
+    strbuf_add_c(&rs->body, "OK\n");
+}
+
+static const struct admin_endpoint reopen_logs_endpoint = {
+    .path = "/reopen_logs",
+    .help = "reopen access logs",
+    .needs_post = true,
+    .render = reopen_logs_render,
+};
+
 static void memory_render(void *context, const struct admin_request *rq, struct admin_response *rs)
 {
     struct mallinfo2 heap = mallinfo2();
@@ -372,5 +387,6 @@ void server_admin_register(struct admin *a, struct server *s)
     admin_add(a, &logging_endpoint, s);
     admin_add(a, &quit_endpoint, s);
     admin_add(a, &memory_endpoint, s);
+    admin_add(a, &reopen_logs_endpoint, s);
     admin_add(a, &hot_restart_version_endpoint, s);
 }

@@ -33,6 +33,7 @@
 #include "dataplane/upstream/upstream.h"
 #include "xds/client.h"
 
+#define WORKERS_MAX 1000 /* the access log hub has places for 1,023 threads */
 #define DRAIN_POLL_MS 50
 /* After a drain, connections that were still queued may say what they came for. */
 #define DRAINED_GRACE_MS 500
@@ -389,6 +390,17 @@ static void server_on_sigint(struct loop_signal *sig)
     server_stop(container_of(sig, struct server, sigint));
 }
 
+void server_reopen_logs(struct server *s)
+{
+    log_reopen();
+    access_log_hub_reopen(s->context.access_logs);
+}
+
+static void server_on_sigusr1(struct loop_signal *sig)
+{
+    server_reopen_logs(container_of(sig, struct server, sigusr1));
+}
+
 static void server_on_drain_timer(struct timer *t);
 
 static int server_init_parts(struct server *s, struct error *reterr)
@@ -427,6 +439,9 @@ int server_init(struct server *s, const struct options *o, struct error *reterr)
     s->start_wall_ns = clock_wall_ns();
     s->start_ms = clock_mono_ns() / 1000000;
     s->worker_count = o->concurrency > 0 ? o->concurrency : server_default_concurrency();
+    if (s->worker_count > WORKERS_MAX) {
+        s->worker_count = WORKERS_MAX;
+    }
     timer_init(&s->drain_timer, server_on_drain_timer);
     timer_init(&s->trim_timer, server_on_trim_timer);
     arena_init(&s->arena, NULL);
@@ -558,6 +573,7 @@ static void server_teardown(struct server *s)
     cluster_registry_free(s->registry);
     loop_signal_close(&s->sigterm);
     loop_signal_close(&s->sigint);
+    loop_signal_close(&s->sigusr1);
     server_admin_free(s);
     loop_done(&s->loop);
     access_log_hub_free(s->context.access_logs);
@@ -571,7 +587,8 @@ static void server_teardown(struct server *s)
 void server_run(struct server *s)
 {
     if (loop_signal_start(&s->loop, &s->sigterm, SIGTERM, server_on_sigterm) != 0 ||
-        loop_signal_start(&s->loop, &s->sigint, SIGINT, server_on_sigint) != 0) {
+        loop_signal_start(&s->loop, &s->sigint, SIGINT, server_on_sigint) != 0 ||
+        loop_signal_start(&s->loop, &s->sigusr1, SIGUSR1, server_on_sigusr1) != 0) {
         log_error(LOG_C_MAIN, "cannot handle signals");
     }
     config_store_start(s->store, &s->bootstrap->cds, &s->bootstrap->lds);

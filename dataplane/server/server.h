@@ -69,6 +69,7 @@ struct server {
     uint64_t drain_deadline_ms;
     struct loop_signal sigterm;
     struct loop_signal sigint;
+    struct loop_signal sigusr1;
     bool is_stopping;
     bool is_drained; /* no stream was open when the drain ended */
 };
@@ -81,6 +82,8 @@ void server_run(struct server *s);
 /* From the loop: SIGTERM's drain; twice, or `now`: stops at once. */
 void server_drain(struct server *s);
 void server_stop(struct server *s);
+/* SIGUSR1 and /reopen_logs: after the files were moved away. */
+void server_reopen_logs(struct server *s);
 /* After a moment: for /quitquitquit, whose answer is still to be written. */
 void server_stop_soon(struct server *s);
 
