@@ -42,26 +42,69 @@ static int read_file(const char *path, struct strbuf *out, struct error *reterr)
     return out->len > FILE_BYTES_MAX ? error_set(reterr, E_LIMIT, "%s: too large", path) : 0;
 }
 
-static int message_from_text(struct str text, const char *file, bool is_json,
+enum file_format { FILE_YAML, FILE_JSON, FILE_PROTO, FILE_OTHER_PROTO };
+
+/* By ending, as Envoy: what has none of these is JSON. */
+static enum file_format file_format_of(struct str path)
+{
+    static const struct {
+        const char *ending;
+        enum file_format format;
+    } ENDINGS[] = {
+        {".yaml", FILE_YAML},
+        {".yml", FILE_YAML},
+        {".pb", FILE_PROTO},
+        {".pb_text", FILE_OTHER_PROTO},
+        {".pb_length_delimited", FILE_OTHER_PROTO},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(ENDINGS); i++) {
+        if (str_ends_nocase(path, str_c(ENDINGS[i].ending))) {
+            return ENDINGS[i].format;
+        }
+    }
+    return FILE_JSON;
+}
+
+static int message_from_text(struct str text, const char *file, enum file_format format,
                              const ProtobufCMessageDescriptor *d, bool allow_unknown,
                              struct arena *a, ProtobufCMessage **ret, struct error *reterr)
 {
     struct pb_text_options options = {.allow_unknown = allow_unknown, .file = file};
     const struct text_node *root;
-    int r = is_json ? json_parse(text, a, &root, reterr) : yaml_parse(text, a, &root, reterr);
+    int r = format == FILE_JSON ? json_parse(text, a, &root, reterr)
+                                : yaml_parse(text, a, &root, reterr);
 
     if (r != 0) {
         error_prefix(reterr, "%s:", file);
         return r;
     }
-    if (root->kind == TEXT_NULL) {
-        return error_set(reterr, E_INVALID, "%s: empty: a mapping expected", file);
-    }
     return pb_from_text(root, d, &options, a, ret, reterr);
 }
 
-/* By ending, as Envoy: .pb is binary, .json and .yaml (.yml) are text; anything else is tried as
- * YAML. */
+static int message_from_bytes(struct str bytes, const char *path, enum file_format format,
+                              const ProtobufCMessageDescriptor *d, bool allow_unknown,
+                              struct arena *a, ProtobufCMessage **ret, struct error *reterr)
+{
+    int r;
+
+    switch (format) {
+    case FILE_PROTO:
+        r = pb_unpack(d, (const uint8_t *)bytes.ptr, bytes.len, a, ret, reterr);
+        if (r != 0) {
+            error_prefix(reterr, "%s: ", path);
+        }
+        return r;
+    case FILE_OTHER_PROTO:
+        return error_set(reterr, E_UNSUPPORTED,
+                         "%s: protobuf text and length-delimited files are not supported: "
+                         "use YAML, JSON or .pb",
+                         path);
+    default:
+        return message_from_text(bytes, path, format, d, allow_unknown, a, ret, reterr);
+    }
+}
+
 static int message_from_file(const char *path, const ProtobufCMessageDescriptor *d,
                              bool allow_unknown, struct arena *a, ProtobufCMessage **ret,
                              struct error *reterr)
@@ -71,14 +114,9 @@ static int message_from_file(const char *path, const ProtobufCMessageDescriptor 
 
     strbuf_init(&bytes);
     r = read_file(path, &bytes, reterr);
-    if (r == 0 && str_ends(str_c(path), STR(".pb"))) {
-        r = pb_unpack(d, (const uint8_t *)bytes.ptr, bytes.len, a, ret, reterr);
-        if (r != 0) {
-            error_prefix(reterr, "%s: ", path);
-        }
-    } else if (r == 0) {
-        r = message_from_text(strbuf_str(&bytes), path, str_ends(str_c(path), STR(".json")), d,
-                              allow_unknown, a, ret, reterr);
+    if (r == 0) {
+        r = message_from_bytes(strbuf_str(&bytes), path, file_format_of(str_c(path)), d,
+                               allow_unknown, a, ret, reterr);
     }
     strbuf_done(&bytes);
     return r;
@@ -134,7 +172,7 @@ static int load_message(const struct bootstrap_params *p, struct arena *a, Proto
         r = message_from_file(p->config_path, d, p->allow_unknown_fields, a, &file, reterr);
     }
     if (r == 0 && p->config_yaml != NULL && p->config_yaml[0] != '\0') {
-        r = message_from_text(str_c(p->config_yaml), "--config-yaml", false, d,
+        r = message_from_text(str_c(p->config_yaml), "--config-yaml", FILE_YAML, d,
                               p->allow_unknown_fields, a, &text, reterr);
     }
     if (r != 0) {

@@ -1,4 +1,8 @@
-/* JSON text (RFC 8259) to nodes. Main thread; no state. */
+/*
+ * JSON text to nodes: RFC 8259, and what protobuf's reader takes beyond it in the mode that Envoy
+ * uses: commas at the end, single quotes, bare keys, control characters in strings. A duplicate key
+ * is an error. Main thread; no state.
+ */
 
 #include "config/text_node.h"
 
@@ -116,15 +120,15 @@ static bool json_code_point(struct json_reader *r, unsigned *ret)
 
 static int json_escape_sequence(struct json_reader *r, char *out, size_t *n)
 {
-    static const char FROM[] = "\"\\/bfnrt";
-    static const char TO[] = "\"\\/\b\f\n\r\t";
+    static const char FROM[] = "\"'\\/bfnrt";
+    static const char TO[] = "\"'\\/\b\f\n\r\t";
     const char *at;
     unsigned c;
 
     if (r->pos == r->end) {
         return json_fail(r, "unterminated string");
     }
-    if (*r->pos == 'u') {
+    if (*r->pos == 'u' || *r->pos == 'U') {
         r->pos++;
         if (!json_code_point(r, &c)) {
             return json_fail(r, "bad \\u escape");
@@ -141,14 +145,14 @@ static int json_escape_sequence(struct json_reader *r, char *out, size_t *n)
     return 0;
 }
 
-/* After the opening quote. */
-static int json_string(struct json_reader *r, struct str *ret)
+/* After the opening quote, up to the same one. */
+static int json_string(struct json_reader *r, char quote, struct str *ret)
 {
     const char *close = r->pos;
     size_t n = 0;
     char *out;
 
-    while (close < r->end && *close != '"') {
+    while (close < r->end && *close != quote) {
         close += *close == '\\' && close + 1 < r->end ? 2 : 1;
     }
     if (close >= r->end) {
@@ -158,8 +162,9 @@ static int json_string(struct json_reader *r, struct str *ret)
     while (r->pos < close) {
         char c = *r->pos++;
 
-        if ((unsigned char)c < 0x20) {
-            return json_fail(r, "control character in string");
+        if (c == '\n') {
+            r->line++;
+            r->line_start = r->pos;
         }
         if (c != '\\') {
             out[n++] = c;
@@ -173,51 +178,72 @@ static int json_string(struct json_reader *r, struct str *ret)
     return str_is_utf8(*ret) ? 0 : json_fail(r, "invalid UTF-8");
 }
 
+static bool is_bare_char(char c, bool is_first)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '$' ||
+           (!is_first && c >= '0' && c <= '9');
+}
+
+static int json_key(struct json_reader *r, struct str *ret)
+{
+    const char *start;
+
+    if (json_take(r, '"')) {
+        return json_string(r, '"', ret);
+    }
+    if (json_take(r, '\'')) {
+        return json_string(r, '\'', ret);
+    }
+    start = r->pos;
+    while (r->pos < r->end && is_bare_char(*r->pos, r->pos == start)) {
+        r->pos++;
+    }
+    *ret = arena_str(r->arena, str_n(start, (size_t)(r->pos - start)));
+    return ret->len > 0 ? 0 : json_fail(r, "key expected");
+}
+
+/* Room for one more element of `size`; what was there is copied. */
+static void *json_grow(struct json_reader *r, const void *old, size_t count, size_t size)
+{
+    void *bigger;
+
+    if ((count & (count - 1)) != 0) { /* a power of two: full */
+        return (void *)(uintptr_t)old;
+    }
+    bigger = arena_calloc(r->arena, count > 0 ? count * 2 : 1, size);
+    if (count > 0) {
+        memcpy(bigger, old, count * size);
+    }
+    return bigger;
+}
+
+/* After '['. */
 static int json_list(struct json_reader *r, struct text_node *n)
 {
-    const struct text_node **items = NULL;
-    size_t cap = 0;
+    const struct text_node **items;
 
     n->kind = TEXT_LIST;
-    if (json_take(r, ']')) {
-        return 0;
-    }
-    do {
-        if (n->count == cap) {
-            const struct text_node **bigger;
-
-            cap = cap == 0 ? 4 : cap * 2;
-            bigger = arena_alloc(r->arena, cap * sizeof(struct text_node *));
-            if (n->count > 0) {
-                memcpy((void *)bigger, (void *)items, n->count * sizeof(struct text_node *));
-            }
-            items = bigger;
-            n->items = items;
-        }
+    while (!json_take(r, ']')) {
+        items = json_grow(r, (const void *)n->items, n->count, sizeof(struct text_node *));
+        n->items = items;
         if (json_value(r, &items[n->count]) != 0) {
             return E_INVALID;
         }
         n->count++;
-    } while (json_take(r, ','));
-    return json_take(r, ']') ? 0 : json_fail(r, "',' or ']' expected");
+        if (!json_take(r, ',')) {
+            return json_take(r, ']') ? 0 : json_fail(r, "',' or ']' expected");
+        }
+    }
+    return 0;
 }
 
-static int json_member(struct json_reader *r, const struct text_node *n, struct text_member *m)
+static int json_member(struct json_reader *r, struct text_member *m)
 {
     json_skip_space(r);
     m->line = r->line;
     m->column = (unsigned)(r->pos - r->line_start) + 1;
-    if (!json_take(r, '"')) {
-        return json_fail(r, "string expected");
-    }
-    if (json_string(r, &m->key) != 0) {
+    if (json_key(r, &m->key) != 0) {
         return E_INVALID;
-    }
-    for (size_t i = 0; i < n->count; i++) {
-        if (str_eq(n->members[i].key, m->key)) {
-            return error_set(r->err, E_INVALID, "%u:%u: duplicate key '%.*s'", m->line, m->column,
-                             STR_ARG(m->key));
-        }
     }
     if (!json_take(r, ':')) {
         return json_fail(r, "':' expected");
@@ -225,33 +251,33 @@ static int json_member(struct json_reader *r, const struct text_node *n, struct 
     return json_value(r, &m->value);
 }
 
+static int json_check_keys(struct json_reader *r, const struct text_node *n)
+{
+    const struct text_member *twice = text_find_duplicate(n);
+
+    return twice == NULL ? 0
+                         : error_set(r->err, E_INVALID, "%u:%u: duplicate key '%.*s'", twice->line,
+                                     twice->column, STR_ARG(twice->key));
+}
+
+/* After '{'. */
 static int json_map(struct json_reader *r, struct text_node *n)
 {
-    struct text_member *members = NULL;
-    size_t cap = 0;
+    struct text_member *members;
 
     n->kind = TEXT_MAP;
-    if (json_take(r, '}')) {
-        return 0;
-    }
-    do {
-        if (n->count == cap) {
-            struct text_member *bigger;
-
-            cap = cap == 0 ? 4 : cap * 2;
-            bigger = arena_alloc(r->arena, cap * sizeof(*members));
-            if (n->count > 0) {
-                memcpy(bigger, members, n->count * sizeof(*members));
-            }
-            members = bigger;
-            n->members = members;
-        }
-        if (json_member(r, n, &members[n->count]) != 0) {
+    while (!json_take(r, '}')) {
+        members = json_grow(r, n->members, n->count, sizeof(*members));
+        n->members = members;
+        if (json_member(r, &members[n->count]) != 0) {
             return E_INVALID;
         }
         n->count++;
-    } while (json_take(r, ','));
-    return json_take(r, '}') ? 0 : json_fail(r, "',' or '}' expected");
+        if (!json_take(r, ',')) {
+            return json_take(r, '}') ? json_check_keys(r, n) : json_fail(r, "',' or '}' expected");
+        }
+    }
+    return json_check_keys(r, n);
 }
 
 static bool json_take_word(struct json_reader *r, const char *word)
@@ -265,19 +291,60 @@ static bool json_take_word(struct json_reader *r, const char *word)
     return true;
 }
 
+static size_t count_digits(struct json_reader *r)
+{
+    const char *start = r->pos;
+
+    while (r->pos < r->end && *r->pos >= '0' && *r->pos <= '9') {
+        r->pos++;
+    }
+    return (size_t)(r->pos - start);
+}
+
+static bool json_take_char(struct json_reader *r, char a, char b)
+{
+    if (r->pos < r->end && (*r->pos == a || *r->pos == b)) {
+        r->pos++;
+        return true;
+    }
+    return false;
+}
+
+/* -?(0|[1-9][0-9]*)(.[0-9]+)?([eE][+-]?[0-9]+)? */
+static bool json_take_number(struct json_reader *r)
+{
+    (void)json_take_char(r, '-', '-');
+    if (json_take_char(r, '0', '0')) {
+        if (count_digits(r) > 0) {
+            return false;
+        }
+    } else if (count_digits(r) == 0) {
+        return false;
+    }
+    if (json_take_char(r, '.', '.') && count_digits(r) == 0) {
+        return false;
+    }
+    if (json_take_char(r, 'e', 'E')) {
+        (void)json_take_char(r, '+', '-');
+        return count_digits(r) > 0;
+    }
+    return true;
+}
+
 static int json_number(struct json_reader *r, struct text_node *n)
 {
     const char *start = r->pos;
     double d;
 
-    while (r->pos < r->end && memchr("+-.0123456789eE", *r->pos, 15) != NULL) {
-        r->pos++;
-    }
-    n->kind = TEXT_NUMBER;
-    n->scalar = str_n(start, (size_t)(r->pos - start));
-    if (n->scalar.len == 0 || n->scalar.ptr[0] == '+' || parse_double(n->scalar, &d) != 0) {
+    if (!json_take_number(r)) {
         r->pos = start;
         return json_fail(r, "value expected");
+    }
+    n->kind = TEXT_NUMBER;
+    n->scalar = arena_str(r->arena, str_n(start, (size_t)(r->pos - start)));
+    if (parse_double(n->scalar, &d) != 0) {
+        r->pos = start;
+        return json_fail(r, "number out of range");
     }
     return 0;
 }
@@ -300,7 +367,10 @@ static int json_value(struct json_reader *r, const struct text_node **ret)
         result = json_list(r, n);
     } else if (json_take(r, '"')) {
         n->kind = TEXT_STRING;
-        result = json_string(r, &n->scalar);
+        result = json_string(r, '"', &n->scalar);
+    } else if (json_take(r, '\'')) {
+        n->kind = TEXT_STRING;
+        result = json_string(r, '\'', &n->scalar);
     } else if (json_take_word(r, "true")) {
         n->kind = TEXT_BOOL;
         n->boolean = true;
@@ -320,10 +390,11 @@ static int json_value(struct json_reader *r, const struct text_node **ret)
 int json_parse(struct str text, struct arena *a, const struct text_node **ret_root,
                struct error *reterr)
 {
+    const char *start = text.len > 0 ? text.ptr : "";
     struct json_reader r = {
-        .pos = text.ptr,
-        .end = text.ptr + text.len,
-        .line_start = text.ptr,
+        .pos = start,
+        .end = start + text.len,
+        .line_start = start,
         .line = 1,
         .arena = a,
         .err = reterr,

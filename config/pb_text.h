@@ -7,7 +7,7 @@
  *
  * A field that Envoy has and the subset lacks is kept as an unknown field of the message, so that
  * what reports them (parse_check_tree) sees text and wire alike. A key that nobody knows is an
- * error, unless `allow_unknown`.
+ * error, or with `allow_unknown` kept as field PB_UNKNOWN_KEY with its name as the value.
  */
 
 #include <protobuf-c/protobuf-c.h>
@@ -17,12 +17,15 @@
 #include "dataplane/base/arena.h"
 #include "dataplane/base/error.h"
 
+#define PB_UNKNOWN_KEY 536870911 /* the highest field number: nobody's */
+
 struct pb_text_options {
-    bool allow_unknown;
-    const char *file; /* in front of errors; NULL: none */
+    bool allow_unknown; /* keys and enum values that nobody knows are no error */
+    const char *file;   /* in front of errors; NULL: none */
+    int depth;          /* levels used by the messages around this one */
 };
 
-/* Errors: "file:line:column: a.b[0].c: sentence". */
+/* Errors: E_INVALID, "file:line:column: a.b[0].c: sentence". */
 int pb_from_text(const struct text_node *node, const ProtobufCMessageDescriptor *d,
                  const struct pb_text_options *o, struct arena *a, ProtobufCMessage **ret_message,
                  struct error *reterr) MUST_CHECK;

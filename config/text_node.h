@@ -38,7 +38,7 @@ struct text_node {
     unsigned line; /* from 1; 0: unknown */
     unsigned column;
     bool boolean;
-    struct str scalar;
+    struct str scalar; /* of a string: NUL-terminated beyond its length */
     const struct text_node *const *items; /* TEXT_LIST */
     const struct text_member *members;    /* TEXT_MAP, keys unique */
     size_t count;
@@ -46,7 +46,11 @@ struct text_node {
 
 #define TEXT_DEPTH_MAX 100
 
-/* Errors carry "line:column: sentence" (the caller puts the file's name in front). */
+/* A member of a map whose key came before; NULL: none. */
+const struct text_member *text_find_duplicate(const struct text_node *map);
+
+/* Errors: E_INVALID, "line:column: sentence" (the caller puts the file's name in front). The nodes
+ * do not point into `text`. */
 int yaml_parse(struct str text, struct arena *a, const struct text_node **ret_root,
                struct error *reterr) MUST_CHECK;
 int json_parse(struct str text, struct arena *a, const struct text_node **ret_root,

@@ -1,23 +1,19 @@
 /*
- * YAML text to nodes with libyaml. One document. Plain scalars are typed as Envoy's loader does:
- * null, bool, 32-bit integers, other numbers; larger integers stay strings so that no digit is
- * lost. Quoted ones are strings. Main thread.
+ * YAML text to nodes with libyaml, typed as Envoy's loader (yaml-cpp) does: a plain scalar is null,
+ * a bool or an integer, else a string; what is quoted is a string. Integers beyond 32 bits are
+ * handed on as strings of digits, as the JSON mapping wants 64-bit ones. "!ignore" before a key
+ * leaves the entry out, so that it can hold anchors. Main thread.
+ *
+ * Stricter than Envoy, which takes the last of equal keys and the first of several documents: both
+ * are errors.
  */
 
-#include <math.h>
-#include <stdlib.h>
 #include <yaml.h>
 
 #include "config/text_node.h"
 
-#define NODES_MAX 4000000 /* counting each use of an alias: no billion laughs */
-
-const char *text_kind_name(enum text_kind k)
-{
-    static const char *const NAMES[] = {"null", "bool", "number", "string", "list", "object"};
-
-    return NAMES[k];
-}
+#define ALIASED_NODES_MAX 1000000 /* no billion laughs */
+#define ANCHORS_MAX 10000
 
 /* A list or map under construction. */
 struct open_node {
@@ -26,9 +22,12 @@ struct open_node {
     struct str key; /* map: read, its value is next; ptr NULL: none */
     unsigned key_line;
     unsigned key_column;
-    void *elements; /* arena arrays, doubled */
+    bool is_ignored; /* the value that comes next */
+    void *elements;  /* arena arrays, doubled */
     size_t cap;
     struct str anchor;
+    size_t nodes_before;
+    int height; /* levels of lists and maps, this one included */
 };
 
 struct anchor {
@@ -36,6 +35,7 @@ struct anchor {
     struct str name;
     const struct text_node *node;
     size_t weight; /* nodes in it */
+    int height;
 };
 
 struct loader {
@@ -45,14 +45,25 @@ struct loader {
     struct open_node *top;
     const struct text_node *root;
     struct anchor *anchors;
-    size_t node_count;
+    size_t node_count; /* as if aliases were written out */
+    size_t aliased_count;
+    size_t anchor_count;
     int depth;
+    int documents;
 };
 
 static int loader_fail(struct loader *l, const yaml_mark_t *at, const char *what)
 {
     return error_set(l->err, E_INVALID, "%zu:%zu: %s", at->line + 1, at->column + 1, what);
 }
+
+/* Whether the next scalar is a key, not a value. */
+static bool expects_key(const struct open_node *top)
+{
+    return top != NULL && top->node->kind == TEXT_MAP && top->key.ptr == NULL;
+}
+
+/* --- scalars ------------------------------------------------------------------------------ */
 
 static bool is_one_of(struct str s, const char *const *words, size_t n)
 {
@@ -87,38 +98,64 @@ static bool scalar_is_null(struct str s)
     return is_one_of(s, NULLS, ARRAY_LEN(NULLS));
 }
 
-static bool scalar_is_number(struct str s, bool *ret_is_big_integer)
+static bool parse_octal(struct str s, uint64_t *ret)
 {
-    int64_t i;
-    double d;
+    uint64_t v = 0;
 
-    *ret_is_big_integer = false;
-    if (s.len > 0 && s.ptr[0] == '+') {
-        return false;
+    for (size_t i = 0; i < s.len; i++) {
+        if (s.ptr[i] < '0' || s.ptr[i] > '7' || v >> 61 != 0) {
+            return false;
+        }
+        v = v * 8 + (uint64_t)(s.ptr[i] - '0');
     }
-    if (parse_i64(s, &i) == 0) {
-        *ret_is_big_integer = i < INT32_MIN || i > INT32_MAX;
-        return true;
-    }
-    return parse_double(s, &d) == 0 && isfinite(d);
+    *ret = v;
+    return true;
 }
 
-static void scalar_type(struct text_node *n, bool is_plain)
+/* As a C++ stream without a base reads an int64: 17, 0x11, 021, each with a sign. */
+static bool scalar_integer(struct str s, int64_t *ret)
 {
-    bool is_big;
+    bool is_negative = str_starts(s, STR("-"));
+    uint64_t v;
+    bool ok;
+
+    if (is_negative || str_starts(s, STR("+"))) {
+        s = str_sub(s, 1, s.len);
+    }
+    if (s.len > 2 && s.ptr[0] == '0' && ascii_lower(s.ptr[1]) == 'x') {
+        ok = parse_u64_hex(str_sub(s, 2, s.len), &v) == 0;
+    } else if (s.len > 1 && s.ptr[0] == '0') {
+        ok = parse_octal(s, &v);
+    } else {
+        ok = parse_u64(s, &v) == 0;
+    }
+    if (!ok || v > (uint64_t)INT64_MAX + is_negative) {
+        return false;
+    }
+    *ret = is_negative ? (int64_t)(0 - v) : (int64_t)v;
+    return true;
+}
+
+/* `tag` NULL: none. A tag of any other kind does not change how the text is typed. */
+static void scalar_type(struct loader *l, struct text_node *n, bool is_plain, const char *tag)
+{
+    int64_t i;
 
     n->kind = TEXT_STRING;
-    if (!is_plain) {
+    if (tag != NULL ? strcmp(tag, "!") == 0 : !is_plain) {
         return;
     }
-    if (scalar_is_null(n->scalar)) {
+    if (tag == NULL && scalar_is_null(n->scalar)) {
         n->kind = TEXT_NULL;
     } else if (scalar_bool(n->scalar, &n->boolean)) {
         n->kind = TEXT_BOOL;
-    } else if (scalar_is_number(n->scalar, &is_big)) {
-        n->kind = is_big ? TEXT_STRING : TEXT_NUMBER;
+    } else if (!expects_key(l->top) && scalar_integer(n->scalar, &i)) {
+        n->kind = i >= INT32_MIN && i <= INT32_MAX ? TEXT_NUMBER : TEXT_STRING;
+        n->scalar = arena_printf(l->arena, "%lld", (long long)i);
     }
 }
+
+/* --- lists and maps ----------------------------------------------------------------------- */
 
 static void *grow(struct loader *l, void *old, size_t count, size_t *cap, size_t size)
 {
@@ -135,30 +172,51 @@ static void *grow(struct loader *l, void *old, size_t count, size_t *cap, size_t
     return bigger;
 }
 
-static void loader_keep_anchor(struct loader *l, struct str name, const struct text_node *n,
-                               size_t weight)
+static int loader_keep_anchor(struct loader *l, struct str name, const struct text_node *n,
+                              size_t weight, int height)
 {
     struct anchor *a;
 
     if (name.len == 0) {
-        return;
+        return 0;
+    }
+    if (++l->anchor_count > ANCHORS_MAX) {
+        return error_set(l->err, E_INVALID, "%u:%u: too many anchors", n->line, n->column);
     }
     a = ARENA_NEW(l->arena, struct anchor);
-    a->name = name;
-    a->node = n;
-    a->weight = weight;
-    a->next = l->anchors;
+    *a = (struct anchor){l->anchors, name, n, weight, height};
     l->anchors = a;
+    return 0;
 }
 
-/* Puts a finished value into the open list or map, or makes it the root. */
-static int loader_add(struct loader *l, const struct text_node *n, const yaml_mark_t *at)
+static int loader_add_key(struct loader *l, const struct text_node *n, const yaml_mark_t *at)
+{
+    struct open_node *top = l->top;
+
+    if (n->kind == TEXT_LIST || n->kind == TEXT_MAP) {
+        return loader_fail(l, at, "a key must be a scalar");
+    }
+    top->key = n->kind == TEXT_NULL ? STR("null") : n->scalar;
+    top->key_line = n->line;
+    top->key_column = n->column;
+    return 0;
+}
+
+/* Puts a finished key or value into the open list or map, or makes it the root. */
+static int loader_add(struct loader *l, const struct text_node *n, int height,
+                      const yaml_mark_t *at)
 {
     struct open_node *top = l->top;
 
     if (top == NULL) {
-        l->root = n;
+        if (l->documents > 1 && n->kind != TEXT_NULL) {
+            return loader_fail(l, at, "more than one document");
+        }
+        l->root = l->documents > 1 ? l->root : n;
         return 0;
+    }
+    if (top->height <= height) {
+        top->height = height + 1;
     }
     if (top->node->kind == TEXT_LIST) {
         const struct text_node **items =
@@ -169,22 +227,10 @@ static int loader_add(struct loader *l, const struct text_node *n, const yaml_ma
         top->node->items = items;
         return 0;
     }
-    if (top->key.ptr == NULL) {
-        if (n->kind == TEXT_LIST || n->kind == TEXT_MAP) {
-            return loader_fail(l, at, "a key must be a scalar");
-        }
-        top->key = n->scalar.ptr != NULL ? n->scalar : STR("");
-        top->key_line = n->line;
-        top->key_column = n->column;
-        return 0;
+    if (expects_key(top)) {
+        return loader_add_key(l, n, at);
     }
-    for (size_t i = 0; i < top->node->count; i++) {
-        if (str_eq(top->node->members[i].key, top->key)) {
-            return error_set(l->err, E_INVALID, "%u:%u: duplicate key '%.*s'", top->key_line,
-                             top->key_column, STR_ARG(top->key));
-        }
-    }
-    {
+    if (!top->is_ignored) {
         struct text_member *members =
             grow(l, top->elements, top->node->count, &top->cap, sizeof(struct text_member));
 
@@ -194,6 +240,7 @@ static int loader_add(struct loader *l, const struct text_node *n, const yaml_ma
         top->node->members = members;
     }
     top->key = STR_NONE;
+    top->is_ignored = false;
     return 0;
 }
 
@@ -216,14 +263,16 @@ static int loader_scalar(struct loader *l, const yaml_event_t *e)
 {
     struct text_node *n = loader_node(l, &e->start_mark);
     const char *tag = (const char *)e->data.scalar.tag;
-    bool is_plain = e->data.scalar.style == YAML_PLAIN_SCALAR_STYLE &&
-                    (tag == NULL || strcmp(tag, YAML_STR_TAG) != 0);
+    int r;
 
     n->scalar =
         arena_str(l->arena, str_n((const char *)e->data.scalar.value, e->data.scalar.length));
-    scalar_type(n, is_plain);
-    loader_keep_anchor(l, loader_str(l, e->data.scalar.anchor), n, 1);
-    return loader_add(l, n, &e->start_mark);
+    scalar_type(l, n, e->data.scalar.style == YAML_PLAIN_SCALAR_STYLE, tag);
+    if (expects_key(l->top) && tag != NULL && strcmp(tag, "!ignore") == 0) {
+        l->top->is_ignored = true;
+    }
+    r = loader_keep_anchor(l, loader_str(l, e->data.scalar.anchor), n, 1, 0);
+    return r == 0 ? loader_add(l, n, 0, &e->start_mark) : r;
 }
 
 static int loader_begin(struct loader *l, const yaml_event_t *e, enum text_kind kind,
@@ -234,8 +283,10 @@ static int loader_begin(struct loader *l, const yaml_event_t *e, enum text_kind 
     if (++l->depth > TEXT_DEPTH_MAX) {
         return loader_fail(l, &e->start_mark, "nested too deeply");
     }
+    o->nodes_before = l->node_count;
     o->node = loader_node(l, &e->start_mark);
     o->node->kind = kind;
+    o->height = 1;
     o->anchor = loader_str(l, anchor);
     o->parent = l->top;
     l->top = o;
@@ -245,31 +296,44 @@ static int loader_begin(struct loader *l, const yaml_event_t *e, enum text_kind 
 static int loader_end(struct loader *l, const yaml_event_t *e)
 {
     struct open_node *o = l->top;
+    const struct text_member *twice =
+        o->node->kind == TEXT_MAP ? text_find_duplicate(o->node) : NULL;
+    int r;
 
+    if (twice != NULL) {
+        return error_set(l->err, E_INVALID, "%u:%u: duplicate key '%.*s'", twice->line,
+                         twice->column, STR_ARG(twice->key));
+    }
     l->depth--;
     l->top = o->parent;
-    loader_keep_anchor(l, o->anchor, o->node, l->node_count);
-    return loader_add(l, o->node, &e->start_mark);
+    r = loader_keep_anchor(l, o->anchor, o->node, l->node_count - o->nodes_before, o->height);
+    return r == 0 ? loader_add(l, o->node, o->height, &e->start_mark) : r;
 }
 
 static int loader_alias(struct loader *l, const yaml_event_t *e)
 {
-    struct str name = loader_str(l, e->data.alias.anchor);
+    struct str name = str_c((const char *)e->data.alias.anchor);
+    const struct anchor *a = l->anchors;
 
-    for (const struct anchor *a = l->anchors; a != NULL; a = a->next) {
-        if (str_eq(a->name, name)) {
-            l->node_count += a->weight;
-            return loader_add(l, a->node, &e->start_mark);
-        }
+    while (a != NULL && !str_eq(a->name, name)) {
+        a = a->next;
     }
-    return loader_fail(l, &e->start_mark, "unknown alias");
+    if (a == NULL) {
+        return loader_fail(l, &e->start_mark, "unknown alias");
+    }
+    l->node_count += a->weight;
+    l->aliased_count += a->weight;
+    if (l->aliased_count > ALIASED_NODES_MAX) {
+        return loader_fail(l, &e->start_mark, "aliases make too large a document");
+    }
+    if (l->depth + a->height > TEXT_DEPTH_MAX) {
+        return loader_fail(l, &e->start_mark, "nested too deeply");
+    }
+    return loader_add(l, a->node, a->height, &e->start_mark);
 }
 
-static int loader_event(struct loader *l, const yaml_event_t *e, int *documents)
+static int loader_event(struct loader *l, const yaml_event_t *e)
 {
-    if (l->node_count > NODES_MAX) {
-        return loader_fail(l, &e->start_mark, "too large");
-    }
     switch (e->type) {
     case YAML_SCALAR_EVENT:
         return loader_scalar(l, e);
@@ -283,7 +347,8 @@ static int loader_event(struct loader *l, const yaml_event_t *e, int *documents)
     case YAML_ALIAS_EVENT:
         return loader_alias(l, e);
     case YAML_DOCUMENT_START_EVENT:
-        return ++*documents > 1 ? loader_fail(l, &e->start_mark, "more than one document") : 0;
+        l->documents++;
+        return 0;
     default:
         return 0;
     }
@@ -303,7 +368,6 @@ int yaml_parse(struct str text, struct arena *a, const struct text_node **ret_ro
 {
     struct loader l = {.arena = a, .err = reterr};
     bool is_done = false;
-    int documents = 0;
     int r = 0;
 
     if (!yaml_parser_initialize(&l.parser)) {
@@ -319,7 +383,7 @@ int yaml_parse(struct str text, struct arena *a, const struct text_node **ret_ro
             break;
         }
         is_done = e.type == YAML_STREAM_END_EVENT;
-        r = loader_event(&l, &e, &documents);
+        r = loader_event(&l, &e);
         yaml_event_delete(&e);
     }
     yaml_parser_delete(&l.parser);
