@@ -38,7 +38,7 @@ struct text_node {
     unsigned line; /* from 1; 0: unknown */
     unsigned column;
     bool boolean;
-    struct str scalar; /* of a string: NUL-terminated beyond its length */
+    struct str scalar;                    /* of a string: NUL-terminated beyond its length */
     const struct text_node *const *items; /* TEXT_LIST */
     const struct text_member *members;    /* TEXT_MAP, keys unique */
     size_t count;
