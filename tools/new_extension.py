@@ -8,6 +8,7 @@ A/B/c is the folder of its proto, proto/envoy/extensions/A/B/c/v3/c.proto, which
 """
 
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -23,7 +24,7 @@ KINDS = {
 
 SOURCE = """\
 /*
- * TODO(issue): what it does, on which requests, and what it leaves to others. Worker threads, except
+ * TODO(issue): what it does, on which requests, and what it leaves to others. Worker threads;
  * {name}_parse: main thread.
  *
  * Trust: TODO(issue): which of its inputs a peer controls.
@@ -133,6 +134,7 @@ def main():
             sys.exit(f"{file.relative_to(ROOT)} is already there")
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(template.format(**values), encoding="utf-8")
+        subprocess.run(["clang-format-14", "--style=file", "-i", str(file)], check=True)
         print(file.relative_to(ROOT))
     insert_meson("sources", f"{path}.c")
     insert_meson("tests", f"{path}_test.c")
