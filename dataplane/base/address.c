@@ -198,7 +198,7 @@ bool address_is_loopback(const struct address *a)
         return false;
     }
     if (len == 4) {
-        return ip[0] == 127;
+        return a->in.sin_addr.s_addr == htonl(INADDR_LOOPBACK);
     }
     return IN6_IS_ADDR_LOOPBACK(&a->in6.sin6_addr);
 }

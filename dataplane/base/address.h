@@ -42,6 +42,7 @@ uint64_t address_hash(const struct address *a);
 size_t address_format(const struct address *a, char out[ADDRESS_TEXT_MAX]);
 /* "10.0.0.1" or "::1"; the path for unix. */
 size_t address_format_ip(const struct address *a, char out[ADDRESS_TEXT_MAX]);
+/* 127.0.0.1 or ::1: as Envoy, of 127.0.0.0/8 only the one address. */
 bool address_is_loopback(const struct address *a);
 /* RFC 1918, loopback and ULA: what Envoy calls internal by default. */
 bool address_is_private(const struct address *a);

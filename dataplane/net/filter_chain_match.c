@@ -118,16 +118,9 @@ static int level_direct_source(const struct filter_chain_match *m,
                      key->direct_source);
 }
 
-/* As Envoy: of 127.0.0.0/8 only the one address. */
-static bool is_the_loopback_address(const struct address *a)
-{
-    return address_is_loopback(a) &&
-           (a->sa.sa_family != AF_INET || a->in.sin_addr.s_addr == htonl(INADDR_LOOPBACK));
-}
-
 static bool key_is_local(const struct filter_chain_key *key)
 {
-    return !address_is_ip(key->source) || is_the_loopback_address(key->source) ||
+    return !address_is_ip(key->source) || address_is_loopback(key->source) ||
            address_eq_ip(key->source, key->destination);
 }
 
