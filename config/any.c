@@ -122,7 +122,7 @@ static int unpack_typed_struct(struct parse_context *ctx, const Google__Protobuf
                                ProtobufCMessage **ret_message)
 {
     static const Google__Protobuf__Struct nothing = GOOGLE__PROTOBUF__STRUCT__INIT;
-    struct pb_text_options options = {.allow_unknown = false};
+    struct pb_text_options options = {.allow_unknown = !ctx->rejects_unknown, .depth = ctx->depth};
     const Udpa__Type__V1__TypedStruct *ts;
     ProtobufCMessage *m = NULL;
     struct error err;

@@ -132,7 +132,7 @@ int bootstrap_read_discovery_file(struct str path, uint8_t **ret_bytes, size_t *
 
     arena_init(&a, NULL);
     r = message_from_file(name, &envoy__service__discovery__v3__discovery_response__descriptor,
-                          false, &a, &m, reterr);
+                          true, &a, &m, reterr);
     if (r == 0) {
         *ret_len = protobuf_c_message_get_packed_size(m);
         *ret_bytes = xmalloc(*ret_len + 1);
@@ -293,6 +293,7 @@ int bootstrap_load(const struct bootstrap_params *p, struct bootstrap **ret_boot
     parse_context_init(&ctx, part, p->registry, NULL, reterr);
     ctx.is_strict = p->is_strict;
     ctx.is_static = true;
+    ctx.rejects_unknown = !p->allow_unknown_fields;
     r = load_message(p, &b->arena, &m, reterr);
     if (r == 0) {
         b->message = (Envoy__Config__Bootstrap__V3__Bootstrap *)m;

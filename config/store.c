@@ -438,6 +438,8 @@ static int store_parse(struct config_store *s, struct slot *slot, const Protobuf
     parse_context_init(&ctx, part, s->params.registry, &s->resolver, reterr);
     ctx.is_static = is_static;
     ctx.is_strict = s->params.is_strict;
+    ctx.rejects_unknown =
+        is_static ? !s->params.allows_unknown_static : s->params.rejects_unknown_dynamic;
     ctx.stats = s->params.stats;
     ctx.access_logs = s->params.access_logs;
     r = parse_check_tree(&ctx, msg);

@@ -58,6 +58,8 @@ struct config_store_params {
     struct access_log_hub *access_logs;
     struct xds_client *xds; /* NULL: static configuration only */
     bool is_strict;
+    bool allows_unknown_static;       /* fields that nobody knows: refused in a bootstrap, */
+    bool rejects_unknown_dynamic;     /* reported elsewhere, unless these are set */
     uint64_t missing_cluster_hold_ms; /* 1000 */
     uint64_t removed_cluster_hold_ms; /* 15000 */
     struct config_store_ops ops;

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/pb_field.h"
+#include "config/pb_text.h"
 #include "dataplane/base/xalloc.h"
 #include "proto/known_fields.h"
 
@@ -157,8 +159,9 @@ struct str parse_bytes(struct parse_context *ctx, ProtobufCBinaryData b)
  * say. Depth was bounded when the message was unpacked. */
 struct walk {
     const struct walk *up;
-    const char *field;
-    size_t index; /* SIZE_MAX: not repeated */
+    const ProtobufCFieldDescriptor *field;
+    const ProtobufCMessage *message; /* its value */
+    size_t index;                    /* SIZE_MAX: not repeated */
 };
 
 static void walk_path(const struct walk *w, struct strbuf *out)
@@ -167,32 +170,39 @@ static void walk_path(const struct walk *w, struct strbuf *out)
         return;
     }
     walk_path(w->up, out);
-    strbuf_addf(out, "%s%s", out->len > 0 ? "." : "", w->field);
-    if (w->index != SIZE_MAX) {
+    if (w->up != NULL && pb_field_is_map(w->up->field)) {
+        return; /* the value of a map entry: its key says it */
+    }
+    strbuf_addf(out, "%s%s", out->len > 0 ? "." : "", w->field->name);
+    if (pb_field_is_map(w->field)) {
+        const ProtobufCFieldDescriptor *key = &w->message->descriptor->fields[0];
+
+        if (key->type == PROTOBUF_C_TYPE_STRING) {
+            strbuf_addf(out, "[\"%s\"]", *(char **)pb_at(w->message, key));
+        }
+    } else if (w->index != SIZE_MAX) {
         strbuf_addf(out, "[%zu]", w->index);
     }
 }
 
-static int report_field(struct parse_context *ctx, const struct walk *w,
-                        const struct known_message *message, const struct known_field *f)
+/* `name` is the field's, or what stands for one that has none. */
+static int report_field(struct parse_context *ctx, const struct walk *w, const char *message_name,
+                        struct str name, const char *refusal)
 {
     struct unsupported_field *u;
     struct strbuf path;
-    bool is_refused = ctx->is_strict || known_field_is_narrowing(f);
     int r = 0;
 
     strbuf_init(&path);
     strbuf_add(&path, ctx->path.text, ctx->path.len);
     walk_path(w, &path);
-    strbuf_addf(&path, "%s%s", path.len > 0 ? "." : "", known_field_name(f));
-    if (is_refused) {
-        r = error_set(ctx->err, E_UNSUPPORTED, "%.*s: %s", STR_ARG(strbuf_str(&path)),
-                      ctx->is_strict ? "not supported by this build (--strict)"
-                                     : "not supported by this build, and not safe to ignore");
+    strbuf_addf(&path, "%s%.*s", path.len > 0 ? "." : "", STR_ARG(name));
+    if (refusal != NULL) {
+        r = error_set(ctx->err, E_UNSUPPORTED, "%.*s: %s", STR_ARG(strbuf_str(&path)), refusal);
     } else {
         u = ARENA_NEW(parse_arena(ctx), struct unsupported_field);
         u->path = arena_str(parse_arena(ctx), strbuf_str(&path));
-        u->message = str_c(known_message_name(message)); /* static */
+        u->message = str_c(message_name); /* static */
         u->next = ctx->unsupported;
         ctx->unsupported = u;
         ctx->unsupported_count++;
@@ -201,41 +211,71 @@ static int report_field(struct parse_context *ctx, const struct walk *w,
     return r;
 }
 
+/* The key that text was given under, when it is one. */
+static bool unknown_key(const ProtobufCMessageUnknownField *f, struct str *ret)
+{
+    if (f->tag != PB_UNKNOWN_KEY || f->wire_type != PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED ||
+        f->len < 2 || f->data[0] != f->len - 1) {
+        return false;
+    }
+    *ret = str_n((const char *)f->data + 1, f->len - 1);
+    return str_is_utf8(*ret);
+}
+
 static int check_unknown(struct parse_context *ctx, const struct walk *w, const ProtobufCMessage *m)
 {
-    const struct known_message *known = known_message_find(m->descriptor->name);
+    const char *message_name = m->descriptor->name;
+    const struct known_message *known = known_message_find(message_name);
+    int r = 0;
 
-    for (size_t i = 0; known != NULL && i < m->n_unknown_fields; i++) {
-        const struct known_field *f = known_field_by_number(known, m->unknown_fields[i].tag);
-        /* What Envoy does not know either is ignored, as it does. */
-        int r = f != NULL ? report_field(ctx, w, known, f) : 0;
+    for (size_t i = 0; r == 0 && i < m->n_unknown_fields; i++) {
+        const struct known_field *f =
+            known != NULL ? known_field_by_number(known, m->unknown_fields[i].tag) : NULL;
+        char number[32];
+        struct str name;
 
-        if (r != 0) {
-            return r;
+        if (f != NULL) {
+            r = report_field(ctx, w, message_name, str_c(known_field_name(f)),
+                             ctx->is_strict ? "not supported by this build (--strict)"
+                             : known_field_is_narrowing(f)
+                                 ? "not supported by this build, and not safe to ignore"
+                                 : NULL);
+            continue;
         }
+        if (!unknown_key(&m->unknown_fields[i], &name)) {
+            int n = snprintf(number, sizeof(number), "<field %u>", m->unknown_fields[i].tag);
+
+            name = str_n(number, (size_t)n);
+        }
+        r = report_field(ctx, w, message_name, name, ctx->rejects_unknown ? "no such field" : NULL);
     }
-    return 0;
+    return r;
 }
 
 static int check_message(struct parse_context *ctx, const struct walk *w,
                          const ProtobufCMessage *m);
 
-static int check_repeated(struct parse_context *ctx, const struct walk *w,
-                          const ProtobufCFieldDescriptor *f, const ProtobufCMessage *m)
+static int check_field(struct parse_context *ctx, const struct walk *w,
+                       const ProtobufCFieldDescriptor *f, const ProtobufCMessage *m)
 {
-    size_t n = *(const size_t *)(const void *)((const char *)m + f->quantifier_offset);
-    ProtobufCMessage *const *items =
-        *(ProtobufCMessage *const *const *)(const void *)((const char *)m + f->offset);
+    struct walk step = {.up = w, .field = f, .index = SIZE_MAX};
+    ProtobufCMessage *const *items;
+    int r = 0;
 
-    for (size_t i = 0; i < n; i++) {
-        struct walk step = {w, f->name, i};
-        int r = check_message(ctx, &step, items[i]);
-
-        if (r != 0) {
-            return r;
+    if (f->label != PROTOBUF_C_LABEL_REPEATED) {
+        if (pb_is_oneof(f) && *pb_oneof_case(m, f) != f->id) {
+            return 0;
         }
+        step.message = *(ProtobufCMessage *const *)pb_at(m, f);
+        return step.message != NULL ? check_message(ctx, &step, step.message) : 0;
     }
-    return 0;
+    items = *(ProtobufCMessage *const *const *)pb_at(m, f);
+    for (size_t i = 0; r == 0 && i < *pb_count(m, f); i++) {
+        step.index = i;
+        step.message = items[i];
+        r = check_message(ctx, &step, items[i]);
+    }
+    return r;
 }
 
 static int check_message(struct parse_context *ctx, const struct walk *w, const ProtobufCMessage *m)
@@ -247,25 +287,8 @@ static int check_message(struct parse_context *ctx, const struct walk *w, const 
         return r; /* wrappers, Struct and Any have nothing that could be missing */
     }
     for (unsigned i = 0; r == 0 && i < d->n_fields; i++) {
-        const ProtobufCFieldDescriptor *f = &d->fields[i];
-        const ProtobufCMessage *sub;
-
-        if (f->type != PROTOBUF_C_TYPE_MESSAGE) {
-            continue;
-        }
-        if (f->label == PROTOBUF_C_LABEL_REPEATED) {
-            r = check_repeated(ctx, w, f, m);
-            continue;
-        }
-        if ((f->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0 &&
-            *(const uint32_t *)(const void *)((const char *)m + f->quantifier_offset) != f->id) {
-            continue;
-        }
-        sub = *(const ProtobufCMessage *const *)(const void *)((const char *)m + f->offset);
-        if (sub != NULL) {
-            struct walk step = {w, f->name, SIZE_MAX};
-
-            r = check_message(ctx, &step, sub);
+        if (d->fields[i].type == PROTOBUF_C_TYPE_MESSAGE) {
+            r = check_field(ctx, w, &d->fields[i], m);
         }
     }
     return r;

@@ -30,7 +30,7 @@ struct field_path {
     size_t len;
 };
 
-/* A field that a real Envoy knows and nuncio does not implement. */
+/* A field that a real Envoy knows and nuncio does not implement, or that nobody knows. */
 struct unsupported_field {
     struct unsupported_field *next;
     struct str path;    /* "route_config.virtual_hosts[0].routes[2].route.retry_policy" */
@@ -65,7 +65,10 @@ struct parse_context {
     size_t unsupported_count;
     bool is_static; /* bootstrap: validate_clusters etc. as Envoy */
     bool is_strict; /* --strict: unsupported fields refuse */
-    int depth;      /* one budget through Any and TypedStruct */
+    /* What nobody knows refuses, as in Envoy: in a bootstrap, unless --allow-unknown-static-fields;
+     * elsewhere with --reject-unknown-dynamic-fields. */
+    bool rejects_unknown;
+    int depth; /* one budget through Any and TypedStruct */
     /* Collected dependencies and subscriptions, growing arrays on the heap until finished. */
     struct part_dep *deps;
     size_t dep_count;
@@ -109,10 +112,10 @@ void path_pop(struct parse_context *ctx, size_t at);
 int parse_fail(struct parse_context *ctx, int code, const char *field, const char *fmt, ...)
     PRINTF_LIKE(4, 5);
 
-/* Reports every unknown wire field left in `msg` (protobuf-c keeps them): unsupported by name from
- * proto/known_fields, or ignored when Envoy does not know it either. Narrowing fields and, with
- * --strict, all of them are errors. Call once per message before reading it; recursion into
- * sub-messages is done by parse_check_tree. */
+/* Reports every unknown field left in `msg` and the messages in it: unsupported by name from
+ * proto/known_fields, or by number what Envoy does not know either. Narrowing fields, with --strict
+ * all that Envoy knows, and with rejects_unknown all that it does not are errors. Call once per
+ * message before reading it. */
 int parse_check_tree(struct parse_context *ctx, const ProtobufCMessage *msg) MUST_CHECK;
 
 /* The slot of a name this part refers to (cluster, route table, ...); recorded as a dependency. */

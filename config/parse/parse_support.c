@@ -68,6 +68,7 @@ void parse_fixture_init(struct parse_fixture *f, size_t bytes, enum part_kind ki
     f->known_cluster = STR("c");
     f->part = part_new(bytes, kind, str_c(name));
     parse_context_init(&f->ctx, f->part, &parse_test_registry, &f->slots, &f->err);
+    f->ctx.rejects_unknown = true;
 }
 
 void parse_fixture_done(struct parse_fixture *f)

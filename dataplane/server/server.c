@@ -245,6 +245,8 @@ static void server_init_store(struct server *s)
         .stats = s->stats,
         .access_logs = s->context.access_logs,
         .is_strict = s->options.is_strict,
+        .allows_unknown_static = s->options.allow_unknown_static_fields,
+        .rejects_unknown_dynamic = s->options.reject_unknown_dynamic_fields,
         .missing_cluster_hold_ms = s->options.missing_cluster_hold_ms,
         .removed_cluster_hold_ms = 15000,
         .ops =
