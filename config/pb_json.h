@@ -3,7 +3,9 @@
 
 /*
  * protobuf-c to JSON as Envoy's admin prints it: proto field names, defaults left out, Any opened
- * with "@type", 64-bit integers as strings, Durations as "1.5s". Main thread.
+ * with "@type", 64-bit integers as strings, Durations as "1.5s", secrets as "[redacted]". Of an Any
+ * whose type is not in the subset only "@type" is printed: its bytes may hold a key. What is nested
+ * too deeply to print is "...". Main thread.
  */
 
 #include <protobuf-c/protobuf-c.h>
