@@ -260,17 +260,15 @@ static void write_timestamp(struct pb_writer *w, const Google__Protobuf__Timesta
 {
     time_t seconds = t->seconds;
     struct strbuf out;
-    char text[64];
     struct tm tm;
-    size_t n;
 
-    if (gmtime_r(&seconds, &tm) == NULL) { /* beyond what years can say */
+    if (gmtime_r(&seconds, &tm) == NULL || tm.tm_year < 1 - 1900 || tm.tm_year > 9999 - 1900) {
         json_null(w->json);
         return;
     }
-    n = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
     strbuf_init(&out);
-    strbuf_add(&out, text, n);
+    strbuf_addf(&out, "%04d-%02d-%02dT%02d:%02d:%02d", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
+                tm.tm_hour, tm.tm_min, tm.tm_sec);
     add_fraction(&out, abs(t->nanos % 1000000000));
     strbuf_add_char(&out, 'Z');
     json_str(w->json, strbuf_str(&out));

@@ -57,6 +57,11 @@ static int loader_fail(struct loader *l, const yaml_mark_t *at, const char *what
     return error_set(l->err, E_INVALID, "%zu:%zu: %s", at->line + 1, at->column + 1, what);
 }
 
+static int loader_fail_node(struct loader *l, const struct text_node *n, const char *what)
+{
+    return error_set(l->err, E_INVALID, "%u:%u: %s", n->line, n->column, what);
+}
+
 /* Whether the next scalar is a key, not a value. */
 static bool expects_key(const struct open_node *top)
 {
@@ -181,7 +186,7 @@ static int loader_keep_anchor(struct loader *l, struct str name, const struct te
         return 0;
     }
     if (++l->anchor_count > ANCHORS_MAX) {
-        return error_set(l->err, E_INVALID, "%u:%u: too many anchors", n->line, n->column);
+        return loader_fail_node(l, n, "too many anchors");
     }
     a = ARENA_NEW(l->arena, struct anchor);
     *a = (struct anchor){l->anchors, name, n, weight, height};
@@ -189,12 +194,12 @@ static int loader_keep_anchor(struct loader *l, struct str name, const struct te
     return 0;
 }
 
-static int loader_add_key(struct loader *l, const struct text_node *n, const yaml_mark_t *at)
+static int loader_add_key(struct loader *l, const struct text_node *n)
 {
     struct open_node *top = l->top;
 
     if (n->kind == TEXT_LIST || n->kind == TEXT_MAP) {
-        return loader_fail(l, at, "a key must be a scalar");
+        return loader_fail_node(l, n, "a key must be a scalar");
     }
     top->key = n->kind == TEXT_NULL ? STR("null") : n->scalar;
     top->key_line = n->line;
@@ -203,14 +208,13 @@ static int loader_add_key(struct loader *l, const struct text_node *n, const yam
 }
 
 /* Puts a finished key or value into the open list or map, or makes it the root. */
-static int loader_add(struct loader *l, const struct text_node *n, int height,
-                      const yaml_mark_t *at)
+static int loader_add(struct loader *l, const struct text_node *n, int height)
 {
     struct open_node *top = l->top;
 
     if (top == NULL) {
         if (l->documents > 1 && n->kind != TEXT_NULL) {
-            return loader_fail(l, at, "more than one document");
+            return loader_fail_node(l, n, "more than one document");
         }
         l->root = l->documents > 1 ? l->root : n;
         return 0;
@@ -228,7 +232,7 @@ static int loader_add(struct loader *l, const struct text_node *n, int height,
         return 0;
     }
     if (expects_key(top)) {
-        return loader_add_key(l, n, at);
+        return loader_add_key(l, n);
     }
     if (!top->is_ignored) {
         struct text_member *members =
@@ -272,7 +276,7 @@ static int loader_scalar(struct loader *l, const yaml_event_t *e)
         l->top->is_ignored = true;
     }
     r = loader_keep_anchor(l, loader_str(l, e->data.scalar.anchor), n, 1, 0);
-    return r == 0 ? loader_add(l, n, 0, &e->start_mark) : r;
+    return r == 0 ? loader_add(l, n, 0) : r;
 }
 
 static int loader_begin(struct loader *l, const yaml_event_t *e, enum text_kind kind,
@@ -293,7 +297,7 @@ static int loader_begin(struct loader *l, const yaml_event_t *e, enum text_kind 
     return 0;
 }
 
-static int loader_end(struct loader *l, const yaml_event_t *e)
+static int loader_end(struct loader *l)
 {
     struct open_node *o = l->top;
     const struct text_member *twice =
@@ -307,7 +311,7 @@ static int loader_end(struct loader *l, const yaml_event_t *e)
     l->depth--;
     l->top = o->parent;
     r = loader_keep_anchor(l, o->anchor, o->node, l->node_count - o->nodes_before, o->height);
-    return r == 0 ? loader_add(l, o->node, o->height, &e->start_mark) : r;
+    return r == 0 ? loader_add(l, o->node, o->height) : r;
 }
 
 static int loader_alias(struct loader *l, const yaml_event_t *e)
@@ -329,7 +333,7 @@ static int loader_alias(struct loader *l, const yaml_event_t *e)
     if (l->depth + a->height > TEXT_DEPTH_MAX) {
         return loader_fail(l, &e->start_mark, "nested too deeply");
     }
-    return loader_add(l, a->node, a->height, &e->start_mark);
+    return loader_add(l, a->node, a->height);
 }
 
 static int loader_event(struct loader *l, const yaml_event_t *e)
@@ -343,7 +347,7 @@ static int loader_event(struct loader *l, const yaml_event_t *e)
         return loader_begin(l, e, TEXT_MAP, e->data.mapping_start.anchor);
     case YAML_SEQUENCE_END_EVENT:
     case YAML_MAPPING_END_EVENT:
-        return loader_end(l, e);
+        return loader_end(l);
     case YAML_ALIAS_EVENT:
         return loader_alias(l, e);
     case YAML_DOCUMENT_START_EVENT:
