@@ -75,12 +75,21 @@ struct lb_config {
     bool locality_weighted;
 };
 
+/* Which HTTP requests to a cluster go out as. */
+enum upstream_http_protocol {
+    UPSTREAM_HTTP1,
+    UPSTREAM_HTTP2,           /* without negotiation */
+    UPSTREAM_HTTP_DOWNSTREAM, /* use_downstream_protocol_config: as the request came in */
+    UPSTREAM_HTTP_AUTO,       /* auto_config: ALPN decides, HTTP/1 where nothing is negotiated */
+};
+
 /* What upstreams.http.v3.HttpProtocolOptions parses to. */
 struct upstream_http_options {
     bool has_common;
     struct http_options common; /* common_http_protocol_options */
-    bool uses_http2;            /* explicit_http_config.http2_protocol_options */
-    bool enable_trailers;       /* of http_protocol_options */
+    enum upstream_http_protocol protocol;
+    struct http1_options http1;
+    struct http2_options http2;
 };
 
 enum dns_lookup_family { DNS_AUTO, DNS_V4_ONLY, DNS_V6_ONLY, DNS_V4_PREFERRED, DNS_ALL };
@@ -156,9 +165,10 @@ struct cluster_config {
     struct opt_ms max_stream_duration;
     uint32_t max_requests_per_connection;      /* 0: no limit */
     struct opt_u32 max_response_headers_count; /* 100 */
-    bool uses_http2;                           /* requests go out as HTTP/2 without negotiation */
-    bool enable_trailers;                      /* HTTP/1 */
-    bool added_via_api;                        /* from CDS, not the bootstrap */
+    enum upstream_http_protocol http_protocol;
+    struct http2_options http2;
+    bool enable_trailers; /* HTTP/1 */
+    bool added_via_api;   /* from CDS, not the bootstrap */
     struct dns_options dns;
     struct address bind_address; /* upstream_bind_config, len 0 for none */
     const struct socket_option *socket_options;

@@ -37,3 +37,22 @@ const struct value *value_get(const struct value *v, struct str name)
     f = bsearch(&name, v->fields, v->count, sizeof(*v->fields), value_field_cmp);
     return f != NULL ? &f->value : NULL;
 }
+
+/* The flood limits are Envoy's; the windows are ours: small until a stream proves fast. */
+struct http2_options http2_options_defaults(bool is_server)
+{
+    return (struct http2_options){
+        .hpack_table_size = 4096,
+        .max_concurrent_streams =
+            is_server ? HTTP2_MAX_CONCURRENT_STREAMS_SERVER : HTTP2_MAX_CONCURRENT_STREAMS_CLIENT,
+        .initial_stream_window_size = HTTP2_STREAM_WINDOW_START,
+        .initial_connection_window_size = HTTP2_CONNECTION_WINDOW,
+        .grows_stream_windows = true,
+        .max_outbound_frames = 10000,
+        .max_outbound_control_frames = 1000,
+        .max_consecutive_inbound_empty_frames = 1,
+        .max_inbound_priority_frames_per_stream = 100,
+        .max_inbound_window_update_frames_per_data_frame = 10,
+        .keepalive = {.interval_jitter = 15},
+    };
+}

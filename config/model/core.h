@@ -116,6 +116,52 @@ struct http1_options {
     struct str default_host_for_http_10;
 };
 
+/* core.v3.KeepaliveSettings: PINGs on an HTTP/2 connection. */
+struct http2_keepalive {
+    uint64_t interval_ms;      /* 0: none */
+    uint64_t timeout_ms;       /* for the answer; the connection closes after it */
+    uint32_t interval_jitter;  /* percent of the interval, 15 unless set */
+    uint64_t idle_interval_ms; /* a PING before a stream after that much silence; 0: none */
+};
+
+/* core.v3.Http2ProtocolOptions with the defaults filled in (http2_options_defaults). */
+struct http2_options {
+    uint32_t hpack_table_size;       /* 4096; ours (decoding), and the bound for encoding */
+    uint32_t max_concurrent_streams; /* server: what we allow; client: the most we open */
+    uint32_t initial_stream_window_size;
+    uint32_t initial_connection_window_size;
+    /* Silent configuration: stream windows start small and grow while the consumer keeps up. */
+    bool grows_stream_windows;
+    bool allow_connect; /* RFC 8441: extended CONNECT */
+    /* An invalid message costs its stream, not the connection. */
+    bool stream_error_on_invalid_message;
+    /* Floods. */
+    uint32_t max_outbound_frames;                             /* 10000 */
+    uint32_t max_outbound_control_frames;                     /* 1000 */
+    uint32_t max_consecutive_inbound_empty_frames;            /* 1 */
+    uint32_t max_inbound_priority_frames_per_stream;          /* 100 */
+    uint32_t max_inbound_window_update_frames_per_data_frame; /* 10 */
+    struct http2_keepalive keepalive;
+};
+
+#define HTTP2_STREAM_WINDOW_START (64 * 1024 - 1)
+#define HTTP2_STREAM_WINDOW_GROWN (1024 * 1024)
+#define HTTP2_CONNECTION_WINDOW (16 * 1024 * 1024)
+#define HTTP2_MAX_CONCURRENT_STREAMS_SERVER 100
+#define HTTP2_MAX_CONCURRENT_STREAMS_CLIENT 1024
+
+/* What silent configuration means. README, "Differs from Envoy". */
+struct http2_options http2_options_defaults(bool is_server);
+
+/* Envoy's upgrade types are matched without case: "websocket", "CONNECT", ... */
+struct route_upgrade {
+    struct str type; /* as configured */
+    bool is_enabled;
+    /* connect_config: CONNECT (and POST with allow_post) ends here, its payload goes on as TCP. */
+    bool terminates_connect;
+    bool allow_post;
+};
+
 struct tcp_keepalive {
     bool is_enabled;
     struct opt_u32 probes;

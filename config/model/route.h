@@ -67,6 +67,7 @@ enum path_match_kind {
     PATH_MATCH_EXACT,
     PATH_MATCH_SEPARATED_PREFIX,
     PATH_MATCH_REGEX,
+    PATH_MATCH_CONNECT, /* connect_matcher: CONNECT requests, whatever their path */
 };
 
 /* typed_per_filter_config: by the filter's name in the chain. */
@@ -122,6 +123,15 @@ struct route_forward {
     struct opt_ms timeout;      /* unset 15 s, 0 off */
     struct opt_ms idle_timeout; /* unset: the connection manager's */
     enum routing_priority priority;
+    const struct route_upgrade *upgrades; /* upgrade_configs: over the connection manager's */
+    size_t upgrade_count;
+    /* max_stream_duration (RouteAction.MaxStreamDuration). */
+    struct opt_ms max_stream_duration;
+    struct opt_ms grpc_timeout_header_max;
+    struct opt_ms grpc_timeout_header_offset;
+    /* The deprecated pair before it. */
+    struct opt_ms max_grpc_timeout;
+    struct opt_ms grpc_timeout_offset;
 };
 
 struct route_redirect {
@@ -152,6 +162,7 @@ struct route {
     size_t header_count;
     const struct query_matcher *queries;
     size_t query_count;
+    bool is_grpc_only; /* RouteMatch.grpc */
     bool has_runtime_fraction;
     struct fraction runtime_fraction;
     enum route_action_kind action;

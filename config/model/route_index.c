@@ -77,6 +77,8 @@ bool route_matches_path(const struct route *r, struct str path)
         return path_starts(r, path) && (path.len == r->path.len || path.ptr[r->path.len] == '/');
     case PATH_MATCH_REGEX:
         return regex_full_match(r->path_regex, path);
+    case PATH_MATCH_CONNECT:
+        break; /* not by path */
     }
     return false;
 }

@@ -419,7 +419,7 @@ static uint64_t pool_hash_of(const Cluster *m, const struct cluster_config *c)
     h = hash_mix(h, &c->max_requests_per_connection, sizeof(c->max_requests_per_connection));
     h = hash_mix(h, &c->per_connection_buffer_limit_bytes,
                  sizeof(c->per_connection_buffer_limit_bytes));
-    h = hash_mix(h, &c->uses_http2, sizeof(c->uses_http2));
+    h = hash_mix(h, &c->http_protocol, sizeof(c->http_protocol));
     return hash_mix(h, &c->enable_trailers, sizeof(c->enable_trailers));
 }
 

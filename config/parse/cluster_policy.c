@@ -194,8 +194,9 @@ static int parse_protocol_options(struct parse_context *ctx, const Cluster *m,
 
 static void use_http_options(struct cluster_config *c, const struct upstream_http_options *o)
 {
-    c->uses_http2 = o->uses_http2;
-    c->enable_trailers = o->enable_trailers;
+    c->http_protocol = o->protocol;
+    c->http2 = o->http2;
+    c->enable_trailers = o->http1.enable_trailers;
     if (!o->has_common) {
         return;
     }
@@ -217,8 +218,9 @@ int parse_cluster_http(struct parse_context *ctx, const Cluster *m, struct clust
         return r;
     }
     ret->max_requests_per_connection = parse_u32_or(m->max_requests_per_connection, 0);
+    ret->http2 = http2_options_defaults(false);
     if (o == NULL) {
-        ret->uses_http2 = m->http2_protocol_options != NULL;
+        ret->http_protocol = m->http2_protocol_options != NULL ? UPSTREAM_HTTP2 : UPSTREAM_HTTP1;
         return 0;
     }
     if (m->max_requests_per_connection != NULL && o->has_common &&

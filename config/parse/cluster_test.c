@@ -174,7 +174,7 @@ static void test_limits_and_sockets(void **state)
     assert_int_equal(p.c->tcp_keepalive.time_s.value, 30);
     assert_false(p.c->tcp_keepalive.probes.is_set);
     assert_int_equal(p.c->max_requests_per_connection, 4);
-    assert_true(p.c->uses_http2);
+    assert_true(p.c->http_protocol == UPSTREAM_HTTP2);
     parse_fixture_done(&p.f);
 }
 

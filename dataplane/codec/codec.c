@@ -39,6 +39,10 @@ const char *stream_reset_reason_name(enum stream_reset_reason r)
         return "overflow";
     case RESET_PROTOCOL_ERROR:
         return "protocol error";
+    case RESET_CONNECT_ERROR:
+        return "remote connection failure"; /* as Envoy shows it */
+    case RESET_NO_ERROR:
+        return "no error";
     }
     return "";
 }

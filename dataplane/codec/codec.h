@@ -6,6 +6,13 @@
  * bytes out through a buf. No I/O, no timers. One codec per connection; one codec_stream per
  * request. All callbacks come from inside codec_dispatch (or, for resets, from inside the call that
  * provoked them); after each, the codec re-checks whether it has been closed.
+ *
+ * Tunnels have one form here, HTTP/1's, whatever the wire: an upgrade is a request with `upgrade`
+ * and `connection: upgrade` whose response is 101; HTTP/2's extended CONNECT is turned into that
+ * and back by its codec. A plain CONNECT has no path and is accepted with 2xx. From acceptance on,
+ * data are the tunnel's bytes both ways and end_stream is half-close. Until then nothing behind the
+ * request's head is handed out by a server codec, nor sent by an HTTP/1 client codec: bytes meant
+ * for a tunnel that was refused reach nobody.
  */
 
 #include <stdbool.h>
@@ -16,6 +23,9 @@
 #include "dataplane/base/buf.h"
 #include "dataplane/base/str.h"
 #include "dataplane/codec/header_map.h"
+
+struct http2_options;
+struct stat_block;
 
 enum http_protocol { HTTP_10, HTTP_11, HTTP_2, HTTP_3 };
 const char *http_protocol_name(enum http_protocol p); /* "HTTP/1.1" */
@@ -30,6 +40,8 @@ enum stream_reset_reason {
     RESET_CONNECTION_TERMINATION, /* the connection closed under the stream */
     RESET_OVERFLOW,               /* circuit breaker */
     RESET_PROTOCOL_ERROR,
+    RESET_CONNECT_ERROR, /* HTTP/2's CONNECT_ERROR: the tunnel's far end broke */
+    RESET_NO_ERROR,      /* the response is complete, the rest of the request is not wanted */
 };
 const char *stream_reset_reason_name(enum stream_reset_reason r);
 
@@ -55,7 +67,9 @@ struct codec_stream_callbacks {
     void (*on_watermark)(void *user, bool is_above);
 };
 
-/* What one may tell a stream: the encoder. Implemented by each codec. */
+/* What one may tell a stream: the encoder. Implemented by each codec. Server: after end_stream was
+ * encoded the codec ends the stream by itself (on_stream_end) once all of it is in the connection's
+ * output, whether or not the request was complete; until then only `reset` may be called. */
 struct codec_stream_ops {
     void (*encode_1xx)(struct codec_stream *s, const struct header_map *h);
     void (*encode_headers)(struct codec_stream *s, const struct header_map *h, bool end_stream);
@@ -63,7 +77,8 @@ struct codec_stream_ops {
     void (*encode_trailers)(struct codec_stream *s, const struct header_map *trailers);
     /* Ends it abnormally without calling on_reset. */
     void (*reset)(struct codec_stream *s, enum stream_reset_reason reason);
-    /* Counted. Stops on_data for this stream (HTTP/1: the connection's reads). */
+    /* Counted. Stops on_data, and what follows it, for this stream (HTTP/1: the connection's reads;
+     * HTTP/2: its window stays closed). */
     void (*read_disable)(struct codec_stream *s, bool disable);
 };
 
@@ -105,11 +120,21 @@ struct codec_callbacks {
      * refused it; its on_reset is not called: encode `e->status` with connection: close on it, if
      * its response has not begun, and close. */
     void (*on_error)(void *owner, const struct codec_error *e);
-    void (*on_goaway)(void *owner); /* the peer wants no more streams */
+    void (*on_goaway)(void *owner); /* the peer wants no more streams; NULL: ignored */
+    /* Client: whether and how many streams can be opened may have changed. NULL: ignored. */
+    void (*on_capacity)(void *owner);
+    /* The answer to ops->ping. NULL: ignored. */
+    void (*on_ping_ack)(void *owner);
     /* Bytes were added to `out`. */
     void (*on_output)(void *owner);
     /* Reading from the socket should stop or go on (HTTP/1: backpressure, pipelining). */
     void (*on_read_disable)(void *owner, bool disable);
+    /* A tunnel's bytes end: FIN once all output is written, while reading goes on (the owner
+     * enables half-close with is_half_close_enabled when on_tunnel says so). HTTP/1 and TCP only.
+     */
+    void (*on_shutdown_write)(void *owner);
+    /* The connection became a tunnel: FIN from the peer is half-close from here on. */
+    void (*on_tunnel)(void *owner);
 };
 
 enum header_underscores { UNDERSCORES_ALLOW, UNDERSCORES_REJECT, UNDERSCORES_DROP };
@@ -123,6 +148,9 @@ struct codec_limits {
     bool enable_trailers;                /* otherwise trailers are checked and dropped */
     uint8_t underscores;                 /* enum header_underscores, requests only */
     struct str default_host_for_http_10; /* empty: none */
+    /* HTTP/2: */
+    const struct http2_options *http2; /* of the configuration that the connection pins */
+    struct stat_block *http2_stats;    /* codec/h2_stats.h; NULL: nobody counts */
 };
 
 struct codec_ops {
@@ -135,11 +163,20 @@ struct codec_ops {
      * the caller's. HTTP/1: one at a time. */
     struct codec_stream *(*new_stream)(struct codec *c, const struct codec_stream_callbacks *cb,
                                        void *user, struct arena *arena, struct header_map *headers);
-    /* Client, with no stream open: whether another request may follow (HTTP/1: both messages were
-     * complete, neither side said close, no byte is left over). */
+    /* Client: whether another request may follow (HTTP/1: with no stream open, both messages were
+     * complete, neither side said close, no byte is left over; HTTP/2: no GOAWAY in either
+     * direction and stream ids left). */
     bool (*is_reusable)(const struct codec *c);
-    /* No new streams: GOAWAY, or connection: close on the next response. */
+    /* Client: streams that may be open at the same time, as the peer and the configuration allow; 1
+     * for HTTP/1. */
+    uint32_t (*max_streams)(const struct codec *c);
+    /* Tells the peer to go elsewhere, while its new streams are still taken: GOAWAY with the
+     * highest stream id, or connection: close on the next response. */
     void (*drain)(struct codec *c);
+    /* Takes no new streams from here on: GOAWAY with the last stream taken. NULL for HTTP/1. */
+    void (*goaway)(struct codec *c);
+    /* HTTP/2 PING, answered by on_ping_ack; NULL for others. */
+    void (*ping)(struct codec *c);
     /* The connection's output crossed a watermark: passed to the streams. */
     void (*on_watermark)(struct codec *c, bool is_above);
     /* Server: the connection can carry no further stream: close it once its output is flushed.

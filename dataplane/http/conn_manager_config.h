@@ -41,6 +41,14 @@ struct http_filter_config {
     bool is_disabled; /* unless a route enables it */
 };
 
+/* upgrade_configs: which upgrades are allowed, and the filters that such requests pass. */
+struct http_upgrade_config {
+    struct str type;
+    bool is_enabled;
+    const struct http_filter_config *filters; /* NULL: the connection manager's own chain */
+    size_t filter_count;
+};
+
 /* What a request id extension parses to. */
 struct request_id_config {
     bool pack_trace_reason; /* the 14th digit of a kept id says that the request is not traced */
@@ -51,6 +59,7 @@ struct http_conn_manager_config {
     struct str stat_prefix;
     struct stat_scope *stats;          /* "http.<stat_prefix>."; NULL when nobody counts (tests) */
     struct stat_scope *listener_stats; /* "listener.<address>.http.<stat_prefix>." */
+    struct stat_scope *http2_stats;    /* "http2.", one for all; NULL when nobody counts */
 
     /* Routes: inline, or the table that is in this slot at the time of the request. */
     const struct route_config *inline_routes;
@@ -76,6 +85,9 @@ struct http_conn_manager_config {
     uint32_t max_headers_count;
     enum underscore_action headers_with_underscores;
     struct http1_options http1;
+    struct http2_options http2;
+    const struct http_upgrade_config *upgrades;
+    size_t upgrade_count;
     bool proxy_100_continue;
     bool normalize_path;
     bool merge_slashes;

@@ -14,6 +14,7 @@ static size_t route_matched_bytes(const struct route *r, struct str only)
         return r->path.len;
     case PATH_MATCH_EXACT:
     case PATH_MATCH_REGEX:
+    case PATH_MATCH_CONNECT:
         break;
     }
     return only.len;

@@ -440,6 +440,7 @@ static bool path_matches(const struct route *r, struct str path)
         return (r->case_sensitive ? str_starts(path, r->path) : str_starts_nocase(path, r->path)) &&
                (path.len == r->path.len || path.ptr[r->path.len] == '/');
     case PATH_MATCH_REGEX:
+    case PATH_MATCH_CONNECT:
         break;
     }
     return false;

@@ -228,7 +228,7 @@ void conn_pool_request(struct conn_pool *p, struct pool_request *rq)
         pool_attach(p, pc, rq);
         return;
     }
-    if (pool_cluster(p)->config->uses_http2) {
+    if (pool_cluster(p)->config->http_protocol == UPSTREAM_HTTP2) {
         request_fail(rq, POOL_FAILURE_LOCAL_CONNECT, STR("HTTP/2 upstream is not supported yet"));
         return;
     }
@@ -246,14 +246,30 @@ void conn_pool_request(struct conn_pool *p, struct pool_request *rq)
     pool_connect_as_needed(p);
 }
 
+enum pool_protocol cluster_pool_protocol(const struct cluster *c, enum http_protocol downstream)
+{
+    switch (c->config->http_protocol) {
+    case UPSTREAM_HTTP2:
+        return POOL_HTTP2;
+    case UPSTREAM_HTTP_DOWNSTREAM:
+        return downstream >= HTTP_2 ? POOL_HTTP2 : POOL_HTTP1;
+    case UPSTREAM_HTTP1:
+    case UPSTREAM_HTTP_AUTO:
+        break;
+    }
+    return POOL_HTTP1;
+}
+
 void cluster_request_stream(struct cluster *c, struct host *h, enum routing_priority priority,
-                            const struct pool_request_ops *ops, void *user, struct pool_request *rq)
+                            enum pool_protocol protocol, const struct pool_request_ops *ops,
+                            void *user, struct pool_request *rq)
 {
     rq->ops = ops;
     rq->user = user;
     rq->cluster = c;
     rq->host = h;
     rq->priority = priority;
+    rq->protocol = protocol;
     cluster_ref(c);
     host_ref(h);
     if (NUNCIO_UNLIKELY(h->pools[priority] == NULL)) {

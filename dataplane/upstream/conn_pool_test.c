@@ -126,7 +126,7 @@ static void request_start(struct request *rq, bool is_post)
     header_add(&rq->headers, HDR_PATH, STR("/"));
     header_add(&rq->headers, HDR_AUTHORITY, STR("a"));
     header_add(&rq->headers, HDR_SCHEME, STR("http"));
-    cluster_request_stream(c, h, PRIORITY_DEFAULT, &request_ops, rq, &rq->pool);
+    cluster_request_stream(c, h, PRIORITY_DEFAULT, POOL_HTTP1, &request_ops, rq, &rq->pool);
     host_unref(h);
 }
 
@@ -568,7 +568,7 @@ static void http2_is_refused_aloud(void **state)
     struct request rq;
 
     (void)state;
-    c->uses_http2 = true;
+    c->http_protocol = UPSTREAM_HTTP2;
     put_cluster(c);
     request_start(&rq, false);
     assert_true(rq.has_failed);

@@ -62,6 +62,12 @@ enum pool_failure {
     POOL_FAILURE_CONNECT_TIMEOUT, /* UF */
 };
 
+/* What is spoken on a pooled connection; each has pools of its own. */
+enum pool_protocol { POOL_HTTP1, POOL_HTTP2, POOL_TCP, POOL_PROTOCOL_COUNT };
+
+/* For a request that came in as `downstream`: what the cluster's configuration says. */
+enum pool_protocol cluster_pool_protocol(const struct cluster *c, enum http_protocol downstream);
+
 struct pool_request;
 
 struct pool_request_ops {
@@ -81,12 +87,13 @@ struct pool_request {
     void *pool;
     void *conn; /* set at on_ready */
     enum routing_priority priority;
+    enum pool_protocol protocol;
 };
 
 /* May call on_ready or on_failure before it returns. Refs cluster and host until done. */
 void cluster_request_stream(struct cluster *c, struct host *h, enum routing_priority priority,
-                            const struct pool_request_ops *ops, void *user,
-                            struct pool_request *rq);
+                            enum pool_protocol protocol, const struct pool_request_ops *ops,
+                            void *user, struct pool_request *rq);
 /* While pending: no callback afterwards. */
 void pool_request_cancel(struct pool_request *rq);
 /* Inside on_ready: the encoder for this request. When the stream is complete in both directions

@@ -21,10 +21,10 @@ static int parse_explicit(struct parse_context *ctx, const Explicit *m,
 {
     switch (m->protocol_config_case) {
     case ENVOY__EXTENSIONS__UPSTREAMS__HTTP__V3__HTTP_PROTOCOL_OPTIONS__EXPLICIT_HTTP_CONFIG__PROTOCOL_CONFIG_HTTP_PROTOCOL_OPTIONS:
-        o->enable_trailers = parse_http1_options(ctx, m->http_protocol_options).enable_trailers;
+        o->http1 = parse_http1_options(ctx, m->http_protocol_options);
         return 0;
     case ENVOY__EXTENSIONS__UPSTREAMS__HTTP__V3__HTTP_PROTOCOL_OPTIONS__EXPLICIT_HTTP_CONFIG__PROTOCOL_CONFIG_HTTP2_PROTOCOL_OPTIONS:
-        o->uses_http2 = true;
+        o->protocol = UPSTREAM_HTTP2;
         return 0;
     default:
         return parse_fail(ctx, E_INVALID, "protocol_config", "value is required");
@@ -39,6 +39,7 @@ static int http_options_parse(struct parse_context *ctx, const ProtobufCMessage 
     size_t at;
     int r;
 
+    o->http2 = http2_options_defaults(false);
     o->has_common = m->common_http_protocol_options != NULL;
     r = parse_http_options(ctx, "common_http_protocol_options", m->common_http_protocol_options,
                            &o->common);
@@ -52,9 +53,9 @@ static int http_options_parse(struct parse_context *ctx, const ProtobufCMessage 
         path_pop(ctx, at);
         break;
     case ENVOY__EXTENSIONS__UPSTREAMS__HTTP__V3__HTTP_PROTOCOL_OPTIONS__UPSTREAM_PROTOCOL_OPTIONS_USE_DOWNSTREAM_PROTOCOL_CONFIG:
-        o->enable_trailers =
-            parse_http1_options(ctx, m->use_downstream_protocol_config->http_protocol_options)
-                .enable_trailers;
+        o->protocol = UPSTREAM_HTTP_DOWNSTREAM;
+        o->http1 =
+            parse_http1_options(ctx, m->use_downstream_protocol_config->http_protocol_options);
         break;
     default:
         return parse_fail(ctx, E_INVALID, "upstream_protocol_options", "value is required");

@@ -39,8 +39,8 @@ static void http1_is_read(void **state)
                            "{enable_trailers: true}}\n",
                            &o),
                      0);
-    assert_true(o->has_common && o->enable_trailers);
-    assert_false(o->uses_http2);
+    assert_true(o->has_common && o->http1.enable_trailers);
+    assert_int_equal(o->protocol, UPSTREAM_HTTP1);
     assert_int_equal(o->common.idle_timeout.ms, 9000);
     parse_fixture_done(&f);
 }
@@ -52,7 +52,7 @@ static void http2_is_read(void **state)
 
     (void)state;
     assert_int_equal(parse(&f, "explicit_http_config: {http2_protocol_options: {}}", &o), 0);
-    assert_true(o->uses_http2);
+    assert_int_equal(o->protocol, UPSTREAM_HTTP2);
     assert_false(o->has_common);
     parse_fixture_done(&f);
 }
@@ -65,7 +65,8 @@ static void the_downstreams_protocol_is_http1(void **state)
     (void)state;
     assert_int_equal(parse(&f, "use_downstream_protocol_config: {http_protocol_options: {}}", &o),
                      0);
-    assert_false(o->uses_http2 || o->enable_trailers);
+    assert_int_equal(o->protocol, UPSTREAM_HTTP_DOWNSTREAM);
+    assert_false(o->http1.enable_trailers);
     parse_fixture_done(&f);
 }
 

@@ -27,9 +27,11 @@ static enum response_flag flag_of_reset(enum stream_reset_reason reason)
 {
     switch (reason) {
     case RESET_LOCAL:
+    case RESET_NO_ERROR:
         return FLAG_LOCAL_RESET;
     case RESET_REMOTE:
     case RESET_REMOTE_REFUSED:
+    case RESET_CONNECT_ERROR:
         return FLAG_UPSTREAM_REMOTE_RESET;
     case RESET_LOCAL_CONNECTION_FAILURE:
     case RESET_REMOTE_CONNECTION_FAILURE:
@@ -341,8 +343,9 @@ static const struct pool_request_ops request_pool_ops = {
 void upstream_request_start(struct router *r)
 {
     r->is_waiting = true;
-    cluster_request_stream(r->cluster, r->host, r->forward->priority, &request_pool_ops, r,
-                           &r->pool_request);
+    cluster_request_stream(r->cluster, r->host, r->forward->priority,
+                           cluster_pool_protocol(r->cluster, http_filter_info(r->filter)->protocol),
+                           &request_pool_ops, r, &r->pool_request);
 }
 
 /* There is no connection yet. */
