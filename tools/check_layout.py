@@ -59,7 +59,7 @@ TREES = ("dataplane/", "config/", "xds/", "proto/")
 # Header of the library -> files that may include it. A folder ends with a slash.
 FOREIGN = {
     r"uv\.h": ["dataplane/event/", "dataplane/net/"],
-    r"nghttp2/": ["dataplane/codec/h2_codec"],
+    r"nghttp2/": ["dataplane/codec/h2_"],
     r"openssl/": ["dataplane/tls/", "dataplane/extensions/transport_sockets/"],
     r"grpc/": ["xds/transport_grpc"],
     r"yaml\.h": ["config/yaml"],

@@ -45,6 +45,14 @@ enum stream_reset_reason {
 };
 const char *stream_reset_reason_name(enum stream_reset_reason r);
 
+/* Informational responses before the final one; more is an attack on our patience. */
+#define INFORMATIONAL_MAX 32
+/* Those that are passed on, as Envoy does; others are read past. */
+static inline bool informational_is_passed_on(unsigned status)
+{
+    return status == 100 || (status >= 102 && status <= 104);
+}
+
 struct codec_stream;
 
 /*
@@ -102,7 +110,10 @@ struct codec_error {
     int status;         /* what a server should answer: 400, 426, 431, 501 */
     struct str details; /* Envoy's response_code_details: "http1.invalid_url", ... */
     struct str body;    /* Envoy's local reply body: "Bad Request", ... */
+    bool is_outbound_flood;
 };
+
+enum goaway_reason { GOAWAY_NO_ERROR, GOAWAY_ENHANCE_YOUR_CALM };
 
 struct codec;
 
@@ -115,7 +126,11 @@ struct codec_callbacks {
      * ops->reset); `s` dies now. Client: after the stream's own last callback; is_reusable then
      * tells whether the connection may carry another request. */
     void (*on_stream_end)(void *owner, struct codec_stream *s);
-    /* Server: malformed bytes; no further dispatch is possible. HTTP/1: the stream is open (what
+    /* Malformed bytes, or a flood; no further dispatch is possible. HTTP/2, both sides: what there is
+     * to say (GOAWAY) is in the output, status is 0; `is_outbound_flood`: the peer does not read,
+     * so nothing should be waited for. Streams are still open: close, with connection_closed. May
+     * come from inside an encoding call. Client: NULL is allowed for HTTP/1, whose errors come as a
+     * reset and E_PROTOCOL. HTTP/1 server: the stream is open (what
      * was parsed of the head is in its headers, on_headers may not have come) unless on_new_stream
      * refused it; its on_reset is not called: encode `e->status` with connection: close on it, if
      * its response has not begun, and close. */
@@ -123,6 +138,9 @@ struct codec_callbacks {
     void (*on_goaway)(void *owner); /* the peer wants no more streams; NULL: ignored */
     /* Client: whether and how many streams can be opened may have changed. NULL: ignored. */
     void (*on_capacity)(void *owner);
+    /* HTTP/2: something received waits in the codec (a stream is read again): dispatch, with nothing
+     * new if need be, from the end of the turn. */
+    void (*on_pending)(void *owner);
     /* The answer to ops->ping. NULL: ignored. */
     void (*on_ping_ack)(void *owner);
     /* Bytes were added to `out`. */
@@ -150,6 +168,7 @@ struct codec_limits {
     struct str default_host_for_http_10; /* empty: none */
     /* HTTP/2: */
     const struct http2_options *http2; /* of the configuration that the connection pins */
+    uint32_t stream_buffer_bytes;      /* watermark for what one stream has not sent yet */
     struct stat_block *http2_stats;    /* codec/h2_stats.h; NULL: nobody counts */
 };
 
@@ -174,7 +193,7 @@ struct codec_ops {
      * highest stream id, or connection: close on the next response. */
     void (*drain)(struct codec *c);
     /* Takes no new streams from here on: GOAWAY with the last stream taken. NULL for HTTP/1. */
-    void (*goaway)(struct codec *c);
+    void (*goaway)(struct codec *c, enum goaway_reason reason);
     /* HTTP/2 PING, answered by on_ping_ack; NULL for others. */
     void (*ping)(struct codec *c);
     /* The connection's output crossed a watermark: passed to the streams. */

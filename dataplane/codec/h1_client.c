@@ -14,8 +14,6 @@
 #include "dataplane/codec/h1_errors.h"
 
 #define H1_CLIENT_MAGIC MAGIC('H', '1', 'C', 'L')
-/* Informational responses before the final one; more is an attack on our patience. */
-#define INFORMATIONAL_MAX 32
 
 enum recv_state {
     RECV_IDLE, /* no request */
@@ -119,12 +117,6 @@ static bool says_more(const struct h1_parser *p, enum h1_framing framing)
            (p->is_http11 || p->wants_keep_alive);
 }
 
-/* Those that Envoy passes on; others are read past. */
-static bool is_passed_on(unsigned status)
-{
-    return status == 100 || (status >= 102 && status <= 104);
-}
-
 static void await_head(struct h1_client *s)
 {
     struct codec_stream *st = &s->stream;
@@ -141,7 +133,7 @@ static int client_informational(struct h1_client *s)
     if (status == 101 || ++s->informational_count > INFORMATIONAL_MAX) {
         return client_error(s, &h1_error_message); /* no upgrade was asked for */
     }
-    if (is_passed_on(status) && st->callbacks->on_1xx != NULL) {
+    if (informational_is_passed_on(status) && st->callbacks->on_1xx != NULL) {
         st->callbacks->on_1xx(st->user, st->headers);
     }
     if (s->has_stream) {
