@@ -1,0 +1,450 @@
+/*
+ * One request of ours to a cluster. Its loop's thread.
+ *
+ * The order of things is the router's: cluster, host, pool, stream. Failures that are found inside
+ * one of our own functions are told from a task at the end of the turn, so that no caller has to
+ * reckon with its call being answered before it returns.
+ */
+
+#include "dataplane/client/client_stream.h"
+
+#include "dataplane/base/clock.h"
+#include "dataplane/client/grpc_metadata.h"
+#include "dataplane/net/transport_socket.h"
+#include "dataplane/runtime/thread_context.h"
+#include "dataplane/upstream/cluster_stats.h"
+#include "dataplane/upstream/host.h"
+
+#define NS_PER_MS 1000000u
+#define HELD_LIMIT_DEFAULT (1024 * 1024) /* per_connection_buffer_limit_bytes when unset */
+
+static struct loop *stream_loop(const struct client_stream *s)
+{
+    return s->thread->loop;
+}
+
+static void stream_charge_code(struct client_stream *s, unsigned status)
+{
+    if (s->cluster != NULL) {
+        cluster_stats_charge_code(cluster_stats(s->cluster), status, s->is_internal,
+                                  s->host != NULL && s->host->is_canary);
+    }
+}
+
+static void stream_charge_host(struct client_stream *s, bool is_error)
+{
+    s->is_host_charged = true;
+    host_stat_add(s->host, is_error ? HOST_RQ_ERROR : HOST_RQ_SUCCESS, 1);
+}
+
+/* --- The end -------------------------------------------------------------------------------------
+ */
+
+/* Nothing is open towards the upstream any more. */
+static void stream_finish(struct client_stream *s)
+{
+    struct host *host = s->host;
+    struct cluster *cluster = s->cluster;
+
+    CHECK(s->upstream == NULL);
+    s->state = CLIENT_STREAM_OVER;
+    s->host = NULL;
+    s->cluster = NULL;
+    timer_cancel(stream_loop(s), &s->timer);
+    loop_task_cancel(&s->failure_task);
+    buf_reset(&s->held);
+    host_unref(host);
+    cluster_unref(cluster);
+}
+
+static void stream_tell_failure(struct client_stream *s)
+{
+    stream_finish(s);
+    s->ops->on_failure(s, &s->failure);
+}
+
+static void stream_on_failure_task(struct loop_task *t)
+{
+    stream_tell_failure(container_of(t, struct client_stream, failure_task));
+}
+
+/* Nothing is open: `s` may be gone afterwards. */
+static void stream_fail(struct client_stream *s, enum client_failure_kind kind, int status,
+                        struct str body, struct str details)
+{
+    s->failure = (struct client_failure){
+        .kind = kind,
+        .http_status = status,
+        .body = body,
+        .details = details,
+        .is_response_started = s->is_response_started,
+    };
+    s->state = CLIENT_STREAM_FAILED;
+    timer_cancel(stream_loop(s), &s->timer);
+    if (!s->is_response_started && kind != CLIENT_NO_CLUSTER) {
+        stream_charge_code(s, (unsigned)status);
+    }
+    if (s->nesting > 0) {
+        loop_task_schedule(stream_loop(s), &s->failure_task);
+    } else {
+        stream_tell_failure(s);
+    }
+}
+
+static void stream_fail_reset(struct client_stream *s, enum client_failure_kind kind,
+                              enum stream_reset_reason reason, struct str transport)
+{
+    const char *name = stream_reset_reason_name(reason);
+    int status = reason == RESET_PROTOCOL_ERROR ? 502 : 503;
+
+    if (!s->is_host_charged) {
+        stream_charge_host(s, true);
+    }
+    stream_fail(s, kind, status,
+                arena_printf(s->arena,
+                             "upstream connect error or disconnect/reset before headers. reset "
+                             "reason: %s",
+                             name),
+                arena_printf(s->arena, "%s{%s%s%.*s}",
+                             s->is_response_started ? "upstream_reset_after_response_started"
+                                                    : "upstream_reset_before_response_started",
+                             name, transport.len > 0 ? "|" : "", STR_ARG(transport)));
+}
+
+static void stream_close_upstream(struct client_stream *s)
+{
+    struct codec_stream *upstream = s->upstream;
+
+    if (s->state == CLIENT_STREAM_WAITING) {
+        pool_request_cancel(&s->pool_request);
+    }
+    if (upstream != NULL) {
+        s->upstream = NULL;
+        upstream->ops->reset(upstream, RESET_LOCAL);
+    }
+}
+
+static void stream_on_timeout(struct timer *t)
+{
+    struct client_stream *s = container_of(t, struct client_stream, timer);
+
+    stat_inc(cluster_stats(s->cluster), CLUSTER_UPSTREAM_RQ_TIMEOUT);
+    host_stat_add(s->host, HOST_RQ_TIMEOUT, 1);
+    stream_close_upstream(s);
+    stream_fail(s, CLIENT_TIMEOUT, 504, STR("upstream request timeout"), STR("response_timeout"));
+}
+
+void client_stream_cancel(struct client_stream *s)
+{
+    if (s->state == CLIENT_STREAM_OVER) {
+        return;
+    }
+    stream_close_upstream(s);
+    stream_finish(s);
+}
+
+/* --- The response --------------------------------------------------------------------------------
+ */
+
+static unsigned stream_status(const struct client_stream *s)
+{
+    uint64_t status;
+
+    return parse_u64(header_get(&s->response, HDR_STATUS), &status) == 0 && status <= 999
+               ? (unsigned)status
+               : 0;
+}
+
+/* As Envoy: with gRPC a host has done well when its grpc-status says so. */
+static void stream_charge_grpc(struct client_stream *s, const struct header_map *trailers)
+{
+    enum grpc_code code;
+    struct str message;
+
+    stream_charge_host(s, !grpc_metadata_read_status(trailers, &code, &message) ||
+                              grpc_code_to_http(code) / 100 == 5);
+}
+
+static void stream_charge_response(struct client_stream *s, bool end_stream)
+{
+    unsigned status = stream_status(s);
+
+    stream_charge_code(s, status);
+    if (status / 100 == 5 || !s->is_grpc) {
+        stream_charge_host(s, status / 100 == 5);
+    } else if (end_stream) {
+        stream_charge_grpc(s, &s->response);
+    }
+}
+
+/* The response is whole, about to be passed on. */
+static void stream_complete(struct client_stream *s)
+{
+    if (s->sent_ns != 0) {
+        cluster_stats_charge_time(cluster_stats(s->cluster),
+                                  (clock_mono_ns() - s->sent_ns) / NS_PER_MS, s->is_internal,
+                                  s->host->is_canary);
+    }
+    s->upstream = NULL;
+    stream_finish(s);
+}
+
+static void stream_on_headers(void *user, bool end_stream)
+{
+    struct client_stream *s = user;
+
+    s->is_response_started = true;
+    stream_charge_response(s, end_stream);
+    if (end_stream) {
+        stream_complete(s);
+    }
+    s->ops->on_headers(s, end_stream);
+}
+
+static void stream_on_1xx(void *user, struct header_map *headers)
+{
+    (void)user;
+    (void)headers; /* nobody here waits for one */
+}
+
+static void stream_on_data(void *user, struct buf *data, bool end_stream)
+{
+    struct client_stream *s = user;
+
+    if (end_stream) {
+        stream_complete(s);
+    }
+    s->ops->on_data(s, data, end_stream);
+}
+
+static void stream_on_trailers(void *user, struct header_map *trailers)
+{
+    struct client_stream *s = user;
+
+    if (!s->is_host_charged) {
+        stream_charge_grpc(s, trailers);
+    }
+    stream_complete(s);
+    s->ops->on_trailers(s, trailers);
+}
+
+static void stream_on_reset(void *user, enum stream_reset_reason reason, struct str details)
+{
+    struct client_stream *s = user;
+
+    (void)details; /* of the codec; what Envoy shows is the reason */
+    s->upstream = NULL;
+    stream_fail_reset(s, CLIENT_RESET, reason, STR_NONE);
+}
+
+/* Told when the sum of both causes changes. */
+static void stream_watermark_changed(struct client_stream *s, bool was_above)
+{
+    bool is_above = client_stream_is_above(s);
+
+    if (is_above != was_above && s->ops->on_watermark != NULL) {
+        s->ops->on_watermark(s, is_above);
+    }
+}
+
+static void stream_on_watermark(void *user, bool is_above)
+{
+    struct client_stream *s = user;
+    bool was_above = client_stream_is_above(s);
+
+    s->is_codec_above = is_above;
+    stream_watermark_changed(s, was_above);
+}
+
+static const struct codec_stream_callbacks stream_callbacks = {
+    .on_headers = stream_on_headers,
+    .on_1xx = stream_on_1xx,
+    .on_data = stream_on_data,
+    .on_trailers = stream_on_trailers,
+    .on_reset = stream_on_reset,
+    .on_watermark = stream_on_watermark,
+};
+
+/* --- The request ---------------------------------------------------------------------------------
+ */
+
+static void stream_request_sent(struct client_stream *s)
+{
+    if (s->has_end) {
+        s->sent_ns = clock_mono_ns();
+    }
+}
+
+static void stream_send_held(struct client_stream *s)
+{
+    bool was_above = client_stream_is_above(s);
+
+    s->is_held_above = false;
+    s->upstream->ops->encode_data(s->upstream, &s->held, s->has_end);
+    if (s->state == CLIENT_STREAM_OPEN) {
+        stream_watermark_changed(s, was_above);
+    }
+}
+
+static void stream_on_ready(struct pool_request *rq)
+{
+    struct client_stream *s = rq->user;
+    bool is_head_all = s->has_end && buf_len(&s->held) == 0;
+
+    s->state = CLIENT_STREAM_OPEN;
+    s->upstream = pool_request_open_stream(rq, &stream_callbacks, s, s->arena, &s->response);
+    s->nesting++;
+    s->upstream->ops->encode_headers(s->upstream, &s->request, is_head_all);
+    if (s->state == CLIENT_STREAM_OPEN) {
+        stream_request_sent(s);
+        if (s->is_paused) {
+            s->upstream->ops->read_disable(s->upstream, true);
+        }
+    }
+    if (s->state == CLIENT_STREAM_OPEN && buf_len(&s->held) > 0) {
+        stream_send_held(s);
+    }
+    s->nesting--;
+}
+
+static enum stream_reset_reason reset_reason_of(enum pool_failure f)
+{
+    switch (f) {
+    case POOL_FAILURE_OVERFLOW:
+    case POOL_FAILURE_ACTIVE_OVERFLOW:
+        return RESET_OVERFLOW;
+    case POOL_FAILURE_LOCAL_CONNECT:
+        return RESET_LOCAL_CONNECTION_FAILURE;
+    case POOL_FAILURE_CONNECT_TIMEOUT:
+        return RESET_CONNECTION_TIMEOUT;
+    case POOL_FAILURE_REMOTE_CONNECT:
+        break;
+    }
+    return RESET_REMOTE_CONNECTION_FAILURE;
+}
+
+static void stream_on_pool_failure(struct pool_request *rq, enum pool_failure f,
+                                   struct str transport)
+{
+    struct client_stream *s = rq->user;
+    enum stream_reset_reason reason = reset_reason_of(f);
+
+    s->state = CLIENT_STREAM_IDLE;
+    stream_fail_reset(s, reason == RESET_OVERFLOW ? CLIENT_OVERFLOW : CLIENT_CONNECT_FAILURE,
+                      reason, transport);
+}
+
+static const struct pool_request_ops stream_pool_ops = {
+    .on_ready = stream_on_ready,
+    .on_failure = stream_on_pool_failure,
+};
+
+static struct cluster *find_cluster(struct thread_context *t, const struct client_cluster *c)
+{
+    return c->slot != SLOT_NONE ? cluster_manager_get(t->clusters, c->slot)
+                                : cluster_manager_find(t->clusters, c->name);
+}
+
+struct str client_stream_scheme(struct thread_context *t, const struct client_cluster *c)
+{
+    const struct cluster *cluster = find_cluster(t, c);
+    const struct transport_socket *transport =
+        cluster != NULL
+            ? (const struct transport_socket *)cluster_config_of(cluster)->transport_socket
+            : NULL;
+
+    return transport != NULL && transport->encrypt != NULL ? STR("https") : STR("http");
+}
+
+void client_stream_init(struct client_stream *s, struct thread_context *t, struct arena *arena,
+                        const struct client_stream_ops *ops)
+{
+    *s = (struct client_stream){.ops = ops, .thread = t, .arena = arena};
+    header_map_init(&s->request, arena);
+    header_map_init(&s->response, arena);
+    buf_init(&s->held, &t->loop->bufs);
+    timer_init(&s->timer, stream_on_timeout);
+    loop_task_init(&s->failure_task, stream_on_failure_task);
+}
+
+static void stream_find_way(struct client_stream *s, const struct client_cluster *c,
+                            uint64_t timeout_ms)
+{
+    struct lb_context lb = {.priority = PRIORITY_DEFAULT};
+
+    s->cluster = find_cluster(s->thread, c);
+    if (s->cluster == NULL) {
+        stream_fail(s, CLIENT_NO_CLUSTER, 503, STR(""), STR("cluster_not_found"));
+        return;
+    }
+    cluster_ref(s->cluster);
+    s->host = cluster_pick(s->cluster, &lb);
+    if (s->host == NULL) {
+        stream_fail(s, CLIENT_NO_HOST, 503, STR("no healthy upstream"), STR("no_healthy_upstream"));
+        return;
+    }
+    if (timeout_ms > 0) {
+        timer_arm(stream_loop(s), &s->timer, timeout_ms);
+    }
+    s->state = CLIENT_STREAM_WAITING;
+    /* As for any request that did not come in from a client: HTTP/1.1 where the cluster goes by
+     * the client's protocol. */
+    cluster_request_stream(s->cluster, s->host, PRIORITY_DEFAULT,
+                           cluster_pool_protocol(s->cluster, HTTP_11), &stream_pool_ops, s,
+                           &s->pool_request);
+}
+
+void client_stream_start(struct client_stream *s, const struct client_cluster *c,
+                         uint64_t timeout_ms, bool end_stream)
+{
+    CHECK(s->state == CLIENT_STREAM_IDLE);
+    s->has_end = end_stream;
+    s->is_internal = str_eq(header_get(&s->request, HDR_X_ENVOY_INTERNAL), STR("true"));
+    s->nesting++;
+    stream_find_way(s, c, timeout_ms);
+    s->nesting--;
+}
+
+/* There is no connection yet. */
+static void stream_hold(struct client_stream *s, struct buf *take_data)
+{
+    uint32_t limit = cluster_config_of(s->cluster)->per_connection_buffer_limit_bytes;
+    bool was_above = client_stream_is_above(s);
+
+    buf_move(&s->held, take_data);
+    s->is_held_above = buf_len(&s->held) > (limit > 0 ? limit : HELD_LIMIT_DEFAULT);
+    stream_watermark_changed(s, was_above);
+}
+
+void client_stream_send(struct client_stream *s, struct buf *take_data, bool end_stream)
+{
+    if (s->has_end || (s->state != CLIENT_STREAM_WAITING && s->state != CLIENT_STREAM_OPEN)) {
+        buf_reset(take_data);
+        return;
+    }
+    s->has_end = end_stream;
+    s->nesting++;
+    if (s->state == CLIENT_STREAM_WAITING) {
+        stream_hold(s, take_data);
+    } else {
+        stream_request_sent(s);
+        s->upstream->ops->encode_data(s->upstream, take_data, end_stream);
+    }
+    s->nesting--;
+}
+
+void client_stream_pause(struct client_stream *s, bool is_paused)
+{
+    if (s->is_paused == is_paused) {
+        return;
+    }
+    s->is_paused = is_paused;
+    if (s->upstream != NULL) {
+        stat_inc(cluster_stats(s->cluster),
+                 is_paused ? CLUSTER_UPSTREAM_FLOW_CONTROL_PAUSED_READING_TOTAL
+                           : CLUSTER_UPSTREAM_FLOW_CONTROL_RESUMED_READING_TOTAL);
+        s->nesting++;
+        s->upstream->ops->read_disable(s->upstream, is_paused);
+        s->nesting--;
+    }
+}

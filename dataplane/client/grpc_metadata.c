@@ -1,0 +1,164 @@
+/* gRPC in headers and trailers. Any thread; no I/O, no state. */
+
+#include "dataplane/client/grpc_metadata.h"
+
+#include "dataplane/base/error.h"
+
+#define TIMEOUT_VALUE_MAX 99999999u
+
+size_t grpc_timeout_format(uint64_t ms, char ret_text[GRPC_TIMEOUT_BYTES])
+{
+    static const struct {
+        char unit;
+        uint32_t to_next; /* how many make one of the next */
+    } units[] = {{'m', 1000}, {'S', 60}, {'M', 60}, {'H', 0}};
+    char digits[U64_DIGITS];
+    size_t unit = 0;
+    size_t len;
+
+    while (ms > TIMEOUT_VALUE_MAX) {
+        ms = units[unit].to_next > 0 ? ms / units[unit].to_next : TIMEOUT_VALUE_MAX;
+        unit += units[unit].to_next > 0 ? 1 : 0;
+    }
+    len = format_u64(ms, digits);
+    memcpy(ret_text, digits, len);
+    ret_text[len] = units[unit].unit;
+    return len + 1;
+}
+
+/* --- The request's head --------------------------------------------------------------------------
+ */
+
+static struct str base64_encode(struct arena *a, struct str s)
+{
+    static const char alphabet[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    char *out = arena_alloc(a, s.len / 3 * 4 + 4);
+    size_t n = 0;
+
+    for (size_t i = 0; i < s.len; i += 3) {
+        size_t have = s.len - i < 3 ? s.len - i : 3;
+        uint32_t bits = (uint32_t)(uint8_t)s.ptr[i] << 16;
+
+        bits |= have > 1 ? (uint32_t)(uint8_t)s.ptr[i + 1] << 8 : 0;
+        bits |= have > 2 ? (uint8_t)s.ptr[i + 2] : 0;
+        out[n++] = alphabet[bits >> 18];
+        out[n++] = alphabet[bits >> 12 & 63];
+        out[n++] = have > 1 ? alphabet[bits >> 6 & 63] : '=';
+        out[n++] = have > 2 ? alphabet[bits & 63] : '=';
+    }
+    return str_n(out, n);
+}
+
+static void add_metadata(struct header_map *h, const struct initial_metadata *m)
+{
+    char *name = arena_memdup(h->arena, m->key.ptr, m->key.len);
+    struct str lower = str_n(name, m->key.len);
+
+    str_lower_in_place(name, m->key.len);
+    header_set_name(h, lower,
+                    str_ends(lower, STR("-bin")) ? base64_encode(h->arena, m->value)
+                                                 : arena_str(h->arena, m->value));
+}
+
+void grpc_metadata_write_head(struct header_map *h, const struct grpc_request_head *head)
+{
+    header_add(h, HDR_METHOD, STR("POST"));
+    header_add(h, HDR_PATH, head->path);
+    header_add(h, HDR_AUTHORITY, head->authority);
+    header_add(h, HDR_SCHEME, head->scheme);
+    header_add(h, HDR_TE, STR("trailers")); /* before the next two, as gRPC wants */
+    if (head->has_timeout) {
+        char *text = arena_alloc(h->arena, GRPC_TIMEOUT_BYTES);
+
+        header_add(h, HDR_GRPC_TIMEOUT, str_n(text, grpc_timeout_format(head->timeout_ms, text)));
+    }
+    header_add(h, HDR_CONTENT_TYPE, STR("application/grpc"));
+    for (size_t i = 0; i < head->metadata_count; i++) {
+        add_metadata(h, &head->metadata[i]);
+    }
+}
+
+/* --- How a call ended ----------------------------------------------------------------------------
+ */
+
+static int hex_value(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    c = ascii_lower(c);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+struct str grpc_message_decode(struct arena *a, struct str s)
+{
+    char *out;
+    size_t n = 0;
+
+    if (str_find_char(s, '%') == STR_NPOS) {
+        return s;
+    }
+    out = arena_alloc(a, s.len);
+    for (size_t i = 0; i < s.len; i++) {
+        int high = s.ptr[i] == '%' && s.len - i > 2 ? hex_value(s.ptr[i + 1]) : -1;
+        int low = high >= 0 ? hex_value(s.ptr[i + 2]) : -1;
+
+        out[n++] = low >= 0 ? (char)(high << 4 | low) : s.ptr[i];
+        i += low >= 0 ? 2 : 0;
+    }
+    return str_n(out, n);
+}
+
+bool grpc_metadata_read_status(const struct header_map *trailers, enum grpc_code *ret_code,
+                               struct str *ret_message)
+{
+    struct str status = header_get(trailers, HDR_GRPC_STATUS);
+    uint64_t code;
+
+    if (status.len == 0) { /* as Envoy: an empty one is none */
+        return false;
+    }
+    if (parse_u64(status, &code) != 0 || code > GRPC_UNAUTHENTICATED) {
+        code = GRPC_UNKNOWN;
+    }
+    *ret_code = (enum grpc_code)code;
+    *ret_message = grpc_message_decode(trailers->arena, header_get(trailers, HDR_GRPC_MESSAGE));
+    return true;
+}
+
+unsigned grpc_code_to_http(enum grpc_code c)
+{
+    switch (c) {
+    case GRPC_OK:
+        return 200;
+    case GRPC_CANCELLED:
+        return 499;
+    case GRPC_INVALID_ARGUMENT:
+    case GRPC_FAILED_PRECONDITION:
+    case GRPC_OUT_OF_RANGE:
+        return 400;
+    case GRPC_DEADLINE_EXCEEDED:
+        return 504;
+    case GRPC_NOT_FOUND:
+        return 404;
+    case GRPC_ALREADY_EXISTS:
+    case GRPC_ABORTED:
+        return 409;
+    case GRPC_PERMISSION_DENIED:
+        return 403;
+    case GRPC_RESOURCE_EXHAUSTED:
+        return 429;
+    case GRPC_UNIMPLEMENTED:
+        return 501;
+    case GRPC_UNAVAILABLE:
+        return 503;
+    case GRPC_UNAUTHENTICATED:
+        return 401;
+    case GRPC_UNKNOWN:
+    case GRPC_INTERNAL:
+    case GRPC_DATA_LOSS:
+        break;
+    }
+    return 500;
+}
