@@ -1,0 +1,54 @@
+/*
+ * The server side of HTTP/2: its descriptors, and the recognition of a client's preface. The work
+ * is in h2_session.c. A connection's thread.
+ */
+
+#include <string.h>
+
+#include "dataplane/base/xalloc.h"
+#include "dataplane/codec/h2_internal.h"
+
+static const struct codec_stream_ops server_stream_ops = {
+    .encode_1xx = h2_encode_1xx,
+    .encode_headers = h2_encode_response,
+    .encode_data = h2_encode_data,
+    .encode_trailers = h2_encode_trailers,
+    .reset = h2_stream_reset,
+    .read_disable = h2_stream_read_disable,
+};
+
+static const struct codec_ops server_ops = {
+    .dispatch = h2_dispatch,
+    .drain = h2_drain,
+    .goaway = h2_goaway,
+    .ping = h2_ping,
+    .on_watermark = h2_on_watermark,
+    .should_close = h2_should_close,
+    .connection_closed = h2_connection_closed,
+    .free = h2_free,
+    .protocol = HTTP_2,
+};
+
+struct codec *h2_server_codec_new(const struct codec_callbacks *callbacks, void *owner,
+                                  struct buf *out, const struct codec_limits *limits)
+{
+    struct h2_conn *h = xcalloc(1, sizeof(*h));
+
+    h->base.ops = &server_ops;
+    h->stream_ops = &server_stream_ops;
+    h2_conn_init(h, true, callbacks, owner, out, limits);
+    h2_enter(h);
+    h2_leave(h);
+    return &h->base;
+}
+
+enum h2_preface h2_preface_check(const struct buf *in)
+{
+    char first[NGHTTP2_CLIENT_MAGIC_LEN];
+    size_t n = buf_copy_out(in, 0, first, sizeof(first));
+
+    if (memcmp(first, NGHTTP2_CLIENT_MAGIC, n) != 0) {
+        return H2_PREFACE_NO;
+    }
+    return n == sizeof(first) ? H2_PREFACE_YES : H2_PREFACE_MORE;
+}
