@@ -879,6 +879,9 @@ void h2_goaway(struct codec *c, enum goaway_reason reason)
     (void)nghttp2_submit_goaway(h->session, NGHTTP2_FLAG_NONE,
                                 nghttp2_session_get_last_proc_stream_id(h->session), code, NULL,
                                 0); /* nothing that can be mended */
+    if (h->feeding == NULL) {
+        h2_send(h); /* what follows may be a close */
+    }
     h2_leave(h);
 }
 

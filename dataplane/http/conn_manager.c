@@ -10,6 +10,7 @@
 #include "dataplane/base/log.h"
 #include "dataplane/base/xalloc.h"
 #include "dataplane/codec/h1_codec.h"
+#include "dataplane/codec/h2_codec.h"
 #include "dataplane/event/loop.h"
 #include "dataplane/http/local_reply.h"
 #include "dataplane/http/stream.h"
@@ -128,8 +129,12 @@ static void conn_manager_close(struct conn_manager *cm, enum conn_close_mode mod
 
 void conn_manager_set_closing(struct conn_manager *cm)
 {
-    if (cm->drain_state < DRAIN_CLOSING) {
-        conn_manager_set_drain_state(cm, DRAIN_CLOSING);
+    if (cm->drain_state >= DRAIN_CLOSING) {
+        return;
+    }
+    conn_manager_set_drain_state(cm, DRAIN_CLOSING);
+    if (cm->codec != NULL && cm->codec->ops->goaway != NULL) {
+        cm->codec->ops->goaway(cm->codec, GOAWAY_NO_ERROR);
     }
 }
 
@@ -164,6 +169,32 @@ void conn_manager_on_drain(struct conn_manager *cm)
     if (!conn_manager_is_http1(cm)) {
         conn_manager_check_drain(cm);
     }
+}
+
+/* --- resets ------------------------------------------------------------------------------- */
+
+/* As Envoy (CVE-2023-44487): a client most of whose streams end without a response, and soon, is
+ * attacking. Resets that it provokes count as its own. */
+#define RESETS_STREAMS_MIN 500
+
+void conn_manager_count_ended(struct conn_manager *cm, bool is_premature_reset)
+{
+    cm->ended_count++;
+    cm->premature_reset_count += is_premature_reset;
+}
+
+static void conn_manager_check_resets(struct conn_manager *cm)
+{
+    uint64_t total = cm->ended_count > RESETS_STREAMS_MIN ? cm->ended_count : RESETS_STREAMS_MIN;
+
+    if (cm->premature_reset_count * 2 < total || cm->is_closed || cm->drain_state == DRAIN_CLOSED) {
+        return;
+    }
+    conn_manager_count(cm, CM_RQ_TOO_MANY_PREMATURE_RESETS);
+    if (cm->codec->ops->goaway != NULL) {
+        cm->codec->ops->goaway(cm->codec, GOAWAY_ENHANCE_YOUR_CALM);
+    }
+    conn_manager_close(cm, CONN_CLOSE_FLUSH);
 }
 
 void conn_manager_stream_ended(struct conn_manager *cm, bool is_flush_enough)
@@ -310,27 +341,29 @@ static void conn_manager_on_stream_end(void *owner, struct codec_stream *cs)
     }
 }
 
+/* As Envoy: a broken HTTP/1 request is answered where it can be; HTTP/2 has said GOAWAY. */
 static void conn_manager_on_error(void *owner, const struct codec_error *e)
 {
     struct conn_manager *cm = conn_manager_from(owner);
-    struct http_stream *s = list_first(&cm->streams, struct http_stream, node);
+    struct http_stream *s;
 
     log_debug(LOG_C_HTTP, "[C%llu] protocol error: %.*s", (unsigned long long)cm->conn->id,
               STR_ARG(e->details));
     conn_manager_count(cm, CM_CX_PROTOCOL_ERROR);
-    if (s != NULL) {
+    list_for_each (s, &cm->streams, struct http_stream, node) {
         stream_info_set_flag(&s->info, FLAG_DOWNSTREAM_PROTOCOL_ERROR);
         s->info.response_code_details = e->details;
-        if (e->status != 0) {
-            conn_manager_set_closing(cm);
-            stream_local_reply(s, &(struct local_reply){
-                                      .status = e->status,
-                                      .body = e->body,
-                                      .details = e->details,
-                                  });
-        }
     }
-    conn_manager_close(cm, CONN_CLOSE_FLUSH_AND_DELAY);
+    s = list_first(&cm->streams, struct http_stream, node);
+    if (s != NULL && e->status != 0) {
+        conn_manager_set_closing(cm);
+        stream_local_reply(s, &(struct local_reply){
+                                  .status = e->status,
+                                  .body = e->body,
+                                  .details = e->details,
+                              });
+    }
+    conn_manager_close(cm, e->is_outbound_flood ? CONN_CLOSE_NOW : CONN_CLOSE_FLUSH_AND_DELAY);
 }
 
 static void conn_manager_on_output(void *owner)
@@ -347,16 +380,23 @@ static void conn_manager_on_read_disable(void *owner, bool disable)
     }
 }
 
+static void conn_manager_on_pending(void *owner)
+{
+    struct conn_manager *cm = conn_manager_from(owner);
+
+    loop_task_schedule(cm->thread->loop, &cm->pending_task);
+}
+
 static const struct codec_callbacks conn_manager_codec_callbacks = {
     .on_new_stream = conn_manager_on_new_stream,
     .on_stream_end = conn_manager_on_stream_end,
     .on_error = conn_manager_on_error,
     .on_output = conn_manager_on_output,
     .on_read_disable = conn_manager_on_read_disable,
+    .on_pending = conn_manager_on_pending,
 };
 
-/* The one place that decides what is spoken. HTTP/2 will look at ALPN and the preface here. */
-static void conn_manager_make_codec(struct conn_manager *cm)
+static void conn_manager_make_codec(struct conn_manager *cm, enum http_protocol protocol)
 {
     const struct http_conn_manager_config *c = cm->config;
     struct codec_limits limits = {
@@ -366,20 +406,79 @@ static void conn_manager_make_codec(struct conn_manager *cm)
         .enable_trailers = c->http1.enable_trailers,
         .underscores = (uint8_t)c->headers_with_underscores,
         .default_host_for_http_10 = c->http1.default_host_for_http_10,
+        .http2 = &c->http2,
+        .http2_stats = cm->http2_stats,
+        .stream_buffer_bytes = cm->buffer_limit_bytes,
     };
 
     _Static_assert((int)UNDERSCORE_REJECT_REQUEST == (int)UNDERSCORES_REJECT &&
                        (int)UNDERSCORE_DROP_HEADER == (int)UNDERSCORES_DROP,
                    "the model's and the codec's actions are the same");
-    cm->codec = h1_server_codec_new(&conn_manager_codec_callbacks, cm, &cm->conn->out, &limits);
-    conn_manager_count(cm, CM_CX_HTTP1_TOTAL);
-    conn_manager_gauge(cm, CM_CX_HTTP1_ACTIVE, 1);
+    if (protocol == HTTP_2) {
+        if (c->http2_stats != NULL) {
+            limits.http2_stats = cm->http2_stats =
+                stat_scope_block(c->http2_stats, cm->thread->loop->index);
+        }
+        cm->codec = h2_server_codec_new(&conn_manager_codec_callbacks, cm, &cm->conn->out, &limits);
+        conn_manager_count(cm, CM_CX_HTTP2_TOTAL);
+        conn_manager_gauge(cm, CM_CX_HTTP2_ACTIVE, 1);
+    } else {
+        cm->codec = h1_server_codec_new(&conn_manager_codec_callbacks, cm, &cm->conn->out, &limits);
+        conn_manager_count(cm, CM_CX_HTTP1_TOTAL);
+        conn_manager_gauge(cm, CM_CX_HTTP1_ACTIVE, 1);
+    }
+    if (cm->drain_state != DRAIN_NONE) {
+        cm->codec->ops->drain(cm->codec);
+    }
+}
+
+static struct str conn_manager_alpn(const struct conn_manager *cm)
+{
+    const struct conn *c = cm->conn;
+
+    return c->transport != NULL && c->transport->alpn != NULL
+               ? c->transport->alpn(c, c->transport_state)
+               : STR_NONE;
+}
+
+/* What the client speaks, from ALPN or, without it, its first bytes. False: they do not say yet. */
+static bool conn_manager_know_protocol(struct conn_manager *cm, const struct buf *in,
+                                       bool end_stream, enum http_protocol *ret_protocol)
+{
+    struct str alpn = conn_manager_alpn(cm);
+
+    *ret_protocol = HTTP_11;
+    switch (cm->config->codec_type) {
+    case HTTP_CODEC_HTTP2:
+        *ret_protocol = HTTP_2;
+        return true;
+    case HTTP_CODEC_HTTP1:
+    case HTTP_CODEC_HTTP3:
+        return true;
+    case HTTP_CODEC_AUTO:
+        break;
+    }
+    if (alpn.len > 0) {
+        *ret_protocol = str_eq(alpn, STR("h2")) ? HTTP_2 : HTTP_11;
+        return true;
+    }
+    switch (h2_preface_check(in)) {
+    case H2_PREFACE_NO:
+        return true;
+    case H2_PREFACE_YES:
+        *ret_protocol = HTTP_2;
+        return true;
+    case H2_PREFACE_MORE:
+        break;
+    }
+    return end_stream;
 }
 
 /* --- the connection ----------------------------------------------------------------------- */
 
 void conn_manager_on_data(struct conn_manager *cm, struct buf *in, bool end_stream)
 {
+    enum http_protocol protocol;
     struct http_stream *s;
 
     if (cm->drain_state == DRAIN_CLOSED) {
@@ -387,12 +486,27 @@ void conn_manager_on_data(struct conn_manager *cm, struct buf *in, bool end_stre
         return;
     }
     if (cm->codec == NULL) {
-        conn_manager_make_codec(cm);
+        if (!conn_manager_know_protocol(cm, in, end_stream, &protocol)) {
+            return; /* offered again with what comes */
+        }
+        conn_manager_make_codec(cm, protocol);
     }
     (void)cm->codec->ops->dispatch(cm->codec, in, end_stream); /* errors came by on_error */
-    s = list_first(&cm->streams, struct http_stream, node);
+    conn_manager_check_resets(cm);
+    s = list_last(&cm->streams, struct http_stream, node); /* at most one head is incomplete */
     if (s != NULL && s->phase == STREAM_READING_HEAD) {
         conn_manager_watch_deadline(cm, s->head_deadline_ms);
+    }
+}
+
+static void conn_manager_run_pending(struct loop_task *t)
+{
+    struct conn_manager *cm = container_of(t, struct conn_manager, pending_task);
+    struct buf nothing;
+
+    buf_init(&nothing, &cm->thread->loop->bufs);
+    if (!cm->is_closed) {
+        conn_manager_on_data(cm, &nothing, false);
     }
 }
 
@@ -418,6 +532,7 @@ struct conn_manager *conn_manager_new(const struct http_conn_manager_config *con
     cm->buffer_limit_bytes = buffer_limit_bytes;
     list_init(&cm->streams);
     timer_init(&cm->timer, conn_manager_on_timer);
+    loop_task_init(&cm->pending_task, conn_manager_run_pending);
     cm->opened_ms = now;
     cm->drain_deadline_ms = NO_DEADLINE;
     cm->idle_deadline_ms =
@@ -460,7 +575,8 @@ static void conn_manager_count_closed(struct conn_manager *cm)
     conn_manager_count(cm, CM_CX_DESTROY);
     conn_manager_gauge(cm, CM_CX_ACTIVE, -1);
     if (cm->codec != NULL) {
-        conn_manager_gauge(cm, CM_CX_HTTP1_ACTIVE, -1);
+        conn_manager_gauge(cm, conn_manager_is_http1(cm) ? CM_CX_HTTP1_ACTIVE : CM_CX_HTTP2_ACTIVE,
+                           -1);
     }
     if (conn_manager_is_tls(cm)) {
         conn_manager_gauge(cm, CM_CX_SSL_ACTIVE, -1);
@@ -474,6 +590,7 @@ void conn_manager_on_closed(struct conn_manager *cm, enum conn_close_cause cause
 {
     bool is_local = cause == CONN_CLOSED_LOCAL;
 
+    loop_task_cancel(&cm->pending_task);
     timer_cancel(cm->thread->loop, &cm->timer);
     conn_manager_count(cm, is_local ? CM_CX_DESTROY_LOCAL : CM_CX_DESTROY_REMOTE);
     if (cm->conn->is_close_timed_out) {

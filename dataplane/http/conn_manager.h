@@ -17,6 +17,7 @@
 #include "dataplane/base/list.h"
 #include "dataplane/codec/codec.h"
 #include "dataplane/event/deferred.h"
+#include "dataplane/event/loop.h"
 #include "dataplane/event/timer.h"
 #include "dataplane/http/conn_manager_config.h"
 #include "dataplane/http/conn_manager_stats.h"
@@ -50,7 +51,12 @@ struct conn_manager {
     struct codec *codec;            /* NULL before the first byte */
     struct stat_block *stats;       /* NULL: nobody counts */
     struct stat_block *listener_stats;
+    struct stat_block *http2_stats; /* likewise */
     struct list streams;
+    struct loop_task pending_task; /* the codec holds what came, for streams that are read again */
+    /* Of streams that the client or the codec ended; see conn_manager_check_resets. */
+    uint64_t ended_count;
+    uint64_t premature_reset_count;
     struct timer timer;
     uint64_t opened_ms;
     uint64_t idle_deadline_ms;
@@ -92,6 +98,8 @@ void conn_manager_check_drain(struct conn_manager *cm);
 void conn_manager_start_drain(struct conn_manager *cm);
 /* The connection closes once the last stream is over. */
 void conn_manager_set_closing(struct conn_manager *cm);
+/* A stream that has ended was not brought to its response; `is_premature`: within a second. */
+void conn_manager_count_ended(struct conn_manager *cm, bool is_premature_reset);
 /* `s` has left cm->streams. `is_flush_enough`: nothing unread can turn our FIN into a reset. */
 void conn_manager_stream_ended(struct conn_manager *cm, bool is_flush_enough);
 /* The client's address as text, empty for a unix socket; lives as long as the connection. */

@@ -10,6 +10,7 @@
 #include "dataplane/base/check.h"
 #include "dataplane/base/clock.h"
 #include "dataplane/base/log.h"
+#include "dataplane/codec/h2_stats.h"
 #include "dataplane/event/loop.h"
 #include "dataplane/http/conn_manager.h"
 #include "dataplane/http/filter_chain.h"
@@ -22,6 +23,8 @@
 #include "dataplane/stream_info/grpc_status.h"
 
 #define NS_PER_MS UINT64_C(1000000)
+#define PREMATURE_NS (1000 * NS_PER_MS) /* a stream that is reset sooner was perhaps never meant   \
+                                         */
 
 struct http_stream *stream_from(void *p)
 {
@@ -85,10 +88,23 @@ static int stream_timeout_status(const struct http_stream *s)
     return s->is_request_complete ? 504 : 408;
 }
 
+/* The client does not take the end of its response. */
+static void stream_flush_timed_out(struct http_stream *s)
+{
+    if (s->cm->http2_stats != NULL) {
+        stat_inc(s->cm->http2_stats, H2_TX_FLUSH_TIMEOUT);
+    }
+    s->codec->ops->reset(s->codec, RESET_LOCAL); /* ends it */
+}
+
 void stream_check_deadlines(struct http_stream *s, uint64_t now_ms)
 {
     struct local_reply reply = {.status = stream_timeout_status(s)};
 
+    if (s->response == RESPONSE_COMPLETE) {
+        stream_flush_timed_out(s);
+        return;
+    }
     if (s->head_deadline_ms <= now_ms) {
         s->head_deadline_ms = NO_DEADLINE;
         conn_manager_count(s->cm, CM_RQ_HEADER_TIMEOUT);
@@ -465,9 +481,8 @@ static void stream_on_reset(void *user, enum stream_reset_reason reason, struct 
     conn_manager_count(s->cm, CM_RQ_RX_RESET);
     if (details.len > 0) {
         s->info.response_code_details = details;
-        if (reason == RESET_LOCAL) {
-            stream_info_set_flag(&s->info, FLAG_DOWNSTREAM_PROTOCOL_ERROR);
-        }
+        stream_info_set_flag(&s->info, reason == RESET_LOCAL ? FLAG_DOWNSTREAM_PROTOCOL_ERROR
+                                                             : FLAG_DOWNSTREAM_REMOTE_RESET);
     }
     stream_end(s);
 }
@@ -550,6 +565,8 @@ void stream_end(struct http_stream *s)
     if (cm->stats != NULL) {
         stat_dec(cm->stats, CM_RQ_ACTIVE);
     }
+    conn_manager_count_ended(cm, s->info.response_code == 0 &&
+                                     stream_coarse_ns(s) - s->info.start_mono_ns <= PREMATURE_NS);
     filter_chain_complete(s);
     stream_log(s);
     filter_chain_destroy(s);

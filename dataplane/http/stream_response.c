@@ -33,7 +33,9 @@ static void response_mark_complete(struct http_stream *s)
     uint64_t now = clock_mono_ns();
 
     s->response = RESPONSE_COMPLETE;
-    s->idle_deadline_ms = NO_DEADLINE;
+    s->duration_deadline_ms = NO_DEADLINE;
+    s->request_deadline_ms = NO_DEADLINE;
+    stream_touch(s); /* the codec may have to wait for the client's window, but not for ever */
     s->info.last_downstream_tx_ns = now;
     s->info.end_ns = now;
     if (!s->is_request_complete) {
@@ -42,19 +44,6 @@ static void response_mark_complete(struct http_stream *s)
     if (s->cm->stats != NULL) {
         stat_record(s->cm->stats, CM_RQ_TIME, (now - s->info.start_mono_ns) / NS_PER_MS);
     }
-}
-
-/* After the last piece went to the codec: if the stream is still there, the request is not
- * complete. As Envoy: it is not waited for; HTTP/1 closes the connection. */
-static void response_after_complete(struct http_stream *s)
-{
-    if (stream_has_ended(s)) {
-        return;
-    }
-    if (s->codec != NULL) {
-        s->codec->ops->reset(s->codec, RESET_LOCAL);
-    }
-    stream_end(s);
 }
 
 void stream_reset(struct http_stream *s)
@@ -167,9 +156,6 @@ void stream_send_headers(struct http_stream *s, bool end_stream)
         response_mark_complete(s);
     }
     s->codec->ops->encode_headers(s->codec, h, end_stream);
-    if (end_stream) {
-        response_after_complete(s);
-    }
 }
 
 void stream_send_data(struct http_stream *s, struct buf *take_data, bool end_stream)
@@ -184,9 +170,6 @@ void stream_send_data(struct http_stream *s, struct buf *take_data, bool end_str
         response_mark_complete(s);
     }
     s->codec->ops->encode_data(s->codec, take_data, end_stream);
-    if (end_stream) {
-        response_after_complete(s);
-    }
 }
 
 void stream_send_trailers(struct http_stream *s, struct header_map *trailers)
@@ -196,7 +179,6 @@ void stream_send_trailers(struct http_stream *s, struct header_map *trailers)
     }
     response_mark_complete(s);
     s->codec->ops->encode_trailers(s->codec, trailers);
-    response_after_complete(s);
 }
 
 /* --- local replies ------------------------------------------------------------------------ */

@@ -278,6 +278,7 @@ static int hcm_parse_protocol(struct parse_context *ctx, const hcm_message *m,
     c->max_requests_per_connection = common.max_requests_per_connection.value;
     c->headers_with_underscores = common.headers_with_underscores;
     c->http1 = parse_http1_options(ctx, m->http_protocol_options);
+    c->http2 = http2_options_defaults(true);
     return 0;
 }
 
@@ -297,8 +298,11 @@ static int hcm_parse_codec_type(struct parse_context *ctx, const hcm_message *m,
     case HCM_ENUM(CODEC_TYPE__HTTP1):
         c->codec_type = HTTP_CODEC_HTTP1;
         return 0;
+    case HCM_ENUM(CODEC_TYPE__HTTP2):
+        c->codec_type = HTTP_CODEC_HTTP2;
+        return 0;
     default:
-        return parse_fail(ctx, E_UNSUPPORTED, "codec_type", "only HTTP/1 is supported");
+        return parse_fail(ctx, E_UNSUPPORTED, "codec_type", "HTTP/3 is not supported");
     }
 }
 
