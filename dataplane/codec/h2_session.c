@@ -19,6 +19,8 @@
 #include "dataplane/codec/h2_internal.h"
 
 #define FIRST_WINDOW NGHTTP2_INITIAL_WINDOW_SIZE
+#define FRAME_BYTES (16 * 1024)
+#define CONTINUATIONS_MIN 8
 
 /* --- streams ---------------------------------------------------------------------------------- */
 
@@ -778,6 +780,10 @@ static void feed_failed(struct h2_conn *h, ssize_t error)
         h2_count(h, H2_OUTBOUND_CONTROL_FLOOD);
         h2_fail(h, NGHTTP2_ENHANCE_YOUR_CALM, STR("http2.outbound_frames_flood"));
         break;
+    case NGHTTP2_ERR_TOO_MANY_CONTINUATIONS:
+        h2_count(h, H2_HEADER_OVERFLOW);
+        h2_fail(h, NGHTTP2_ENHANCE_YOUR_CALM, STR("http2.too_many_headers"));
+        break;
     default: /* our own callbacks have said why */
         h2_fail(h, NGHTTP2_INTERNAL_ERROR, STR("http2.unknown.nghttp2.error"));
         break;
@@ -1026,7 +1032,7 @@ static nghttp2_session_callbacks *make_callbacks(void)
     return cb;
 }
 
-static nghttp2_option *make_options(const struct http2_options *o)
+static nghttp2_option *make_options(const struct http2_options *o, uint32_t max_headers_bytes)
 {
     nghttp2_option *options = NULL;
     int r = nghttp2_option_new(&options);
@@ -1040,6 +1046,9 @@ static nghttp2_option *make_options(const struct http2_options *o)
     nghttp2_option_set_max_outbound_ack(options, 10000);
     nghttp2_option_set_stream_reset_rate_limit(options, UINT32_MAX, UINT32_MAX);
     nghttp2_option_set_max_send_header_block_length(options, 0x2000000);
+    /* CVE-2024-27919: as many as our bound needs in whole frames, and some that are small. */
+    nghttp2_option_set_max_continuations(options,
+                                         CONTINUATIONS_MIN + max_headers_bytes / FRAME_BYTES);
     /* A client's pool keeps to the peer's limit by itself, once it is known. */
     nghttp2_option_set_peer_max_concurrent_streams(options, INT32_MAX);
     if (o->hpack_table_size != NGHTTP2_DEFAULT_HEADER_TABLE_SIZE) {
@@ -1088,7 +1097,7 @@ void h2_conn_init(struct h2_conn *h, bool is_server, const struct codec_callback
     list_init(&h->closed);
     list_init(&h->measured);
     list_init(&h->dead);
-    options = make_options(h->options);
+    options = make_options(h->options, limits->max_headers_bytes);
     r = is_server ? nghttp2_session_server_new2(&h->session, cb, h, options)
                   : nghttp2_session_client_new2(&h->session, cb, h, options);
     CHECK(r == 0); /* out of memory */
