@@ -57,6 +57,7 @@ struct route_index {
     uint32_t *pool;
     struct regex_group *groups;
     size_t group_count;
+    struct index_list connects; /* routes for CONNECT, whatever the path */
 };
 
 /* --- the rule itself ------------------------------------------------------------------------ */
@@ -66,8 +67,14 @@ static bool path_starts(const struct route *r, struct str path)
     return r->case_sensitive ? str_starts(path, r->path) : str_starts_nocase(path, r->path);
 }
 
-bool route_matches_path(const struct route *r, struct str path)
+bool route_matches_path(const struct route *r, struct str path, bool is_connect)
 {
+    if (r->path_kind == PATH_MATCH_CONNECT) {
+        return is_connect;
+    }
+    if (path.ptr == NULL) {
+        return false;
+    }
     switch (r->path_kind) {
     case PATH_MATCH_EXACT:
         return r->case_sensitive ? str_eq(path, r->path) : str_eq_nocase(path, r->path);
@@ -78,7 +85,7 @@ bool route_matches_path(const struct route *r, struct str path)
     case PATH_MATCH_REGEX:
         return regex_full_match(r->path_regex, path);
     case PATH_MATCH_CONNECT:
-        break; /* not by path */
+        break; /* seen to */
     }
     return false;
 }
@@ -298,7 +305,7 @@ static void builder_run(struct index_builder *b)
         for (uint32_t i = 0; i < b->index->count; i++) {
             const struct route *r = &b->index->routes[i];
 
-            if (route_case(r) != which) {
+            if (route_case(r) != which || r->path_kind == PATH_MATCH_CONNECT) {
                 continue;
             }
             if (r->path_kind == PATH_MATCH_EXACT) {
@@ -312,6 +319,11 @@ static void builder_run(struct index_builder *b)
         builder_make_trie(b, which, drafts, n);
     }
     free(drafts);
+    for (uint32_t i = 0; i < b->index->count; i++) {
+        if (b->index->routes[i].path_kind == PATH_MATCH_CONNECT) {
+            builder_push(b, &b->index->connects, i);
+        }
+    }
 }
 
 static void route_index_cleanup(void *object)
@@ -416,9 +428,16 @@ static bool cursors_add_entry(struct cursors *c, const struct route_index *ix,
 }
 
 /* False when the path is in more lists than fit. */
-static bool cursors_fill(struct cursors *c, const struct route_index *ix, struct str path)
+static bool cursors_fill(struct cursors *c, const struct route_index *ix, struct str path,
+                         bool is_connect)
 {
     c->count = 0;
+    if (is_connect) {
+        (void)cursors_add(c, ix, &ix->connects); /* the first always fits */
+    }
+    if (path.ptr == NULL) {
+        return true;
+    }
     for (int which = 0; which < CASE_COUNT; which++) {
         const struct prefix_index *p = &ix->by_case[which];
         uint32_t found = str_table_find(&p->exact, path);
@@ -499,24 +518,24 @@ static void cursor_advance(struct cursor *c, const struct route_index *ix)
 }
 
 static const struct route *find_linear(const struct route_index *ix, struct str path,
-                                       route_candidate_fn *accept, void *user)
+                                       bool is_connect, route_candidate_fn *accept, void *user)
 {
     for (size_t i = 0; i < ix->count; i++) {
-        if (route_matches_path(&ix->routes[i], path) && accept(user, &ix->routes[i])) {
+        if (route_matches_path(&ix->routes[i], path, is_connect) && accept(user, &ix->routes[i])) {
             return &ix->routes[i];
         }
     }
     return NULL;
 }
 
-const struct route *route_index_find(const struct route_index *ix, struct str path,
+const struct route *route_index_find(const struct route_index *ix, struct str path, bool is_connect,
                                      route_candidate_fn *accept, void *user)
 {
     struct cursors cursors;
     struct cursor *c;
 
-    if (ix->is_linear || !cursors_fill(&cursors, ix, path)) {
-        return find_linear(ix, path, accept, user);
+    if (ix->is_linear || !cursors_fill(&cursors, ix, path, is_connect)) {
+        return find_linear(ix, path, is_connect, accept, user);
     }
     while ((c = cursors_lowest(&cursors)) != NULL) {
         const struct route *r;

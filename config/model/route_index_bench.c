@@ -61,7 +61,7 @@ static void bench(const char *title, enum path_match_kind kind, size_t count, co
         (void)snprintf(text, sizeof(text), "/service/%05u/users", (unsigned)i);
         start = clock_mono_ns();
         for (int k = 0; k < ROUNDS; k++) {
-            (void)route_index_find(ix, str_c(text), take, &hits);
+            (void)route_index_find(ix, str_c(text), false, take, &hits);
         }
         printf(" %6.0f", (double)(clock_mono_ns() - start) / ROUNDS);
     }
@@ -73,7 +73,7 @@ static void bench(const char *title, enum path_match_kind kind, size_t count, co
         for (int d = 13; d > 8; d--, n /= 10) {
             text[d] = (char)('0' + n % 10);
         }
-        (void)route_index_find(ix, str_n(text, 20), take, &hits);
+        (void)route_index_find(ix, str_n(text, 20), false, take, &hits);
     }
     printf(" %6.0f ns (first, middle, last, any)\n", (double)(clock_mono_ns() - start) / ROUNDS);
     part_unref(part);

@@ -1,7 +1,8 @@
 /*
  * The route index against a walk over all routes. Input: the first byte is how many lines are
- * routes, the others are paths to look up. A route line is one letter and the path: p, s, e
- * (prefix, separated prefix, exact; in upper case: case-insensitive), r (regex).
+ * routes, the others are paths to look up, each as CONNECT too. A route line is one letter and the
+ * path: p, s, e (prefix, separated prefix, exact; in upper case: case-insensitive), r (regex), c
+ * (CONNECT).
  */
 
 #include "config/model/route_index.h"
@@ -47,6 +48,9 @@ static bool read_route(struct part *part, struct str line, struct route *r)
             part_on_free(part, free_regex, r->path_regex);
         }
         break;
+    case 'c':
+        r->path_kind = PATH_MATCH_CONNECT;
+        break;
     default:
         return false;
     }
@@ -68,18 +72,18 @@ static bool log_accept(void *user, const struct route *r)
 }
 
 static void check_path(const struct route_index *ix, const struct route *routes, size_t n,
-                       struct str path, uint32_t wanted)
+                       struct str path, bool is_connect, uint32_t wanted)
 {
     struct log fast = {.wanted = wanted};
     struct log slow = {.wanted = wanted};
     const struct route *want = NULL;
 
     for (size_t i = 0; i < n && want == NULL; i++) {
-        if (route_matches_path(&routes[i], path) && log_accept(&slow, &routes[i])) {
+        if (route_matches_path(&routes[i], path, is_connect) && log_accept(&slow, &routes[i])) {
             want = &routes[i];
         }
     }
-    CHECK(route_index_find(ix, path, log_accept, &fast) == want);
+    CHECK(route_index_find(ix, path, is_connect, log_accept, &fast) == want);
     CHECK(fast.count == slow.count);
     CHECK(memcmp(fast.asked, slow.asked, fast.count * sizeof(*fast.asked)) == 0);
 }
@@ -112,7 +116,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             ix = route_index_build(part, routes, n);
         }
         for (uint32_t wanted = 0; wanted < 4; wanted++) {
-            check_path(ix, routes, n, line, wanted * wanted * wanted);
+            check_path(ix, routes, n, line, false, wanted * wanted * wanted);
+            check_path(ix, routes, n, line, true, wanted * wanted * wanted);
+            check_path(ix, routes, n, STR_NONE, true, wanted * wanted * wanted);
         }
     }
     part_unref(part);

@@ -77,17 +77,19 @@ static bool caller_accept(void *user, const struct route *r)
     return (c->taken >> (r->index % 64) & 1) != 0;
 }
 
-static const struct route *naive_find(const struct table *t, struct str path, struct caller *c)
+static const struct route *naive_find(const struct table *t, struct str path, bool is_connect,
+                                      struct caller *c)
 {
     for (size_t i = 0; i < t->count; i++) {
-        if (route_matches_path(&t->routes[i], path) && caller_accept(c, &t->routes[i])) {
+        if (route_matches_path(&t->routes[i], path, is_connect) &&
+            caller_accept(c, &t->routes[i])) {
             return &t->routes[i];
         }
     }
     return NULL;
 }
 
-static void check_path(const struct table *t, struct str path, uint64_t taken)
+static void check_target(const struct table *t, struct str path, bool is_connect, uint64_t taken)
 {
     static struct caller expected;
     static struct caller got;
@@ -97,10 +99,17 @@ static void check_path(const struct table *t, struct str path, uint64_t taken)
     expected.asked_count = 0;
     got.taken = taken;
     got.asked_count = 0;
-    want = naive_find(t, path, &expected);
-    assert_ptr_equal(route_index_find(t->index, path, caller_accept, &got), want);
+    want = naive_find(t, path, is_connect, &expected);
+    assert_ptr_equal(route_index_find(t->index, path, is_connect, caller_accept, &got), want);
     assert_int_equal(got.asked_count, expected.asked_count);
     assert_memory_equal(got.asked, expected.asked, got.asked_count * sizeof(*got.asked));
+}
+
+static void check_path(const struct table *t, struct str path, uint64_t taken)
+{
+    check_target(t, path, false, taken);
+    check_target(t, path, true, taken);
+    check_target(t, STR_NONE, true, taken);
 }
 
 /* Few letters and segments, so that keys nest and coincide. */
@@ -135,7 +144,7 @@ static struct str random_regex(struct rng *r, char *out, size_t max)
 static void add_random_route(struct table *t, struct rng *r)
 {
     char text[64];
-    enum path_match_kind kind = (enum path_match_kind)rng_below(r, 4);
+    enum path_match_kind kind = (enum path_match_kind)rng_below(r, 5);
     bool sensitive = rng_below(r, 4) > 0;
 
     if (kind == PATH_MATCH_REGEX) {
@@ -179,6 +188,35 @@ static void test_agrees_with_the_first_match_rule(void **state)
                 }
             }
         }
+        table_done(&t);
+    }
+}
+
+/* First match order goes across the list of CONNECT routes and the others. */
+static void test_connect_routes_stand_among_the_others(void **state)
+{
+    static struct table t;
+    struct caller c = {.taken = UINT64_MAX};
+
+    for (size_t others = 0; others < 20; others += 10) { /* walked, and indexed */
+        table_init(&t);
+        table_add(&t, PATH_MATCH_EXACT, true, STR("/udp"));
+        table_add(&t, PATH_MATCH_CONNECT, true, STR(""));
+        table_add(&t, PATH_MATCH_PREFIX, true, STR("/"));
+        for (size_t i = 0; i < others; i++) {
+            table_add(&t, PATH_MATCH_PREFIX, true, STR("/x"));
+        }
+        table_build(&t);
+        assert_ptr_equal(route_index_find(t.index, STR("/udp"), true, caller_accept, &c),
+                         &t.routes[0]);
+        assert_ptr_equal(route_index_find(t.index, STR("/x"), true, caller_accept, &c),
+                         &t.routes[1]);
+        assert_ptr_equal(route_index_find(t.index, STR_NONE, true, caller_accept, &c),
+                         &t.routes[1]);
+        assert_ptr_equal(route_index_find(t.index, STR("/x"), false, caller_accept, &c),
+                         &t.routes[2]);
+        assert_null(route_index_find(t.index, STR_NONE, false, caller_accept, &c));
+        check_path(&t, STR("/x"), 4);
         table_done(&t);
     }
 }
@@ -266,6 +304,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_agrees_with_the_first_match_rule),
+        cmocka_unit_test(test_connect_routes_stand_among_the_others),
         cmocka_unit_test(test_separated_prefix_ends_at_a_slash),
         cmocka_unit_test(test_deeply_nested_prefixes_fall_back_to_order),
         cmocka_unit_test(test_many_regexes_under_one_prefix),

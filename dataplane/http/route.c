@@ -6,6 +6,7 @@
 #include "dataplane/base/check.h"
 #include "dataplane/http/header_value.h"
 #include "dataplane/http/path.h"
+#include "dataplane/stream_info/grpc_status.h"
 
 /* Where a virtual host wants TLS and the client has none. */
 static const struct route tls_redirect_route = {
@@ -114,14 +115,26 @@ static struct str path_query_of(struct str path)
 
 struct route_walk {
     const struct route_request *rq;
-    struct str path; /* with the query */
+    struct str path; /* with the query; ptr NULL: none */
 };
+
+/* As Envoy: connect-udp too, although it has a path and, from HTTP/2, another method. */
+static bool request_is_connect(const struct header_map *h)
+{
+    return str_eq(header_get(h, HDR_METHOD), STR("CONNECT")) ||
+           (header_has(h, HDR_UPGRADE) &&
+            str_eq_nocase(header_get(h, HDR_UPGRADE), STR("connect-udp")));
+}
 
 /* Called for routes whose path matches. */
 static bool route_accepts(void *user, const struct route *r)
 {
     const struct route_walk *w = user;
 
+    if (r->is_grpc_only && (w->path.ptr == NULL ||
+                            !grpc_is_content_type(header_get(w->rq->headers, HDR_CONTENT_TYPE)))) {
+        return false;
+    }
     if (r->has_runtime_fraction &&
         w->rq->random % r->runtime_fraction.denominator >= r->runtime_fraction.numerator) {
         return false;
@@ -212,14 +225,12 @@ void route_find(const struct route_config *table, const struct route_request *rq
         return;
     }
     ret->vhost = vh;
-    if (walk.path.len == 0) {
-        return; /* CONNECT: only connect_matcher, which there is not, would take it */
-    }
     path = path_only(walk.path);
     if (table->ignore_path_parameters) {
         path = str_sub(path, 0, str_find_char(path, ';'));
     }
-    ret->route = route_index_find(vh->index, path, route_accepts, &walk);
+    ret->route =
+        route_index_find(vh->index, path, request_is_connect(rq->headers), route_accepts, &walk);
     if (ret->route != NULL && ret->route->action == ROUTE_FORWARD &&
         ret->route->forward.weighted_count > 0) {
         ret->weighted = route_pick_weighted(&ret->route->forward, rq);

@@ -382,6 +382,80 @@ static void test_weights(void **state)
     part_unref(&t->part);
 }
 
+/* --- gRPC and CONNECT ------------------------------------------------------------------------- */
+
+static void test_grpc_only(void **state)
+{
+    static struct route routes[] = {
+        {.path_kind = PATH_MATCH_PREFIX, .path = {"/", 1}, .is_grpc_only = true},
+        {.path_kind = PATH_MATCH_PREFIX, .path = {"/", 1}},
+    };
+    static const struct str all[] = {{"*", 1}};
+    static const struct {
+        const char *content_type;
+        size_t route;
+    } cases[] = {{"application/grpc", 0},      {"application/grpc+proto", 0},
+                 {"application/grpc;x=y", 0},  {"application/grpc-web", 1},
+                 {"application/grpcx", 1},     {"application/json", 1},
+                 {"application/grpc-web+p", 1}};
+    struct virtual_host vh = {
+        .domains = all, .domain_count = 1, .routes = routes, .route_count = 2};
+    struct route_config *t = table_new();
+    struct header_map h;
+    struct arena a;
+
+    arena_init(&a, NULL);
+    table_add_vhosts(t, &vh, 1);
+    request(&h, &a, "h", "/s/m");
+    assert_ptr_equal(find(t, &h, 0), &routes[1]);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        header_set(&h, HDR_CONTENT_TYPE, str_c(cases[i].content_type));
+        assert_ptr_equal(find(t, &h, 0), &routes[cases[i].route]);
+    }
+    arena_done(&a);
+    part_unref(&t->part);
+}
+
+static void test_connect(void **state)
+{
+    static struct route routes[] = {
+        {.path_kind = PATH_MATCH_CONNECT, .is_grpc_only = true}, /* wants a path: never */
+        {.path_kind = PATH_MATCH_PREFIX, .path = {"", 0}, .header_count = 0},
+        {.path_kind = PATH_MATCH_CONNECT},
+    };
+    static struct route udp[] = {
+        {.path_kind = PATH_MATCH_CONNECT},
+        {.path_kind = PATH_MATCH_PREFIX, .path = {"/", 1}},
+    };
+    static const struct str all[] = {{"*", 1}};
+    static const struct str second[] = {{"udp", 3}};
+    struct virtual_host vhosts[] = {
+        {.domains = all, .domain_count = 1, .routes = routes, .route_count = 3},
+        {.domains = second, .domain_count = 1, .routes = udp, .route_count = 2},
+    };
+    struct route_config *t = table_new();
+    struct header_map h;
+    struct arena a;
+
+    arena_init(&a, NULL);
+    table_add_vhosts(t, vhosts, 2);
+    header_map_init(&h, &a);
+    header_add(&h, HDR_METHOD, STR("CONNECT"));
+    header_add(&h, HDR_AUTHORITY, STR("target:443"));
+    header_add(&h, HDR_CONTENT_TYPE, STR("application/grpc"));
+    assert_ptr_equal(find(t, &h, 0), &routes[2]);
+    header_set(&h, HDR_METHOD, STR("GET")); /* without path: nothing takes it */
+    assert_null(find(t, &h, 0));
+    request(&h, &a, "udp", "/x");
+    assert_ptr_equal(find(t, &h, 0), &udp[1]);
+    header_add(&h, HDR_UPGRADE, STR("CONNECT-UDP"));
+    assert_ptr_equal(find(t, &h, 0), &udp[0]);
+    header_set(&h, HDR_UPGRADE, STR("websocket"));
+    assert_ptr_equal(find(t, &h, 0), &udp[1]);
+    arena_done(&a);
+    part_unref(&t->part);
+}
+
 /* --- redirects ------------------------------------------------------------------------------ */
 
 static void test_redirects(void **state)
@@ -516,6 +590,8 @@ int main(void)
         cmocka_unit_test(test_route_conditions),
         cmocka_unit_test(test_require_tls),
         cmocka_unit_test(test_weights),
+        cmocka_unit_test(test_grpc_only),
+        cmocka_unit_test(test_connect),
         cmocka_unit_test(test_redirects),
         cmocka_unit_test(test_index_against_walk),
     };
