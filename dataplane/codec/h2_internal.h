@@ -8,6 +8,7 @@
  *   h2_headers.c  received header blocks
  *   h2_encode.c   what a stream sends
  *   h2_flood.c    how much of what a peer may cause
+ *   h2_history.c  which streams there were
  *   h2_server.c, h2_client.c  what differs between the two sides
  *
  * nghttp2's callbacks only write down what came (h2_stream's fields, the lists of h2_conn); owners
@@ -50,6 +51,21 @@ struct h2_flood {
     uint32_t mark_count;
 };
 
+/* How a stream ended, see h2_history.c. */
+enum h2_past_end {
+    H2_PAST_OPEN,
+    H2_PAST_RESET, /* by us */
+    H2_PAST_PEER_RESET,
+    H2_PAST_COMPLETE, /* both sides said END_STREAM */
+};
+
+#define H2_HISTORY 16
+
+struct h2_past {
+    uint32_t id;
+    uint8_t end; /* enum h2_past_end */
+};
+
 struct h2_conn {
     struct codec base;
     uint32_t magic;
@@ -79,6 +95,8 @@ struct h2_conn {
     uint32_t failure_code;   /* for GOAWAY */
     bool is_outbound_flood;
     struct h2_flood flood;
+    uint32_t last_id; /* server: the highest stream id that was opened */
+    struct h2_past history[H2_HISTORY];
 };
 
 struct h2_informational {
@@ -106,8 +124,9 @@ struct h2_stream {
     bool is_deferred; /* nghttp2 asks for no data until resumed */
     bool is_above;    /* the owner was told so */
     bool is_invalid;  /* nghttp2 found its messages broken */
-    bool is_upgrade;  /* extended CONNECT on the wire */
-    bool is_held;     /* a tunnel that is not accepted: nothing is handed out */
+    bool is_peer_reset;
+    bool is_upgrade; /* extended CONNECT on the wire */
+    bool is_held;    /* a tunnel that is not accepted: nothing is handed out */
     uint8_t informational_count;
     uint32_t close_code;
     uint32_t read_disables;
@@ -247,5 +266,12 @@ bool h2_flood_received(struct h2_conn *h, const nghttp2_frame_hd *hd, size_t pad
 /* A frame of `bytes` is about to go to the output; false likewise. */
 bool h2_flood_queued(struct h2_conn *h, size_t bytes, bool is_control);
 void h2_flood_done(struct h2_conn *h);
+
+/* --- h2_history.c ----------------------------------------------------------------------------- */
+
+void h2_history_open(struct h2_conn *h, uint32_t id);
+void h2_history_end(struct h2_conn *h, uint32_t id, enum h2_past_end end);
+/* A DATA or HEADERS frame begins; false: the connection has failed. */
+bool h2_history_check(struct h2_conn *h, const nghttp2_frame_hd *hd);
 
 #endif

@@ -234,10 +234,19 @@ static struct h2_stream *find_unopened(struct h2_conn *h, int32_t id)
     return NULL;
 }
 
+static enum h2_past_end past_of(const struct h2_stream *st)
+{
+    if (st->is_remote_end && st->is_local_end_sent) {
+        return H2_PAST_COMPLETE;
+    }
+    return st->is_peer_reset ? H2_PAST_PEER_RESET : H2_PAST_RESET;
+}
+
 static void stream_closed(struct h2_stream *st, uint32_t code)
 {
     struct h2_conn *h = st->conn;
 
+    h2_history_end(h, st->base.id, past_of(st));
     st->is_open = false;
     st->close_code = code;
     h->open_count--;
@@ -276,18 +285,22 @@ static int on_frame_not_send(nghttp2_session *session, const nghttp2_frame *fram
 static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *user)
 {
     struct h2_conn *h = h2_from_user(user);
-    bool is_counted_later = hd->type == NGHTTP2_HEADERS || hd->type == NGHTTP2_DATA;
+    bool is_message = hd->type == NGHTTP2_HEADERS || hd->type == NGHTTP2_DATA;
+    /* A message's frames are counted when their padding is known. */
+    bool is_fine = is_message ? h2_history_check(h, hd) : h2_flood_received(h, hd, 0);
 
-    return is_counted_later || h2_flood_received(h, hd, 0) ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
+    return is_fine ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
 }
 
 static int begin_request(struct h2_conn *h, int32_t id)
 {
     struct h2_stream *st = h2_stream_new(h);
 
+    h2_history_open(h, (uint32_t)id);
     h2_stream_opened(st, id);
     if (!h->base.callbacks->on_new_stream(h->base.owner, &st->base)) {
         h2_stream_submit_rst(st, NGHTTP2_REFUSED_STREAM);
+        h2_history_end(h, (uint32_t)id, H2_PAST_RESET);
         st->is_open = false;
         h->open_count--;
         stream_bury(st);
@@ -472,6 +485,9 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
     }
     if (frame->hd.type == NGHTTP2_RST_STREAM) {
         h2_count(h, H2_RX_RESET);
+        if (st != NULL) {
+            st->is_peer_reset = true;
+        }
     }
     connection_frame_received(h, frame);
     if (st == NULL || !st->is_attached) {

@@ -380,6 +380,17 @@ static void conn_manager_on_read_disable(void *owner, bool disable)
     }
 }
 
+/* The client opens no more streams: what is open is finished. */
+static void conn_manager_on_goaway(void *owner)
+{
+    struct conn_manager *cm = conn_manager_from(owner);
+
+    conn_manager_set_closing(cm);
+    if (list_is_empty(&cm->streams)) {
+        conn_manager_close(cm, CONN_CLOSE_FLUSH);
+    }
+}
+
 static void conn_manager_on_pending(void *owner)
 {
     struct conn_manager *cm = conn_manager_from(owner);
@@ -393,6 +404,7 @@ static const struct codec_callbacks conn_manager_codec_callbacks = {
     .on_error = conn_manager_on_error,
     .on_output = conn_manager_on_output,
     .on_read_disable = conn_manager_on_read_disable,
+    .on_goaway = conn_manager_on_goaway,
     .on_pending = conn_manager_on_pending,
 };
 
