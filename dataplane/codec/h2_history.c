@@ -32,9 +32,8 @@ static bool is_recent(const struct h2_conn *h, uint32_t id)
     return id <= h->last_id && h->last_id - id < 2 * H2_HISTORY;
 }
 
-bool h2_history_check(struct h2_conn *h, const nghttp2_frame_hd *hd)
+bool h2_history_check(struct h2_conn *h, uint32_t id)
 {
-    uint32_t id = (uint32_t)hd->stream_id;
     const struct h2_past *past = slot_of(h, id);
 
     if (!h->is_server || id % 2 == 0 || !is_recent(h, id)) {
@@ -49,7 +48,7 @@ bool h2_history_check(struct h2_conn *h, const nghttp2_frame_hd *hd)
     case H2_PAST_RESET:
         break;
     case H2_PAST_PEER_RESET:
-        (void)nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, hd->stream_id,
+        (void)nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, (int32_t)id,
                                         NGHTTP2_STREAM_CLOSED); /* out of memory only */
         break;
     case H2_PAST_COMPLETE:
@@ -57,4 +56,34 @@ bool h2_history_check(struct h2_conn *h, const nghttp2_frame_hd *hd)
         return false;
     }
     return true;
+}
+
+size_t h2_history_scan(struct h2_conn *h, const uint8_t *bytes, size_t len, uint32_t *ret_id)
+{
+    struct h2_scan *scan = &h->scan;
+    size_t at = 0;
+
+    *ret_id = 0;
+    while (h->is_server && at < len) {
+        if (scan->skip > 0) {
+            size_t n = scan->skip < len - at ? scan->skip : len - at;
+
+            scan->skip -= (uint32_t)n;
+            at += n;
+            continue;
+        }
+        scan->head[scan->head_len++] = bytes[at++];
+        if (scan->head_len < H2_FRAME_HEAD_BYTES) {
+            continue;
+        }
+        scan->head_len = 0;
+        scan->skip = (uint32_t)scan->head[0] << 16 | (uint32_t)scan->head[1] << 8 | scan->head[2];
+        if (scan->head[3] == NGHTTP2_DATA) {
+            *ret_id = ((uint32_t)scan->head[5] << 24 | (uint32_t)scan->head[6] << 16 |
+                       (uint32_t)scan->head[7] << 8 | scan->head[8]) &
+                      INT32_MAX;
+            return at - 1; /* the head is not whole for nghttp2: it has seen what came before */
+        }
+    }
+    return len;
 }

@@ -66,6 +66,13 @@ struct h2_past {
     uint8_t end; /* enum h2_past_end */
 };
 
+/* Where in the stream of frames the bytes fed so far end. */
+struct h2_scan {
+    uint32_t skip; /* of the preface or a payload */
+    uint8_t head_len;
+    uint8_t head[H2_FRAME_HEAD_BYTES];
+};
+
 struct h2_conn {
     struct codec base;
     uint32_t magic;
@@ -95,6 +102,7 @@ struct h2_conn {
     uint32_t failure_code;   /* for GOAWAY */
     bool is_outbound_flood;
     struct h2_flood flood;
+    struct h2_scan scan;
     uint32_t last_id; /* server: the highest stream id that was opened */
     struct h2_past history[H2_HISTORY];
 };
@@ -271,7 +279,10 @@ void h2_flood_done(struct h2_conn *h);
 
 void h2_history_open(struct h2_conn *h, uint32_t id);
 void h2_history_end(struct h2_conn *h, uint32_t id, enum h2_past_end end);
-/* A DATA or HEADERS frame begins; false: the connection has failed. */
-bool h2_history_check(struct h2_conn *h, const nghttp2_frame_hd *hd);
+/* A DATA or HEADERS frame of stream `id` begins; false: the connection has failed. */
+bool h2_history_check(struct h2_conn *h, uint32_t id);
+/* nghttp2 says nothing of DATA frames that it ignores. How many of these bytes may be fed before
+ * h2_history_check must be asked about stream `*ret_id`; all of them: 0. */
+size_t h2_history_scan(struct h2_conn *h, const uint8_t *bytes, size_t len, uint32_t *ret_id);
 
 #endif

@@ -287,7 +287,8 @@ static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, 
     struct h2_conn *h = h2_from_user(user);
     bool is_message = hd->type == NGHTTP2_HEADERS || hd->type == NGHTTP2_DATA;
     /* A message's frames are counted when their padding is known. */
-    bool is_fine = is_message ? h2_history_check(h, hd) : h2_flood_received(h, hd, 0);
+    bool is_fine =
+        is_message ? h2_history_check(h, (uint32_t)hd->stream_id) : h2_flood_received(h, hd, 0);
 
     return is_fine ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
 }
@@ -806,18 +807,33 @@ static void feed_failed(struct h2_conn *h, ssize_t error)
     }
 }
 
+/* The first segment, in pieces that end where h2_history.c wants to look. */
 static void feed(struct h2_conn *h, struct buf *in)
 {
-    ssize_t n;
+    const uint8_t *bytes = in->head->data;
+    size_t len = in->head->len;
+    size_t scanned = 0;
+    size_t fed = 0;
+    ssize_t n = 0;
 
     h->feeding = in->head;
-    n = nghttp2_session_mem_recv(h->session, in->head->data, in->head->len);
+    while (n >= 0 && fed < len && h->failure.len == 0) {
+        uint32_t data_id;
+        size_t cut = scanned + h2_history_scan(h, bytes + scanned, len - scanned, &data_id);
+
+        n = nghttp2_session_mem_recv(h->session, bytes + fed, cut - fed);
+        fed = cut;
+        scanned = data_id != 0 ? cut + 1 : cut;
+        if (n >= 0 && data_id != 0 && h->failure.len == 0) {
+            (void)h2_history_check(h, data_id); /* the failure is looked at above */
+        }
+    }
     h->feeding = NULL;
     if (n < 0) {
         feed_failed(h, n);
         return;
     }
-    buf_drain(in, in->head->len);
+    buf_drain(in, len);
 }
 
 int h2_dispatch(struct codec *c, struct buf *in, bool end_stream)
@@ -1120,4 +1136,5 @@ void h2_conn_init(struct h2_conn *h, bool is_server, const struct codec_callback
     nghttp2_option_del(options);
     nghttp2_session_callbacks_del(cb);
     submit_settings(h);
+    h->scan.skip = is_server ? NGHTTP2_CLIENT_MAGIC_LEN : 0;
 }
