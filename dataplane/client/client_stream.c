@@ -367,6 +367,25 @@ void client_stream_init(struct client_stream *s, struct thread_context *t, struc
     loop_task_init(&s->failure_task, stream_on_failure_task);
 }
 
+void client_stream_add_envoy_headers(struct client_stream *s, struct str forwarded_for)
+{
+    s->is_internal = true;
+    header_set(&s->request, HDR_X_ENVOY_INTERNAL, STR("true"));
+    if (forwarded_for.len > 0) {
+        header_append_value(&s->request, HDR_X_FORWARDED_FOR, arena_str(s->arena, forwarded_for));
+    }
+}
+
+/* As the router: also without the other headers of Envoy's. */
+static void stream_add_timeout(struct client_stream *s, uint64_t timeout_ms)
+{
+    char *digits = arena_alloc(s->arena, U64_DIGITS);
+
+    header_set(&s->request, HDR_X_ENVOY_EXPECTED_RQ_TIMEOUT_MS,
+               str_n(digits, format_u64(timeout_ms, digits)));
+    timer_arm(stream_loop(s), &s->timer, timeout_ms);
+}
+
 static void stream_find_way(struct client_stream *s, const struct client_cluster *c,
                             uint64_t timeout_ms)
 {
@@ -384,7 +403,7 @@ static void stream_find_way(struct client_stream *s, const struct client_cluster
         return;
     }
     if (timeout_ms > 0) {
-        timer_arm(stream_loop(s), &s->timer, timeout_ms);
+        stream_add_timeout(s, timeout_ms);
     }
     s->state = CLIENT_STREAM_WAITING;
     /* As for any request that did not come in from a client: HTTP/1.1 where the cluster goes by
@@ -399,7 +418,6 @@ void client_stream_start(struct client_stream *s, const struct client_cluster *c
 {
     CHECK(s->state == CLIENT_STREAM_IDLE);
     s->has_end = end_stream;
-    s->is_internal = str_eq(header_get(&s->request, HDR_X_ENVOY_INTERNAL), STR("true"));
     s->nesting++;
     stream_find_way(s, c, timeout_ms);
     s->nesting--;

@@ -101,6 +101,9 @@ void client_stream_init(struct client_stream *s, struct thread_context *t, struc
                         const struct client_stream_ops *ops);
 /* "https" where the cluster's connections are encrypted, else "http". Static. */
 struct str client_stream_scheme(struct thread_context *t, const struct client_cluster *c);
+/* x-envoy-internal, and x-forwarded-for with this machine's address (empty: not), onto the request.
+ * Copies. */
+void client_stream_add_envoy_headers(struct client_stream *s, struct str forwarded_for);
 /* Sends s->request's head. `timeout_ms` (0: none) is for the whole of the exchange. */
 void client_stream_start(struct client_stream *s, const struct client_cluster *c,
                          uint64_t timeout_ms, bool end_stream);

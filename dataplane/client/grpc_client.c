@@ -198,30 +198,24 @@ static void call_on_trailers(struct client_stream *s, struct header_map *trailer
     call_deliver(c);
 }
 
-/* As Envoy, where the router answers such a request with a gRPC status of its own. */
-static enum grpc_code code_of_failure(const struct client_failure *f)
-{
-    if (f->kind == CLIENT_TIMEOUT) {
-        return GRPC_DEADLINE_EXCEEDED;
-    }
-    return f->is_response_started ? GRPC_INTERNAL : GRPC_UNAVAILABLE;
-}
-
+/* As Envoy, where the router answers such a request with its HTTP status as a gRPC one: also a
+ * timeout is "unavailable" (502, 503 and 504 all are). */
 static void call_on_failure(struct client_stream *s, const struct client_failure *f)
 {
-    struct grpc_client_call *c = call_of(s);
-    struct str message = f->body;
+    struct grpc_client_result r = {
+        .code = (enum grpc_code)grpc_status_of_http(f->http_status),
+        .message = f->body,
+        .details = f->details,
+        .failure = f,
+    };
 
     if (f->kind == CLIENT_NO_CLUSTER) {
-        message = STR("Cluster not available");
+        r.message = STR("Cluster not available");
     } else if (f->is_response_started) {
-        message = STR("");
+        r.code = GRPC_INTERNAL;
+        r.message = STR("");
     }
-    call_close(c, &(struct grpc_client_result){
-                      .code = code_of_failure(f),
-                      .message = message,
-                      .details = f->details,
-                  });
+    call_close(call_of(s), &r);
 }
 
 static void call_on_watermark(struct client_stream *s, bool is_above)
@@ -272,28 +266,35 @@ static struct grpc_client_call *call_new(struct thread_context *t,
     return c;
 }
 
+static void call_write_head(struct grpc_client_call *c, const struct grpc_client_target *target,
+                            struct str path)
+{
+    struct str authority = target->authority.len > 0 ? target->authority : target->cluster.name;
+    struct grpc_request_head head = {
+        .scheme = client_stream_scheme(c->stream.thread, &target->cluster),
+        .authority = arena_str(&c->arena, authority),
+        .path = arena_str(&c->arena, path),
+        .timeout_ms = target->timeout.ms,
+        .has_timeout = target->timeout.is_set,
+        .metadata = target->metadata,
+        .metadata_count = target->metadata_count,
+    };
+
+    grpc_metadata_write_head(&c->stream.request, &head);
+    if (!target->skips_envoy_headers) {
+        client_stream_add_envoy_headers(&c->stream, target->forwarded_for);
+    }
+}
+
 struct grpc_client_call *grpc_client_start(struct thread_context *t,
                                            const struct grpc_client_target *target, struct str path,
                                            const struct grpc_client_ops *ops, void *user)
 {
     struct grpc_client_call *c = call_new(t, target);
-    struct str authority = target->authority.len > 0 ? target->authority : target->cluster.name;
 
     c->ops = ops;
     c->user = user;
-    grpc_metadata_write_head(&c->stream.request,
-                             &(struct grpc_request_head){
-                                 .scheme = client_stream_scheme(t, &target->cluster),
-                                 .authority = arena_str(&c->arena, authority),
-                                 .path = arena_str(&c->arena, path),
-                                 .timeout_ms = target->timeout.ms,
-                                 .has_timeout = target->timeout.is_set,
-                                 .metadata = target->metadata,
-                                 .metadata_count = target->metadata_count,
-                             });
-    if (!target->skips_envoy_headers) {
-        header_set(&c->stream.request, HDR_X_ENVOY_INTERNAL, STR("true"));
-    }
+    call_write_head(c, target, path);
     client_stream_start(&c->stream, &target->cluster,
                         target->timeout.is_set ? target->timeout.ms : 0, false);
     return c;

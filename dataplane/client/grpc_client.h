@@ -33,7 +33,8 @@ struct grpc_client_target {
     size_t metadata_count;
     struct opt_ms timeout;      /* for the whole call; sent as grpc-timeout */
     uint32_t max_message_bytes; /* received; 0: GRPC_CLIENT_MESSAGE_BYTES_MAX */
-    bool skips_envoy_headers;   /* no x-envoy-internal */
+    struct str forwarded_for;   /* x-forwarded-for: this machine's address; empty: not sent */
+    bool skips_envoy_headers;   /* neither that nor x-envoy-internal */
 };
 
 /* With everything that `s` says. */
@@ -45,6 +46,7 @@ struct grpc_client_result {
     struct str details; /* response_code_details: "via_upstream" where the server had the word */
     /* The trailers, or the head that is all there is of a response; NULL: neither came. */
     const struct header_map *trailers;
+    const struct client_failure *failure; /* NULL: there was a response, whatever it said */
 };
 
 struct grpc_client_call;
