@@ -94,6 +94,7 @@ struct codec_stream {
     const struct codec_stream_ops *ops;
     const struct codec_stream_callbacks *callbacks;
     void *user;
+    void *owner_data; /* the connection owner's, from new_stream to on_stream_end; NULL at first */
     /* Set by the stream's owner before headers are decoded: where they go. */
     struct arena *arena;
     struct header_map *headers;

@@ -11,5 +11,4 @@ static const struct stat_def h2_stat_defs[] = {
 const struct stat_schema h2_stat_schema = {
     .defs = h2_stat_defs,
     .count = H2_STAT_COUNT,
-    .shown_untouched = true,
 };

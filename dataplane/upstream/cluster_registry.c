@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "dataplane/base/xalloc.h"
+#include "dataplane/codec/h2_stats.h"
 #include "dataplane/event/loop.h"
 #include "dataplane/upstream/cluster_registry_internal.h"
 #include "dataplane/upstream/cluster_stats.h"
@@ -18,24 +19,29 @@
 /* --- Shared state -------------------------------------------------------------------------------
  */
 
+enum shared_scope_kind { SCOPE_CLUSTER, SCOPE_HTTP2 };
+
 /* ':' parts the segments of a stat name for some sinks, so Envoy writes '_'. */
 static struct stat_scope *shared_scope(struct stat_store *stats, struct str stat_name,
+                                       enum shared_scope_kind kind,
                                        const struct stat_schema *schema)
 {
     struct strbuf prefix;
     struct stat_scope_spec spec;
     struct stat_scope *scope;
+    size_t name_end;
 
     strbuf_init(&prefix);
     strbuf_add_c(&prefix, "cluster.");
     for (size_t i = 0; i < stat_name.len; i++) {
         strbuf_add_char(&prefix, stat_name.ptr[i] == ':' ? '_' : stat_name.ptr[i]);
     }
-    strbuf_add_char(&prefix, '.');
+    name_end = prefix.len;
+    strbuf_add_c(&prefix, kind == SCOPE_HTTP2 ? ".http2." : ".");
     spec = (struct stat_scope_spec){
         .prefix = strbuf_str(&prefix),
-        .tagged_prefix = STR("cluster."),
-        .tags = {{STR("envoy.cluster_name"), str_sub(strbuf_str(&prefix), 8, prefix.len - 1)}},
+        .tagged_prefix = kind == SCOPE_HTTP2 ? STR("cluster.http2.") : STR("cluster."),
+        .tags = {{STR("envoy.cluster_name"), str_sub(strbuf_str(&prefix), 8, name_end)}},
         .tag_count = 1,
         .schema = schema,
     };
@@ -51,13 +57,18 @@ static struct cluster_shared *shared_get(struct cluster_registry *r, const struc
     struct cluster_shared *s;
 
     if (before != NULL && str_eq(before->config->stat_name, c->stat_name)) {
-        before->shared->refs++;
-        return before->shared;
+        s = before->shared;
+        s->refs++;
+    } else {
+        s = xcalloc(1, sizeof(*s));
+        s->refs = 1;
+        s->scope = shared_scope(r->stats, c->stat_name, SCOPE_CLUSTER, &cluster_stat_schema);
+        s->main_scope =
+            shared_scope(r->stats, c->stat_name, SCOPE_CLUSTER, &cluster_main_stat_schema);
     }
-    s = xcalloc(1, sizeof(*s));
-    s->refs = 1;
-    s->scope = shared_scope(r->stats, c->stat_name, &cluster_stat_schema);
-    s->main_scope = shared_scope(r->stats, c->stat_name, &cluster_main_stat_schema);
+    if (c->http_protocol != UPSTREAM_HTTP1 && s->http2_scope == NULL) {
+        s->http2_scope = shared_scope(r->stats, c->stat_name, SCOPE_HTTP2, &h2_stat_schema);
+    }
     return s;
 }
 
@@ -81,6 +92,9 @@ static void shared_unref(void *object)
     }
     stat_scope_unref(s->scope);
     stat_scope_unref(s->main_scope);
+    if (s->http2_scope != NULL) {
+        stat_scope_unref(s->http2_scope);
+    }
     if (s->breaker_scope != NULL) {
         stat_scope_unref(s->breaker_scope);
     }
@@ -92,6 +106,11 @@ static void shared_unref(void *object)
 struct stat_block *cluster_shared_stats(struct cluster_shared *s, int worker)
 {
     return stat_scope_block(s->scope, worker);
+}
+
+struct stat_block *cluster_shared_http2_stats(struct cluster_shared *s, int worker)
+{
+    return s->http2_scope != NULL ? stat_scope_block(s->http2_scope, worker) : NULL;
 }
 
 struct circuit_breaker *cluster_shared_breakers(struct cluster_shared *s)
@@ -430,7 +449,7 @@ static void refresh_breakers(struct cluster_registry *r, const struct cluster_co
     }
     if (c->shared->breaker_scope == NULL) {
         c->shared->breaker_scope =
-            shared_scope(r->stats, c->stat_name, &cluster_breaker_stat_schema);
+            shared_scope(r->stats, c->stat_name, SCOPE_CLUSTER, &cluster_breaker_stat_schema);
     }
     b = stat_scope_block(c->shared->breaker_scope, LOOP_MAIN_INDEX);
     for (int p = 0; p < PRIORITY_COUNT; p++) {

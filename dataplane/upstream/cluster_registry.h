@@ -51,6 +51,8 @@ void cluster_registry_count_update(struct cluster_registry *r, const struct clus
 
 /* The counters of a thread; `worker` is its loop index. */
 struct stat_block *cluster_shared_stats(struct cluster_shared *s, int worker);
+/* Of its HTTP/2 connections; NULL while its configuration speaks HTTP/1 only. */
+struct stat_block *cluster_shared_http2_stats(struct cluster_shared *s, int worker);
 /* By priority; made by the first thread that asks. */
 struct circuit_breaker *cluster_shared_breakers(struct cluster_shared *s);
 /* A new record for the calling thread, owned by `s`. */

@@ -13,6 +13,7 @@ struct cluster_shared {
     uint32_t refs;                    /* one per part that has it, one of the registry */
     struct stat_scope *scope;         /* traffic */
     struct stat_scope *main_scope;    /* membership, updates */
+    struct stat_scope *http2_scope;   /* NULL until a version may speak HTTP/2 */
     struct stat_scope *breaker_scope; /* NULL while nobody has used the cluster */
     _Atomic(struct circuit_breaker *) breakers;
     _Atomic(struct host_stats *) hosts; /* pushed by any thread, pruned by main */

@@ -15,6 +15,8 @@
     X(UPSTREAM_CX_TOTAL, "upstream_cx_total", STAT_COUNTER)                                        \
     X(UPSTREAM_CX_ACTIVE, "upstream_cx_active", STAT_GAUGE)                                        \
     X(UPSTREAM_CX_HTTP1_TOTAL, "upstream_cx_http1_total", STAT_COUNTER)                            \
+    X(UPSTREAM_CX_HTTP2_TOTAL, "upstream_cx_http2_total", STAT_COUNTER)                            \
+    X(UPSTREAM_CX_CLOSE_NOTIFY, "upstream_cx_close_notify", STAT_COUNTER)                          \
     X(UPSTREAM_CX_CONNECT_FAIL, "upstream_cx_connect_fail", STAT_COUNTER)                          \
     X(UPSTREAM_CX_CONNECT_TIMEOUT, "upstream_cx_connect_timeout", STAT_COUNTER)                    \
     X(UPSTREAM_CX_CONNECT_MS, "upstream_cx_connect_ms", STAT_HISTOGRAM)                            \

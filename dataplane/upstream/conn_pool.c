@@ -1,6 +1,6 @@
 /*
  * Who gets which connection: limits, waiting requests, states of connections and their counts.
- * One thread. What happens on a connection is in conn_pool_h1.c.
+ * One thread. What happens on a connection is in pool_conn.c.
  */
 
 #include "dataplane/upstream/conn_pool.h"
@@ -9,6 +9,7 @@
 
 #include "dataplane/base/log.h"
 #include "dataplane/base/xalloc.h"
+#include "dataplane/codec/h2_keepalive.h"
 #include "dataplane/net/transport_socket.h"
 #include "dataplane/runtime/thread_context.h"
 #include "dataplane/upstream/cluster.h"
@@ -42,6 +43,19 @@ static uint32_t pool_limit(const struct conn_pool *p, enum breaker_resource r)
 struct cluster *pool_conn_cluster(const struct pool_conn *pc)
 {
     return pc->host->cluster;
+}
+
+static void pool_conn_count_bytes(struct pool_conn *pc)
+{
+    struct stat_block *stats = pool_stats(pc->pool);
+
+    if (pc->conn != NULL) {
+        stat_add(stats, CLUSTER_UPSTREAM_CX_RX_BYTES_TOTAL, pc->conn->bytes_read - pc->rx_counted);
+        stat_add(stats, CLUSTER_UPSTREAM_CX_TX_BYTES_TOTAL,
+                 pc->conn->bytes_written - pc->tx_counted);
+        pc->rx_counted = pc->conn->bytes_read;
+        pc->tx_counted = pc->conn->bytes_written;
+    }
 }
 
 /* --- States ------------------------------------------------------------------------------------
@@ -80,6 +94,7 @@ void pool_conn_set_state(struct pool_conn *pc, enum pool_conn_state s)
               pool_conn_state_name(pc->state), pool_conn_state_name(s));
     if (pc->state == POOL_CONN_CONNECTING) {
         p->connecting_count--;
+        p->connecting_capacity -= pc->capacity;
     }
     list_remove(&pc->node);
     pc->state = s;
@@ -145,6 +160,16 @@ static void pool_fail_pending(struct conn_pool *p, enum pool_failure f, struct s
     }
 }
 
+/* What it can still carry decides where it stands. */
+static void pool_conn_place(struct pool_conn *pc)
+{
+    if (pc->requests_left == 0 || pc->pool->is_draining) {
+        pool_conn_set_state(pc, POOL_CONN_DRAINING);
+    } else {
+        pool_conn_set_state(pc, pc->active < pc->capacity ? POOL_CONN_READY : POOL_CONN_BUSY);
+    }
+}
+
 /* `rq` is in no list. */
 static void pool_attach(struct conn_pool *p, struct pool_conn *pc, struct pool_request *rq)
 {
@@ -155,46 +180,40 @@ static void pool_attach(struct conn_pool *p, struct pool_conn *pc, struct pool_r
         request_fail(rq, POOL_FAILURE_ACTIVE_OVERFLOW, STR_NONE);
         return;
     }
+    pc->active++;
     pc->requests++;
     pc->requests_left--;
     if (pc->requests_left == 0) {
         stat_inc(pool_stats(p), CLUSTER_UPSTREAM_CX_MAX_REQUESTS);
     }
-    pool_conn_set_state(pc, pc->requests_left == 0 || p->is_draining ? POOL_CONN_DRAINING
-                                                                     : POOL_CONN_BUSY);
+    pool_conn_place(pc);
     h->active_requests++;
     host_stat_add(h, HOST_RQ_TOTAL, 1);
     host_stat_add(h, HOST_RQ_ACTIVE, 1);
     stat_inc(pool_stats(p), CLUSTER_UPSTREAM_RQ_TOTAL);
     stat_inc(pool_stats(p), CLUSTER_UPSTREAM_RQ_ACTIVE);
-    /* From here on the connection holds what the request held. */
-    pc->request_cluster = rq->cluster;
+    /* From here on the connection holds the host for it, and its stream the cluster. */
     rq->pool = NULL;
     rq->conn = pc;
     host_unref(h);
     rq->ops->on_ready(rq);
 }
 
-void pool_conn_request_done(struct pool_conn *pc)
+void pool_conn_request_done(struct pool_conn *pc, struct codec_stream *s)
 {
     struct conn_pool *p = pc->pool;
     struct host *h = pc->host;
-    struct cluster *c = pc->request_cluster;
+    struct cluster *c = s->owner_data;
     struct stat_block *stats = pool_stats(p);
 
-    CHECK(c != NULL && h->active_requests > 0);
-    pc->request_cluster = NULL;
+    CHECK(c != NULL && pc->active > 0 && h->active_requests > 0);
+    s->owner_data = NULL;
+    pc->active--;
     pc->stream = NULL;
     h->active_requests--;
     host_stat_add(h, HOST_RQ_ACTIVE, (uint64_t)-1);
     stat_dec(stats, CLUSTER_UPSTREAM_RQ_ACTIVE);
-    if (pc->conn != NULL) {
-        stat_add(stats, CLUSTER_UPSTREAM_CX_RX_BYTES_TOTAL, pc->conn->bytes_read - pc->rx_counted);
-        stat_add(stats, CLUSTER_UPSTREAM_CX_TX_BYTES_TOTAL,
-                 pc->conn->bytes_written - pc->tx_counted);
-        pc->rx_counted = pc->conn->bytes_read;
-        pc->tx_counted = pc->conn->bytes_written;
-    }
+    pool_conn_count_bytes(pc);
     breaker_release(pool_breaker(p), BREAKER_REQUESTS);
     cluster_unref(c);
 }
@@ -226,10 +245,6 @@ void conn_pool_request(struct conn_pool *p, struct pool_request *rq)
     rq->pool = p;
     if (NUNCIO_LIKELY(pc != NULL)) {
         pool_attach(p, pc, rq);
-        return;
-    }
-    if (pool_cluster(p)->config->http_protocol == UPSTREAM_HTTP2) {
-        request_fail(rq, POOL_FAILURE_LOCAL_CONNECT, STR("HTTP/2 upstream is not supported yet"));
         return;
     }
     if (!breaker_try_acquire(pool_breaker(p), BREAKER_PENDING, pool_limit(p, BREAKER_PENDING))) {
@@ -264,6 +279,8 @@ void cluster_request_stream(struct cluster *c, struct host *h, enum routing_prio
                             enum pool_protocol protocol, const struct pool_request_ops *ops,
                             void *user, struct pool_request *rq)
 {
+    struct conn_pool **pool;
+
     rq->ops = ops;
     rq->user = user;
     rq->cluster = c;
@@ -272,10 +289,11 @@ void cluster_request_stream(struct cluster *c, struct host *h, enum routing_prio
     rq->protocol = protocol;
     cluster_ref(c);
     host_ref(h);
-    if (NUNCIO_UNLIKELY(h->pools[priority] == NULL)) {
-        h->pools[priority] = conn_pool_new(h, priority);
+    pool = &h->pools[priority][protocol];
+    if (NUNCIO_UNLIKELY(*pool == NULL)) {
+        *pool = conn_pool_new(h, priority, protocol);
     }
-    conn_pool_request(h->pools[priority], rq);
+    conn_pool_request(*pool, rq);
 }
 
 void pool_request_cancel(struct pool_request *rq)
@@ -302,9 +320,16 @@ struct codec_stream *pool_request_open_stream(struct pool_request *rq,
                                               struct arena *arena, struct header_map *headers)
 {
     struct pool_conn *pc = pool_conn_from(rq->conn);
+    struct codec_stream *s;
 
-    pc->stream = pc->codec->ops->new_stream(pc->codec, cb, user, arena, headers);
-    return pc->stream;
+    if (pc->keepalive != NULL) {
+        h2_keepalive_before_stream(pc->keepalive);
+    }
+    s = pc->codec->ops->new_stream(pc->codec, cb, user, arena, headers);
+    s->owner_data = rq->cluster; /* with the request's reference */
+    rq->cluster = NULL;
+    pc->stream = pc->pool->type->is_serial ? s : NULL;
+    return s;
 }
 
 void pool_request_connection(const struct pool_request *rq, struct pool_connection_info *ret_info)
@@ -327,7 +352,7 @@ static void pool_conn_on_idle(struct timer *t)
 {
     struct pool_conn *pc = container_of(t, struct pool_conn, idle_timer);
 
-    if (pc->state == POOL_CONN_READY) { /* else it is armed again when the request is over */
+    if (pc->state == POOL_CONN_READY && pc->active == 0) { /* else armed again when it is idle */
         stat_inc(pool_stats(pc->pool), CLUSTER_UPSTREAM_CX_IDLE_TIMEOUT);
         pool_conn_close(pc);
     }
@@ -338,8 +363,8 @@ static void pool_conn_on_max_duration(struct timer *t)
     struct pool_conn *pc = container_of(t, struct pool_conn, duration_timer);
 
     stat_inc(pool_stats(pc->pool), CLUSTER_UPSTREAM_CX_MAX_DURATION_REACHED);
-    if (pc->request_cluster != NULL) {
-        pool_conn_set_state(pc, POOL_CONN_DRAINING);
+    if (pc->active > 0) {
+        pool_conn_drain(pc);
     } else {
         pool_conn_close(pc);
     }
@@ -370,7 +395,7 @@ static int pool_conn_dial(struct pool_conn *pc, uint64_t timeout_ms)
         .transport = (const struct transport_socket *)config->transport_socket,
         .transport_config = config->transport_socket_config,
     };
-    int r = conn_connect(pc->pool->loop, &o, &pool_conn_h1_ops, pc, &pc->conn);
+    int r = conn_connect(pc->pool->loop, &o, &pool_conn_ops, pc, &pc->conn);
 
     if (r == 0) {
         pc->conn->id = c->thread->next_connection_id++;
@@ -387,7 +412,19 @@ static void pool_conn_free(struct deferred *d)
         pc->codec->ops->free(pc->codec);
     }
     host_unref(pc->host);
+    free(pc->keepalive);
     free(pc);
+}
+
+/* Before the host has said how many streams it takes. */
+static uint32_t pool_assumed_capacity(const struct conn_pool *p)
+{
+    uint32_t ours = pool_cluster(p)->config->http2.max_concurrent_streams;
+
+    if (p->type->is_serial) {
+        return 1;
+    }
+    return p->max_streams < ours && p->max_streams > 0 ? p->max_streams : ours;
 }
 
 static void pool_conn_start(struct conn_pool *p)
@@ -404,12 +441,17 @@ static void pool_conn_start(struct conn_pool *p)
     pc->requests_left = max_requests > 0 ? max_requests : UINT64_MAX;
     timer_init(&pc->idle_timer, pool_conn_on_idle);
     timer_init(&pc->duration_timer, pool_conn_on_max_duration);
+    loop_task_init(&pc->pending_task, pool_conn_run_pending);
     list_init(&pc->node);
     list_add_tail(&p->connecting, &pc->node);
+    pc->capacity = pool_assumed_capacity(p);
     p->connecting_count++;
+    p->connecting_capacity += pc->capacity;
     host_ref(p->host);
     stat_inc(c->stats, CLUSTER_UPSTREAM_CX_TOTAL);
-    stat_inc(c->stats, CLUSTER_UPSTREAM_CX_HTTP1_TOTAL);
+    if (p->type->cx_total != CLUSTER_UPSTREAM_CX_TOTAL) {
+        stat_inc(c->stats, p->type->cx_total);
+    }
     stat_inc(c->stats, CLUSTER_UPSTREAM_CX_ACTIVE);
     host_stat_add(p->host, HOST_CX_TOTAL, 1);
     host_stat_add(p->host, HOST_CX_ACTIVE, 1);
@@ -419,11 +461,12 @@ static void pool_conn_start(struct conn_pool *p)
     }
 }
 
-/* As Envoy: one connection for each request that waits and has none under way. A pool that has no
- * connection at all may have one whatever the limit, or its requests would wait for ever. */
+/* As Envoy: connections for all requests that wait and have none under way that will carry them. A
+ * pool that has no connection at all may have one whatever the limit, or its requests would wait
+ * for ever. */
 static void pool_connect_as_needed(struct conn_pool *p)
 {
-    while (p->pending_count > p->connecting_count) {
+    while (p->pending_count > p->connecting_capacity) {
         bool is_within = breaker_try_acquire(pool_breaker(p), BREAKER_CONNECTIONS,
                                              pool_limit(p, BREAKER_CONNECTIONS));
 
@@ -454,23 +497,52 @@ void pool_conn_connected(struct pool_conn *pc)
     pool_attach_task(&p->attach_task);
 }
 
-void pool_conn_settle(struct pool_conn *pc)
+void pool_conn_drain(struct pool_conn *pc)
+{
+    if (pc->state == POOL_CONN_READY || pc->state == POOL_CONN_BUSY) {
+        pool_conn_set_state(pc, POOL_CONN_DRAINING);
+    }
+}
+
+static void pool_conn_offer(struct pool_conn *pc)
 {
     struct conn_pool *p = pc->pool;
 
+    if (pc->state == POOL_CONN_READY && !list_is_empty(&p->pending)) {
+        /* Not from here: the caller may be in the middle of the previous response. */
+        loop_task_schedule(p->loop, &p->attach_task);
+    }
+}
+
+void pool_conn_settle(struct pool_conn *pc)
+{
     if (pc->state == POOL_CONN_CLOSED || conn_is_closing(pc->conn)) {
         return;
     }
-    if (pc->state == POOL_CONN_DRAINING || p->is_draining || buf_len(&pc->conn->in) > 0 ||
-        !pc->codec->ops->is_reusable(pc->codec)) {
+    if (!pc->codec->ops->is_reusable(pc->codec) ||
+        (pc->active == 0 && buf_len(&pc->conn->in) > 0)) {
+        pool_conn_drain(pc);
+    }
+    if (pc->state != POOL_CONN_DRAINING) {
+        pool_conn_place(pc);
+    }
+    if (pc->active == 0 && pc->state == POOL_CONN_DRAINING) {
         pool_conn_close(pc);
         return;
     }
-    pool_conn_set_state(pc, POOL_CONN_READY);
-    pool_conn_arm_idle(pc);
-    if (!list_is_empty(&p->pending)) {
-        /* Not from here: the caller may be in the middle of the previous response. */
-        loop_task_schedule(p->loop, &p->attach_task);
+    if (pc->active == 0) {
+        pool_conn_arm_idle(pc);
+    }
+    pool_conn_offer(pc);
+}
+
+void pool_conn_capacity_changed(struct pool_conn *pc)
+{
+    pc->capacity = pc->codec->ops->max_streams(pc->codec);
+    pc->pool->max_streams = pc->capacity;
+    if (pc->state == POOL_CONN_READY || pc->state == POOL_CONN_BUSY) {
+        pool_conn_place(pc);
+        pool_conn_offer(pc);
     }
 }
 
@@ -493,7 +565,7 @@ static void pool_conn_count_closed(struct pool_conn *pc, enum conn_close_cause c
     stat_inc(stats, CLUSTER_UPSTREAM_CX_DESTROY);
     stat_inc(stats,
              is_local ? CLUSTER_UPSTREAM_CX_DESTROY_LOCAL : CLUSTER_UPSTREAM_CX_DESTROY_REMOTE);
-    if (pc->request_cluster != NULL) {
+    if (pc->active > 0) {
         stat_inc(stats, CLUSTER_UPSTREAM_CX_DESTROY_WITH_ACTIVE_RQ);
         stat_inc(stats, is_local ? CLUSTER_UPSTREAM_CX_DESTROY_LOCAL_WITH_ACTIVE_RQ
                                  : CLUSTER_UPSTREAM_CX_DESTROY_REMOTE_WITH_ACTIVE_RQ);
@@ -509,13 +581,7 @@ static void pool_conn_count_closed(struct pool_conn *pc, enum conn_close_cause c
     stat_dec(stats, CLUSTER_UPSTREAM_CX_ACTIVE);
     host_stat_add(pc->host, HOST_CX_ACTIVE, (uint64_t)-1);
     stat_record(stats, CLUSTER_UPSTREAM_CX_LENGTH_MS, loop_now_ms(pc->pool->loop) - pc->started_ms);
-    if (pc->conn != NULL) {
-        stat_add(stats, CLUSTER_UPSTREAM_CX_RX_BYTES_TOTAL, pc->conn->bytes_read - pc->rx_counted);
-        stat_add(stats, CLUSTER_UPSTREAM_CX_TX_BYTES_TOTAL,
-                 pc->conn->bytes_written - pc->tx_counted);
-        pc->rx_counted = pc->conn->bytes_read;
-        pc->tx_counted = pc->conn->bytes_written;
-    }
+    pool_conn_count_bytes(pc);
 }
 
 /* additional_addresses are tried one after the other within the one connect timeout. */
@@ -572,11 +638,15 @@ void pool_conn_closed(struct pool_conn *pc, enum conn_close_cause cause)
     pool_conn_count_closed(pc, cause);
     timer_cancel(p->loop, &pc->idle_timer);
     timer_cancel(p->loop, &pc->duration_timer);
+    loop_task_cancel(&pc->pending_task);
+    if (pc->keepalive != NULL) {
+        h2_keepalive_stop(pc->keepalive);
+    }
     pool_conn_set_state(pc, POOL_CONN_CLOSED);
     breaker_release(pool_breaker(p), BREAKER_CONNECTIONS);
-    if (pc->request_cluster != NULL) {
+    if (pc->codec != NULL) {
         pc->codec->ops->connection_closed(pc->codec, pool_conn_reset_reason(pc));
-        CHECK(pc->request_cluster == NULL); /* the codec ended its stream */
+        CHECK(pc->active == 0); /* the codec ended its streams */
     }
     if (was_connecting) {
         pool_fail_pending(p, pool_failure_of(cause), reason);
@@ -589,13 +659,17 @@ void pool_conn_closed(struct pool_conn *pc, enum conn_close_cause cause)
 /* --- Pools -------------------------------------------------------------------------------------
  */
 
-struct conn_pool *conn_pool_new(struct host *h, enum routing_priority priority)
+struct conn_pool *conn_pool_new(struct host *h, enum routing_priority priority,
+                                enum pool_protocol protocol)
 {
     struct conn_pool *p = xcalloc(1, sizeof(*p));
 
     p->host = h;
     p->loop = h->cluster->thread->loop;
     p->priority = priority;
+    p->protocol = protocol;
+    p->type = &pool_protocol_types[protocol];
+    p->max_streams = UINT32_MAX;
     p->is_draining = h->is_detached || !h->cluster->is_current;
     list_init(&p->ready);
     list_init(&p->busy);
@@ -624,7 +698,10 @@ void conn_pool_drain(struct conn_pool *p)
     /* Ready ones that waiting requests are about to take stay for them. */
     while (list_is_empty(&p->pending) &&
            (pc = list_first(&p->ready, struct pool_conn, node)) != NULL) {
-        pool_conn_close(pc);
+        pool_conn_drain(pc);
+        if (pc->active == 0) {
+            pool_conn_close(pc);
+        }
     }
     while (list_is_empty(&p->pending) &&
            (pc = list_first(&p->connecting, struct pool_conn, node)) != NULL) {
@@ -632,8 +709,6 @@ void conn_pool_drain(struct conn_pool *p)
         pool_conn_close(pc);
     }
     list_for_each (pc, &p->busy, struct pool_conn, node) {
-        if (pc->state == POOL_CONN_BUSY) {
-            pool_conn_set_state(pc, POOL_CONN_DRAINING);
-        }
+        pool_conn_drain(pc);
     }
 }

@@ -1,7 +1,7 @@
 #ifndef DATAPLANE_UPSTREAM_CONN_POOL_INTERNAL_H
 #define DATAPLANE_UPSTREAM_CONN_POOL_INTERNAL_H
 
-/* What conn_pool.c (who gets which connection) and conn_pool_h1.c (one HTTP/1 connection) share. */
+/* What conn_pool.c (who gets which connection) and pool_conn.c (what happens on one) share. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -11,28 +11,43 @@
 #include "dataplane/event/deferred.h"
 #include "dataplane/event/loop.h"
 #include "dataplane/net/connection.h"
+#include "dataplane/upstream/cluster_stats.h"
 #include "dataplane/upstream/conn_pool.h"
 
 #define POOL_CONN_MAGIC MAGIC('P', 'C', 'O', 'N')
 
 enum pool_conn_state {
     POOL_CONN_CONNECTING,
-    POOL_CONN_READY,
-    POOL_CONN_BUSY,     /* carries a request */
-    POOL_CONN_DRAINING, /* carries its last request, or is about to close */
+    POOL_CONN_READY,    /* can carry one more request */
+    POOL_CONN_BUSY,     /* carries as many as it can */
+    POOL_CONN_DRAINING, /* carries its last requests, or is about to close */
     POOL_CONN_CLOSED,
+};
+
+/* What differs from one protocol to another. */
+struct pool_protocol_type {
+    struct codec *(*new_codec)(const struct codec_callbacks *callbacks, void *owner,
+                               struct buf *out, const struct codec_limits *limits);
+    enum cluster_stat cx_total; /* counted at each connection; 0: none */
+    /* One request at a time: bytes that nobody asked for are an error, a FIN may end a message. */
+    bool is_serial;
+    bool is_half_close_enabled;
 };
 
 struct conn_pool {
     struct host *host; /* owns the pool */
     struct loop *loop;
+    const struct pool_protocol_type *type;
     enum routing_priority priority;
+    enum pool_protocol protocol;
     struct list ready; /* of pool_conn, last used first */
     struct list busy;  /* BUSY and DRAINING */
     struct list connecting;
     struct list pending; /* of pool_request, oldest first */
     uint32_t pending_count;
     uint32_t connecting_count;
+    uint64_t connecting_capacity; /* requests that they will carry, as far as known */
+    uint32_t max_streams;         /* that the host's last connection allowed; UINT32_MAX: unknown */
     bool is_draining;
     struct loop_task attach_task; /* pending requests to ready connections, at the end of a turn */
 };
@@ -48,9 +63,12 @@ struct pool_conn {
     struct timer idle_timer;
     struct timer duration_timer;
     struct deferred deferred;
-    /* Of the request being carried, or NULL; holds a reference. */
-    struct cluster *request_cluster;
-    struct codec_stream *stream; /* likewise */
+    struct loop_task pending_task; /* the codec holds what came, for streams that are read again */
+    struct http2_options http2;    /* a copy: the cluster's configuration may be replaced */
+    struct h2_keepalive *keepalive;
+    struct codec_stream *stream; /* the only one, of serial protocols */
+    uint32_t active;             /* requests being carried; each holds a reference on its cluster */
+    uint32_t capacity;           /* for `active` */
     uint64_t started_ms;
     uint64_t requests;
     uint64_t requests_left; /* UINT64_MAX: no limit */
@@ -74,17 +92,23 @@ struct cluster *pool_conn_cluster(const struct pool_conn *pc);
 void pool_conn_set_state(struct pool_conn *pc, enum pool_conn_state s);
 /* The transport is up: a waiting request may have it. */
 void pool_conn_connected(struct pool_conn *pc);
-/* The carried request is over: counts it off. Whether the connection stays is settled next. */
-void pool_conn_request_done(struct pool_conn *pc);
-/* No request is carried any more and the codec is at rest: back to the pool, or closed. */
+/* A carried request is over: counts it off. Whether the connection stays is settled next. */
+void pool_conn_request_done(struct pool_conn *pc, struct codec_stream *s);
+/* The codec is at rest: back to the pool, or closed. */
 void pool_conn_settle(struct pool_conn *pc);
+/* The peer allows more or fewer streams. */
+void pool_conn_capacity_changed(struct pool_conn *pc);
+/* No more requests on it; closes when the last is over (pool_conn_settle). */
+void pool_conn_drain(struct pool_conn *pc);
 /* No more requests on it; closes now. */
 void pool_conn_close(struct pool_conn *pc);
 /* The connection is gone. */
 void pool_conn_closed(struct pool_conn *pc, enum conn_close_cause cause);
 
-/* --- conn_pool_h1.c --------------------------------------------------------------------------- */
+/* --- pool_conn.c ------------------------------------------------------------------------------ */
 
-extern const struct conn_ops pool_conn_h1_ops;
+extern const struct conn_ops pool_conn_ops;
+extern const struct pool_protocol_type pool_protocol_types[POOL_PROTOCOL_COUNT];
+void pool_conn_run_pending(struct loop_task *t);
 
 #endif

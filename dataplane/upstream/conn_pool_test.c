@@ -562,21 +562,6 @@ static void a_waiting_request_can_be_cancelled(void **state)
     await_stat("upstream_cx_active", 0);
 }
 
-static void http2_is_refused_aloud(void **state)
-{
-    struct cluster_config *c = testing_cluster("c", 0);
-    struct request rq;
-
-    (void)state;
-    c->http_protocol = UPSTREAM_HTTP2;
-    put_cluster(c);
-    request_start(&rq, false);
-    assert_true(rq.has_failed);
-    assert_int_equal(rq.failure, POOL_FAILURE_LOCAL_CONNECT);
-    assert_string_equal(rq.reason, "HTTP/2 upstream is not supported yet");
-    request_finish(&rq);
-}
-
 /* --- limits --------------------------------------------------------------------------------------
  */
 
@@ -814,7 +799,6 @@ int main(void)
         POOL_TEST(garbage_is_a_protocol_error),
         POOL_TEST(a_reset_request_closes_its_connection),
         POOL_TEST(a_waiting_request_can_be_cancelled),
-        POOL_TEST(http2_is_refused_aloud),
         POOL_TEST(connections_are_limited_but_for_the_first),
         POOL_TEST(waiting_requests_are_limited),
         POOL_TEST(open_requests_are_limited),

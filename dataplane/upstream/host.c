@@ -87,7 +87,9 @@ static void host_free(struct host *h)
     struct cluster *c = h->is_detached ? h->cluster : NULL;
 
     for (size_t i = 0; i < PRIORITY_COUNT; i++) {
-        conn_pool_free(h->pools[i]);
+        for (size_t j = 0; j < POOL_PROTOCOL_COUNT; j++) {
+            conn_pool_free(h->pools[i][j]);
+        }
     }
     if (h->stats != NULL) {
         atomic_store_explicit(&h->stats->is_retired, true, memory_order_release);
@@ -110,8 +112,10 @@ void host_unref(struct host *h)
 void host_drain(struct host *h)
 {
     for (size_t i = 0; i < PRIORITY_COUNT; i++) {
-        if (h->pools[i] != NULL) {
-            conn_pool_drain(h->pools[i]);
+        for (size_t j = 0; j < POOL_PROTOCOL_COUNT; j++) {
+            if (h->pools[i][j] != NULL) {
+                conn_pool_drain(h->pools[i][j]);
+            }
         }
     }
 }

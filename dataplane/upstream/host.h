@@ -14,6 +14,7 @@
 #include "config/model/cluster.h"
 #include "dataplane/base/address.h"
 #include "dataplane/base/list.h"
+#include "dataplane/upstream/upstream.h"
 
 struct cluster;
 struct conn_pool;
@@ -60,7 +61,7 @@ struct host {
     uint64_t key;
     struct cluster *cluster;
     struct host_stats *stats; /* NULL before the first connection */
-    struct conn_pool *pools[PRIORITY_COUNT];
+    struct conn_pool *pools[PRIORITY_COUNT][POOL_PROTOCOL_COUNT];
     struct str hostname;
     size_t address_count; /* at least 1: the address, then additional_addresses */
     struct address addresses[];
