@@ -125,7 +125,9 @@ struct route_forward {
     enum routing_priority priority;
     const struct route_upgrade *upgrades; /* upgrade_configs: over the connection manager's */
     size_t upgrade_count;
-    /* max_stream_duration (RouteAction.MaxStreamDuration). */
+    /* max_stream_duration (RouteAction.MaxStreamDuration). As Envoy: where it stands, even empty,
+     * `timeout` and the deprecated pair mean nothing. */
+    bool has_stream_duration;
     struct opt_ms max_stream_duration;
     struct opt_ms grpc_timeout_header_max;
     struct opt_ms grpc_timeout_header_offset;

@@ -2,29 +2,8 @@
 
 #include "dataplane/client/grpc_metadata.h"
 
-#include "dataplane/base/error.h"
-
-#define TIMEOUT_VALUE_MAX 99999999u
-
-size_t grpc_timeout_format(uint64_t ms, char ret_text[GRPC_TIMEOUT_BYTES])
-{
-    static const struct {
-        char unit;
-        uint32_t to_next; /* how many make one of the next */
-    } units[] = {{'m', 1000}, {'S', 60}, {'M', 60}, {'H', 0}};
-    char digits[U64_DIGITS];
-    size_t unit = 0;
-    size_t len;
-
-    while (ms > TIMEOUT_VALUE_MAX) {
-        ms = units[unit].to_next > 0 ? ms / units[unit].to_next : TIMEOUT_VALUE_MAX;
-        unit += units[unit].to_next > 0 ? 1 : 0;
-    }
-    len = format_u64(ms, digits);
-    memcpy(ret_text, digits, len);
-    ret_text[len] = units[unit].unit;
-    return len + 1;
-}
+#include "dataplane/codec/grpc_timeout.h"
+#include "dataplane/stream_info/grpc_status.h"
 
 /* --- The request's head --------------------------------------------------------------------------
  */
@@ -113,52 +92,12 @@ struct str grpc_message_decode(struct arena *a, struct str s)
 bool grpc_metadata_read_status(const struct header_map *trailers, enum grpc_code *ret_code,
                                struct str *ret_message)
 {
-    struct str status = header_get(trailers, HDR_GRPC_STATUS);
-    uint64_t code;
+    uint64_t status;
 
-    if (status.len == 0) { /* as Envoy: an empty one is none */
+    if (!grpc_status_of(trailers, &status)) {
         return false;
     }
-    if (parse_u64(status, &code) != 0 || code > GRPC_UNAUTHENTICATED) {
-        code = GRPC_UNKNOWN;
-    }
-    *ret_code = (enum grpc_code)code;
+    *ret_code = status <= GRPC_STATUS_KNOWN_MAX ? (enum grpc_code)status : GRPC_UNKNOWN;
     *ret_message = grpc_message_decode(trailers->arena, header_get(trailers, HDR_GRPC_MESSAGE));
     return true;
-}
-
-unsigned grpc_code_to_http(enum grpc_code c)
-{
-    switch (c) {
-    case GRPC_OK:
-        return 200;
-    case GRPC_CANCELLED:
-        return 499;
-    case GRPC_INVALID_ARGUMENT:
-    case GRPC_FAILED_PRECONDITION:
-    case GRPC_OUT_OF_RANGE:
-        return 400;
-    case GRPC_DEADLINE_EXCEEDED:
-        return 504;
-    case GRPC_NOT_FOUND:
-        return 404;
-    case GRPC_ALREADY_EXISTS:
-    case GRPC_ABORTED:
-        return 409;
-    case GRPC_PERMISSION_DENIED:
-        return 403;
-    case GRPC_RESOURCE_EXHAUSTED:
-        return 429;
-    case GRPC_UNIMPLEMENTED:
-        return 501;
-    case GRPC_UNAVAILABLE:
-        return 503;
-    case GRPC_UNAUTHENTICATED:
-        return 401;
-    case GRPC_UNKNOWN:
-    case GRPC_INTERNAL:
-    case GRPC_DATA_LOSS:
-        break;
-    }
-    return 500;
 }

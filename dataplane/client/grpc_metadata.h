@@ -49,19 +49,11 @@ struct grpc_request_head {
  * long as the arena. */
 void grpc_metadata_write_head(struct header_map *h, const struct grpc_request_head *head);
 
-/* Into at most GRPC_TIMEOUT_BYTES; returns how many. Eight digits at most: coarser units for longer
- * times, as Envoy rounds (down). */
-#define GRPC_TIMEOUT_BYTES 9
-size_t grpc_timeout_format(uint64_t ms, char ret_text[GRPC_TIMEOUT_BYTES]);
-
 /* grpc-status and grpc-message of trailers (or of a head that is all there is). False: there is no
  * grpc-status. One that is no code gives GRPC_UNKNOWN. */
 bool grpc_metadata_read_status(const struct header_map *trailers, enum grpc_code *ret_code,
                                struct str *ret_message);
 /* grpc-message's percent-encoding undone; what is no escape stays as it is, as gRPC demands. */
 struct str grpc_message_decode(struct arena *a, struct str s);
-
-/* What a gRPC status counts as where HTTP's are counted. */
-unsigned grpc_code_to_http(enum grpc_code c);
 
 #endif

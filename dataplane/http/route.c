@@ -131,8 +131,7 @@ static bool route_accepts(void *user, const struct route *r)
 {
     const struct route_walk *w = user;
 
-    if (r->is_grpc_only && (w->path.ptr == NULL ||
-                            !grpc_is_content_type(header_get(w->rq->headers, HDR_CONTENT_TYPE)))) {
+    if (r->is_grpc_only && !grpc_is_request(w->rq->headers)) {
         return false;
     }
     if (r->has_runtime_fraction &&

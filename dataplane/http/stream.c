@@ -17,6 +17,7 @@
 #include "dataplane/http/forwarding.h"
 #include "dataplane/http/local_reply.h"
 #include "dataplane/http/path.h"
+#include "dataplane/http/stream_duration.h"
 #include "dataplane/http/stream_internal.h"
 #include "dataplane/net/listener.h"
 #include "dataplane/runtime/thread_context.h"
@@ -154,6 +155,19 @@ static void stream_pin_table(struct http_stream *s)
     }
 }
 
+/* From the stream's start on, also when the route is chosen anew. */
+static void stream_limit_duration(struct http_stream *s, const struct route_forward *f)
+{
+    uint64_t ms;
+
+    s->duration_deadline_ms = NO_DEADLINE;
+    if (stream_duration_decide(f, s->cm->config->max_stream_duration_ms, &s->request_headers,
+                               &ms)) {
+        s->duration_deadline_ms = s->info.start_mono_ns / NS_PER_MS + ms;
+        conn_manager_watch_deadline(s->cm, s->duration_deadline_ms);
+    }
+}
+
 /* What the route says about the stream as a whole. */
 static void stream_apply_route(struct http_stream *s)
 {
@@ -164,6 +178,9 @@ static void stream_apply_route(struct http_stream *s)
     }
     s->info.route_name = r->name;
     s->info.route_metadata = r->metadata;
+    if (r->action == ROUTE_FORWARD) {
+        stream_limit_duration(s, &r->forward);
+    }
     if (r->action == ROUTE_FORWARD && r->forward.idle_timeout.is_set) {
         s->idle_timeout_ms = r->forward.idle_timeout.ms;
         s->idle_deadline_ms = NO_DEADLINE;
@@ -420,7 +437,7 @@ static void stream_on_headers(void *user, bool end_stream)
     s->head_deadline_ms = NO_DEADLINE;
     s->info.protocol = s->codec->protocol;
     s->is_head_request = str_eq(header_get(&s->request_headers, HDR_METHOD), STR("HEAD"));
-    s->is_grpc_request = grpc_is_content_type(header_get(&s->request_headers, HDR_CONTENT_TYPE));
+    s->is_grpc_request = grpc_is_request(&s->request_headers);
     s->wants_close |= request_wants_close(s->info.protocol, &s->request_headers);
     if (end_stream) {
         stream_request_complete(s);

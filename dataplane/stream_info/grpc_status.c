@@ -38,6 +38,11 @@ bool grpc_is_content_type(struct str content_type)
             content_type.ptr[grpc.len] == ';');
 }
 
+bool grpc_is_request(const struct header_map *h)
+{
+    return header_has(h, HDR_PATH) && grpc_is_content_type(header_get(h, HDR_CONTENT_TYPE));
+}
+
 uint64_t grpc_status_of_http(int http_status)
 {
     switch (http_status) {
@@ -59,6 +64,30 @@ uint64_t grpc_status_of_http(int http_status)
     default:
         return GRPC_STATUS_UNKNOWN;
     }
+}
+
+int grpc_status_to_http(uint64_t status)
+{
+    static const int http[] = {200, 499, 500, 400, 504, 404, 409, 403, 429,
+                               400, 409, 400, 501, 500, 503, 500, 401};
+
+    _Static_assert(ARRAY_LEN(http) == GRPC_STATUS_KNOWN_MAX + 1, "one for each");
+    return status < ARRAY_LEN(http) ? http[status] : 500;
+}
+
+bool grpc_status_of(const struct header_map *h, uint64_t *ret_status)
+{
+    struct str text = header_get(h, HDR_GRPC_STATUS);
+    uint64_t status;
+
+    if (text.len == 0) {
+        return false;
+    }
+    if (parse_u64(text, &status) != 0 || status > GRPC_STATUS_KNOWN_MAX) {
+        status = GRPC_STATUS_INVALID;
+    }
+    *ret_status = status;
+    return true;
 }
 
 struct str grpc_status_name(uint64_t status, bool is_snake)
