@@ -9,9 +9,9 @@
 #include "dataplane/client/client_stream.h"
 
 #include "dataplane/base/clock.h"
-#include "dataplane/client/grpc_metadata.h"
 #include "dataplane/net/transport_socket.h"
 #include "dataplane/runtime/thread_context.h"
+#include "dataplane/stream_info/grpc_status.h"
 #include "dataplane/upstream/cluster_stats.h"
 #include "dataplane/upstream/host.h"
 
@@ -158,11 +158,10 @@ static unsigned stream_status(const struct client_stream *s)
 /* As Envoy: with gRPC a host has done well when its grpc-status says so. */
 static void stream_charge_grpc(struct client_stream *s, const struct header_map *trailers)
 {
-    enum grpc_code code;
-    struct str message;
+    uint64_t status;
 
-    stream_charge_host(s, !grpc_metadata_read_status(trailers, &code, &message) ||
-                              grpc_code_to_http(code) / 100 == 5);
+    stream_charge_host(s, !grpc_status_of(trailers, &status) ||
+                              grpc_status_to_http(status) / 100 == 5);
 }
 
 static void stream_charge_response(struct client_stream *s, bool end_stream)
