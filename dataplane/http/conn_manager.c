@@ -11,6 +11,7 @@
 #include "dataplane/base/xalloc.h"
 #include "dataplane/codec/h1_codec.h"
 #include "dataplane/codec/h2_codec.h"
+#include "dataplane/codec/h2_keepalive.h"
 #include "dataplane/event/loop.h"
 #include "dataplane/http/local_reply.h"
 #include "dataplane/http/stream.h"
@@ -391,6 +392,20 @@ static void conn_manager_on_goaway(void *owner)
     }
 }
 
+static void conn_manager_on_ping_ack(void *owner)
+{
+    struct conn_manager *cm = conn_manager_from(owner);
+
+    if (cm->keepalive != NULL) {
+        h2_keepalive_acknowledged(cm->keepalive);
+    }
+}
+
+static void conn_manager_on_keepalive_timeout(void *owner)
+{
+    conn_manager_close(conn_manager_from(owner), CONN_CLOSE_NOW);
+}
+
 static void conn_manager_on_pending(void *owner)
 {
     struct conn_manager *cm = conn_manager_from(owner);
@@ -406,6 +421,7 @@ static const struct codec_callbacks conn_manager_codec_callbacks = {
     .on_read_disable = conn_manager_on_read_disable,
     .on_goaway = conn_manager_on_goaway,
     .on_pending = conn_manager_on_pending,
+    .on_ping_ack = conn_manager_on_ping_ack,
 };
 
 static void conn_manager_make_codec(struct conn_manager *cm, enum http_protocol protocol)
@@ -434,6 +450,11 @@ static void conn_manager_make_codec(struct conn_manager *cm, enum http_protocol 
         cm->codec = h2_server_codec_new(&conn_manager_codec_callbacks, cm, &cm->conn->out, &limits);
         conn_manager_count(cm, CM_CX_HTTP2_TOTAL);
         conn_manager_gauge(cm, CM_CX_HTTP2_ACTIVE, 1);
+        if (h2_keepalive_is_wanted(&c->http2.keepalive)) {
+            cm->keepalive = xcalloc(1, sizeof(*cm->keepalive));
+            h2_keepalive_start(cm->keepalive, cm->thread->loop, &c->http2.keepalive, cm->codec,
+                               conn_manager_on_keepalive_timeout, cm);
+        }
     } else {
         cm->codec = h1_server_codec_new(&conn_manager_codec_callbacks, cm, &cm->conn->out, &limits);
         conn_manager_count(cm, CM_CX_HTTP1_TOTAL);
@@ -502,6 +523,9 @@ void conn_manager_on_data(struct conn_manager *cm, struct buf *in, bool end_stre
             return; /* offered again with what comes */
         }
         conn_manager_make_codec(cm, protocol);
+    }
+    if (cm->keepalive != NULL && buf_len(in) > 0) {
+        h2_keepalive_received(cm->keepalive);
     }
     (void)cm->codec->ops->dispatch(cm->codec, in, end_stream); /* errors came by on_error */
     conn_manager_check_resets(cm);
@@ -577,6 +601,7 @@ static void conn_manager_free(struct deferred *d)
     if (cm->codec != NULL) {
         cm->codec->ops->free(cm->codec);
     }
+    free(cm->keepalive);
     cm->magic = 0;
     free(cm);
 }
@@ -603,6 +628,9 @@ void conn_manager_on_closed(struct conn_manager *cm, enum conn_close_cause cause
     bool is_local = cause == CONN_CLOSED_LOCAL;
 
     loop_task_cancel(&cm->pending_task);
+    if (cm->keepalive != NULL) {
+        h2_keepalive_stop(cm->keepalive);
+    }
     timer_cancel(cm->thread->loop, &cm->timer);
     conn_manager_count(cm, is_local ? CM_CX_DESTROY_LOCAL : CM_CX_DESTROY_REMOTE);
     if (cm->conn->is_close_timed_out) {

@@ -27,6 +27,7 @@
 #define CONN_MANAGER_MAGIC MAGIC('H', 'T', 'C', 'M')
 #define CONN_MANAGER_IP_BYTES 46 /* INET6_ADDRSTRLEN */
 
+struct h2_keepalive;
 struct thread_context;
 
 enum drain_state {
@@ -52,6 +53,7 @@ struct conn_manager {
     struct stat_block *stats;       /* NULL: nobody counts */
     struct stat_block *listener_stats;
     struct stat_block *http2_stats; /* likewise */
+    struct h2_keepalive *keepalive; /* NULL: no PINGs */
     struct list streams;
     struct loop_task pending_task; /* the codec holds what came, for streams that are read again */
     /* Of streams that the client or the codec ended; see conn_manager_check_resets. */
