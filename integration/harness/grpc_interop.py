@@ -90,8 +90,8 @@ class Soak:
                 self.succeeded, _, self.failures = map(int, found.groups())
             elif " failed: " in line or " exceeds " in line:
                 self.failed.append(line.strip())
-            elif " succeeded" not in line:
-                self._said = [*self._said[-20:], line.strip()]
+            elif "FATAL" in line or "ERROR" in line or "panic" in line:
+                self._said.append(line.strip())
 
     def __enter__(self):
         return self
@@ -112,4 +112,4 @@ class Soak:
         code = self.process.wait()
         self._reader.join()
         return {"case": self.case, "exit": code, "calls": self.calls, "succeeded": self.succeeded,
-                "failures": self.failures, "examples": self.failed[:5], "said": [] if code == 0 else self._said}
+                "failures": self.failures, "examples": self.failed[:5], "said": self._said[:5]}

@@ -44,6 +44,8 @@ def free_ports(count):
 class World:
     """What the control plane wants at the moment; change() moves it to another valid state."""
 
+    cluster_fields = {}  # of every cluster, besides its own
+
     def __init__(self, rng, origins, ports):
         self.rng = rng
         self.origins = origins
@@ -142,9 +144,13 @@ class World:
     def resources(self):
         return {"cds": self._clusters(), "eds": self._endpoints(), "rds": self._tables(), "lds": self._listeners()}
 
+    @staticmethod
+    def route(path, to):
+        return c.route(f"/{path}", to)
+
     def _clusters(self):
         return [c.eds_cluster(name, service_name=one["service"], connect_timeout=f"{one['timeout'] / 1000}s",
-                              lb_policy=one["policy"]) for name, one in self.clusters.items()]
+                              lb_policy=one["policy"], **self.cluster_fields) for name, one in self.clusters.items()]
 
     def _endpoints(self):
         return [c.endpoints(one["service"], *one["members"], policy={"overprovisioning_factor": 140 + one["sent"]})
@@ -156,7 +162,7 @@ class World:
         for path in PATHS:
             split = [{"name": name, "weight": weight} for name, weight in self.weights[path]]
             to = split[0]["name"] if len(split) == 1 else {"weighted_clusters": {"clusters": split}}
-            own.append(c.route(f"/{path}", to))
+            own.append(self.route(path, to))
         return [c.routes(name, c.vhost("all", ["*"], *noise, *own)) for name in sorted(set(self.tables))]
 
     def _listeners(self):
@@ -224,6 +230,45 @@ def apply(ads, rng, before, after):
     return order
 
 
+class Churn:
+    """Moves a world from state to state and sends each to the proxies."""
+
+    def __init__(self, ads, rng, world, gentle=True):
+        self.ads = ads
+        self.rng = rng
+        self.world = world
+        self.gentle = gentle
+        self.settler = Settler(ads)
+        self.unsettled = 0  # updates that were not answered within the limit
+        self.state = world.resources()
+        apply(ads, rng, None, self.state)
+
+    def update(self):
+        self.world.change()
+        after = self.world.resources()
+        self.settler.read()
+        clusters_sent = self.settler.count("cds")
+        order = apply(self.ads, self.rng, self.state, after)
+        if self.gentle:
+            if "cds" in order:
+                self.settler.wait(lambda: self.settler.count("cds") > clusters_sent)
+            after = resend(self.ads, self.world, self.state, after)
+            self.unsettled += not self.settler.wait(lambda: not self.settler.open)
+        self.state = after
+
+    def proxy(self, flavour, delta, concurrency):
+        """One that is configured by it, not yet started."""
+        return Proxy(flavour, c.ads_bootstrap(self.ads.port, delta=delta), concurrency=concurrency,
+                     args=["--drain-time-s", "5", "--drain-strategy", "immediate"])
+
+    def summary(self):
+        """What the proxies had to say to it."""
+        log = self.ads.log()
+        return {"unsettled": self.unsettled,
+                "nacks": [e["error"] for e in log if e["kind"] == "request" and e.get("error")],
+                "responses": sum(e["kind"] == "response" for e in log)}
+
+
 def churn(flavour, *, updates, requests, delta, gentle=True, seed=1, concurrency=2, connections=4, ads=None,
           progress=None):
     """Run it; a dict with what happened."""
@@ -234,10 +279,8 @@ def churn(flavour, *, updates, requests, delta, gentle=True, seed=1, concurrency
         ads = ads or stack.enter_context(AdsServer())
         ads.reset()
         world = World(rng, origins, free_ports(LISTENERS))
-        state = world.resources()
-        apply(ads, rng, None, state)
-        proxy = stack.enter_context(Proxy(flavour, c.ads_bootstrap(ads.port, delta=delta), concurrency=concurrency,
-                                          args=["--drain-time-s", "5", "--drain-strategy", "immediate"]))
+        changes = Churn(ads, rng, world, gentle)
+        proxy = stack.enter_context(changes.proxy(flavour, delta, concurrency))
         for name in [one["name"] for one in world.listeners]:
             proxy.wait_listener(name)
         loads = {}
@@ -247,21 +290,8 @@ def churn(flavour, *, updates, requests, delta, gentle=True, seed=1, concurrency
         rss = proxy.rss_kb()
         started = time.monotonic()
         done = 0
-        unsettled = 0
-        settler = Settler(ads)
         for number in range(updates):
-            world.change()
-            after = world.resources()
-            settler.read()
-            clusters_sent = settler.count("cds")
-            order = apply(ads, rng, state, after)
-            if gentle:
-                if "cds" in order:
-                    settler.wait(lambda: settler.count("cds") > clusters_sent)
-                state = resend(ads, world, state, after)
-                unsettled += not settler.wait(lambda: not settler.open)
-            else:
-                state = after
+            changes.update()
             due = requests * (number + 1) / updates
             deadline = time.monotonic() + 30
             while done < due and time.monotonic() < deadline:
@@ -270,16 +300,13 @@ def churn(flavour, *, updates, requests, delta, gentle=True, seed=1, concurrency
                 progress(number + 1, done)
         ended = time.monotonic()
         totals = {path: load.stop() for path, load in loads.items()}
-        log = ads.log()
         result = {
-            "proxy": flavour, "protocol": "delta" if delta else "sotw", "gentle": gentle, "unsettled": unsettled, "seed": seed,
-            "updates": updates,
+            "proxy": flavour, "protocol": "delta" if delta else "sotw", "gentle": gentle, "seed": seed, "updates": updates,
+            **changes.summary(),
             "seconds": round(ended - started, 2),
             "requests": sum(t["responses"] for t in totals.values()),
             "failures": sum(failures(t)[0] for t in totals.values()),
             "kinds": {}, "statuses": {}, "misrouted": 0,
-            "nacks": [e["error"] for e in log if e["kind"] == "request" and e.get("error")],
-            "responses": sum(e["kind"] == "response" for e in log),
             "rss_kb": {"before": rss, "after": proxy.rss_kb()},
         }
         for path, total in totals.items():
