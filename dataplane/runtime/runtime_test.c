@@ -32,10 +32,24 @@ static void test_fraction(void **state)
     assert_in_range(hits, 50, 170);
 }
 
+static void test_unprocessed_streams_are_replayed_unless_switched_off(void **state)
+{
+    struct runtime runtime = {.replays_unprocessed_streams = true};
+    struct thread_context t = {.runtime = NULL};
+
+    (void)state;
+    assert_true(runtime_replays_unprocessed_streams(&t));
+    t.runtime = &runtime;
+    assert_true(runtime_replays_unprocessed_streams(&t));
+    runtime.replays_unprocessed_streams = false;
+    assert_false(runtime_replays_unprocessed_streams(&t));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fraction),
+        cmocka_unit_test(test_unprocessed_streams_are_replayed_unless_switched_off),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

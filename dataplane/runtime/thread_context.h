@@ -14,6 +14,7 @@ struct stat_store;
 struct part_table;      /* config/model/part_handle.h: current route tables, secrets */
 struct cluster_manager; /* upstream/cluster_manager.h */
 struct access_log_hub;  /* access_log/: file sinks shared per process */
+struct runtime;         /* runtime/runtime.h: switches of the process */
 
 struct thread_context {
     struct loop *loop;
@@ -21,6 +22,7 @@ struct thread_context {
     struct part_table *parts;
     struct cluster_manager *clusters;
     struct access_log_hub *access_logs;
+    const struct runtime *runtime; /* NULL: the defaults */
     const char *node_id;
     const char *node_cluster;
     const char *node_zone;
