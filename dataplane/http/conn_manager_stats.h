@@ -75,6 +75,8 @@
     X(CM_ROUTER_RQ_DIRECT_RESPONSE, "rq_direct_response", STAT_COUNTER)                            \
     X(CM_ROUTER_RQ_OVERLOAD_LOCAL_REPLY, "rq_overload_local_reply", STAT_COUNTER)                  \
     X(CM_ROUTER_RQ_REDIRECT, "rq_redirect", STAT_COUNTER)                                          \
+    X(CM_ROUTER_RQ_RESET_AFTER_RESPONSE_STARTED, "rq_reset_after_downstream_response_started",     \
+      STAT_COUNTER)                                                                                \
     X(CM_ROUTER_RQ_TOTAL, "rq_total", STAT_COUNTER)
 
 enum conn_manager_stat {

@@ -56,6 +56,10 @@
     X(UPSTREAM_RQ_TIMEOUT, "upstream_rq_timeout", STAT_COUNTER)                                    \
     X(UPSTREAM_RQ_MAX_DURATION_REACHED, "upstream_rq_max_duration_reached", STAT_COUNTER)          \
     X(UPSTREAM_RQ_PER_TRY_TIMEOUT, "upstream_rq_per_try_timeout", STAT_COUNTER)                    \
+    X(UPSTREAM_RQ_RETRY, "upstream_rq_retry", STAT_COUNTER)                                        \
+    X(UPSTREAM_RQ_RETRY_SUCCESS, "upstream_rq_retry_success", STAT_COUNTER)                        \
+    X(UPSTREAM_RQ_RETRY_OVERFLOW, "upstream_rq_retry_overflow", STAT_COUNTER)                      \
+    X(UPSTREAM_RQ_RETRY_LIMIT_EXCEEDED, "upstream_rq_retry_limit_exceeded", STAT_COUNTER)          \
     X(UPSTREAM_RQ_COMPLETED, "upstream_rq_completed", STAT_COUNTER)                                \
     X(UPSTREAM_RQ_1XX, "upstream_rq_1xx", STAT_COUNTER)                                            \
     X(UPSTREAM_RQ_2XX, "upstream_rq_2xx", STAT_COUNTER)                                            \

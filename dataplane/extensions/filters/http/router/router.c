@@ -1,13 +1,16 @@
 /*
  * The router: the terminal filter, and the only bridge between http/ and upstream/. Takes the
- * request's cluster and host, sets the timeout, passes the request on (upstream_request.c), and
- * turns what goes wrong into Envoy's answers. A worker's thread, but for router_parse.
+ * request's cluster and host, sets the timeouts (timeouts.c), passes the request on
+ * (upstream_request.c), tries again where that is safe (retry_state.c), and turns what goes wrong
+ * into Envoy's answers (reply.c). A worker's thread, but for router_parse.
  *
  * Trust: everything of the request and of the response comes from peers; x-envoy-* headers of
  * untrusted clients were removed by http/forwarding.c.
  * Buffers: while there is no connection yet, the request's body up to the stream's buffer limit,
- * above which the client is not read; otherwise bodies pass through.
- * Differs from Envoy: no retries, hedging, shadowing, internal redirects or CONNECT yet; no
+ * above which the client is not read; towards HTTP/2, what was sent up to the same limit until the
+ * response begins, by reference; otherwise bodies pass through.
+ * Differs from Envoy: a request that an HTTP/2 peer provably did not process is replayed once
+ * without a retry policy; no retry policies, hedging, shadowing or internal redirects yet; no
  * per-zone or virtual-cluster series; start_child_span means nothing without tracing.
  */
 
@@ -15,14 +18,13 @@
 
 #include "config/parse/check.h"
 #include "config/parse/context.h"
-#include "dataplane/event/loop.h"
 #include "dataplane/http/conn_manager_stats.h"
+#include "dataplane/http/forwarding.h"
 #include "dataplane/runtime/thread_context.h"
+#include "dataplane/stream_info/grpc_status.h"
 #include "dataplane/upstream/cluster_stats.h"
 #include "dataplane/upstream/host.h"
 #include "proto/envoy/extensions/filters/http/router/v3/router.pb-c.h"
-
-#define TIMEOUT_DEFAULT_MS 15000
 
 /* --- Time is up ----------------------------------------------------------------------------------
  */
@@ -30,36 +32,21 @@
 static void router_on_timeout(struct timer *t)
 {
     struct router *r = container_of(t, struct router, timer);
-    struct stat_block *stats = cluster_stats(r->cluster);
-    bool is_awaiting_head = r->response_status == 0;
+    struct upstream_request *rq = &r->request;
 
-    stat_inc(stats, r->is_per_try_timeout ? CLUSTER_UPSTREAM_RQ_PER_TRY_TIMEOUT
-                                          : CLUSTER_UPSTREAM_RQ_TIMEOUT);
-    if (r->has_host_info) {
-        host_stat_add(r->host, HOST_RQ_TIMEOUT, 1);
-        if (is_awaiting_head) {
-            host_stat_add(r->host, HOST_RQ_ERROR, 1);
+    if (upstream_request_is_active(rq)) { /* else another attempt was about to start */
+        stat_inc(cluster_stats(r->cluster), CLUSTER_UPSTREAM_RQ_TIMEOUT);
+        if (rq->has_host_info) {
+            host_stat_add(rq->host, HOST_RQ_TIMEOUT, 1);
+        }
+        if (rq->response_status == 0) {
+            router_charge_abort(r, (unsigned)r->timeouts.status);
         }
     }
-    if (is_awaiting_head && !r->is_response_started) {
-        router_charge_code(r, (unsigned)r->timeout_status, r->has_host_info ? r->host : NULL);
-    }
-    upstream_request_reset(r);
-    router_abort(r, r->timeout_status,
-                 r->timeout_status == 504 ? STR("upstream request timeout") : STR(""), false,
-                 FLAG_UPSTREAM_REQUEST_TIMEOUT,
-                 r->is_per_try_timeout ? STR("upstream_per_try_timeout") : STR("response_timeout"));
-}
-
-static void router_on_max_duration(struct timer *t)
-{
-    struct router *r = container_of(t, struct router, duration_timer);
-
-    stat_inc(cluster_stats(r->cluster), CLUSTER_UPSTREAM_RQ_MAX_DURATION_REACHED);
-    upstream_request_reset(r);
-    router_abort(
-        r, r->request_done_ns != 0 ? 504 : 408, STR("upstream max stream duration reached"), false,
-        FLAG_UPSTREAM_MAX_STREAM_DURATION_REACHED, STR("upstream_max_stream_duration_reached"));
+    upstream_request_reset(rq);
+    router_abort(r, r->timeouts.status,
+                 r->timeouts.status == 504 ? STR("upstream request timeout") : STR(""), false,
+                 FLAG_UPSTREAM_REQUEST_TIMEOUT, STR("response_timeout"));
 }
 
 /* --- Where to ------------------------------------------------------------------------------------
@@ -96,51 +83,6 @@ static void router_note_cluster(struct http_filter *f, const struct cluster *c, 
 /* --- Timeouts and x-envoy-*
  * ------------------------------------------------------------------------ */
 
-/* Takes a number out of the request; false when it is not there, or no number (ignored then). */
-static bool router_take_ms(struct header_map *h, enum header_id id, uint64_t *ret_ms)
-{
-    bool is_number;
-
-    if (!header_has(h, id)) {
-        return false;
-    }
-    is_number = parse_u64(header_get(h, id), ret_ms) == 0;
-    (void)header_remove(h, id);
-    return is_number;
-}
-
-static struct str router_format(struct router *r, uint64_t v)
-{
-    char *digits = arena_alloc(http_filter_arena(r->filter), U64_DIGITS);
-
-    return str_n(digits, format_u64(v, digits));
-}
-
-/* As Envoy: the header before the route; a time per try counts where it is the shorter. */
-static void router_set_timeout(struct router *r, struct header_map *h)
-{
-    const struct opt_ms *configured = &r->forward->timeout;
-    const struct opt_ms *duration = &cluster_config_of(r->cluster)->max_stream_duration;
-    uint64_t per_try_ms = 0;
-
-    r->timeout_ms = configured->is_set ? configured->ms : TIMEOUT_DEFAULT_MS;
-    (void)router_take_ms(h, HDR_X_ENVOY_UPSTREAM_RQ_TIMEOUT_MS, &r->timeout_ms);
-    (void)router_take_ms(h, HDR_X_ENVOY_UPSTREAM_RQ_PER_TRY_TIMEOUT_MS, &per_try_ms);
-    if (per_try_ms > 0 && (per_try_ms < r->timeout_ms || r->timeout_ms == 0)) {
-        r->timeout_ms = per_try_ms;
-        r->is_per_try_timeout = true;
-    }
-    if (r->timeout_ms > 0 && !r->config->suppresses_envoy_headers) {
-        header_set(h, HDR_X_ENVOY_EXPECTED_RQ_TIMEOUT_MS, router_format(r, r->timeout_ms));
-    }
-    r->max_duration_ms = duration->is_set ? duration->ms : 0;
-    (void)router_take_ms(h, HDR_X_ENVOY_UPSTREAM_STREAM_DURATION_MS, &r->max_duration_ms);
-    r->timeout_status = 504;
-    if (header_remove(h, HDR_X_ENVOY_UPSTREAM_RQ_TIMEOUT_ALT_RESPONSE) > 0) {
-        r->timeout_status = 204;
-    }
-}
-
 /* Headers that are for the router alone. */
 static void router_strip(struct header_map *h)
 {
@@ -161,26 +103,107 @@ static void router_strip(struct header_map *h)
     }
 }
 
-static void router_prepare_headers(struct router *r, struct header_map *h)
+static void router_rewrite_host(struct router *r, const struct host *host)
 {
-    const struct virtual_host *vh = http_filter_virtual_host(r->filter);
-
-    router_strip(h);
-    router_set_timeout(r, h);
-    if (vh != NULL && vh->include_request_attempt_count) {
-        header_set(h, HDR_X_ENVOY_ATTEMPT_COUNT, STR("1"));
-    }
-    http_filter_info(r->filter)->attempt_count = 1;
-    http_filter_finalize_request(r->filter, !r->config->suppresses_envoy_headers);
-    if (r->forward->auto_host_rewrite && host_name(r->host).len > 0) {
+    if (r->forward->auto_host_rewrite && host_name(host).len > 0) {
         http_filter_rewrite_host(r->filter,
-                                 arena_str(http_filter_arena(r->filter), host_name(r->host)),
+                                 arena_str(http_filter_arena(r->filter), host_name(host)),
                                  !r->config->suppresses_envoy_headers);
     }
 }
 
+static void router_write_attempt(struct router *r, struct header_map *h)
+{
+    const struct virtual_host *vh = http_filter_virtual_host(r->filter);
+    struct stream_info *info = http_filter_info(r->filter);
+
+    info->attempt_count++;
+    if (vh != NULL && vh->include_request_attempt_count) {
+        header_set(h, HDR_X_ENVOY_ATTEMPT_COUNT, router_format(r, info->attempt_count));
+    }
+}
+
+static void router_prepare_headers(struct router *r, const struct host *host, struct header_map *h)
+{
+    router_strip(h);
+    request_timeouts_take(&r->timeouts, r->forward, cluster_config_of(r->cluster), r->is_grpc,
+                          r->config->respects_expected_timeout, h);
+    request_timeouts_write(&r->timeouts, 0, !r->config->suppresses_envoy_headers, h);
+    router_write_attempt(r, h);
+    http_filter_finalize_request(r->filter, !r->config->suppresses_envoy_headers);
+    router_rewrite_host(r, host);
+}
+
+/* --- Attempts --------------------------------------------------------------------------------- */
+
+/* Referenced for the caller. NULL: nobody is there to be asked. */
+static struct host *router_pick_host(struct router *r)
+{
+    return cluster_pick(r->cluster, &(struct lb_context){.priority = r->forward->priority});
+}
+
+static void router_no_host(struct router *r)
+{
+    router_charge_code(r, 503, NULL);
+    http_filter_info(r->filter)->upstream_remote.len = 0;
+    router_abort(r, 503, STR("no healthy upstream"), false, FLAG_NO_HEALTHY_UPSTREAM,
+                 STR("no_healthy_upstream"));
+}
+
+static void router_on_retry(struct loop_task *t)
+{
+    struct router *r = container_of(t, struct router, retry_task);
+    struct header_map *h = http_filter_request_headers(r->filter);
+    struct host *host = router_pick_host(r);
+
+    r->is_retry = true;
+    router_write_attempt(r, h);
+    if (host == NULL) {
+        router_no_host(r);
+        return;
+    }
+    request_timeouts_write(&r->timeouts, router_elapsed_ms(r), !r->config->suppresses_envoy_headers,
+                           h);
+    router_rewrite_host(r, host);
+    upstream_request_start(&r->request, host);
+}
+
+bool router_try_again(struct router *r, enum stream_reset_reason reason)
+{
+    struct stream_info *info = http_filter_info(r->filter);
+
+    if (r->is_response_started) {
+        return false;
+    }
+    switch (retry_state_on_reset(&r->retry, reason, r->is_body_whole)) {
+    case RETRY_NOW:
+        loop_task_schedule(router_loop(r), &r->retry_task);
+        return true;
+    case RETRY_OVERFLOW:
+        stream_info_set_flag(info, FLAG_UPSTREAM_OVERFLOW);
+        return false;
+    case RETRY_LIMIT_EXCEEDED:
+        stream_info_set_flag(info, FLAG_UPSTREAM_RETRY_LIMIT_EXCEEDED);
+        return false;
+    case RETRY_NO:
+        break;
+    }
+    return false;
+}
+
+/* The rule can be switched off: runtime key nuncio.replay_unprocessed_streams. */
+static bool router_replays_unprocessed(const struct router *r)
+{
+    return !http_filter_thread(r->filter)->never_replays_streams;
+}
+
 /* --- The filter
  * ------------------------------------------------------------------------------------ */
+
+static bool router_is_pending(const struct router *r)
+{
+    return upstream_request_is_active(&r->request) || list_is_linked(&r->retry_task.node);
+}
 
 /* The client's request is complete: the response's time starts. */
 static void router_request_done(struct router *r)
@@ -189,9 +212,13 @@ static void router_request_done(struct router *r)
     uint64_t hint_ns = info->last_rx_byte_ns != 0 ? info->last_rx_byte_ns : info->start_mono_ns;
 
     r->request_done_ns = router_now_ns(r, hint_ns);
-    if (r->timeout_ms > 0 && (r->upstream != NULL || r->is_waiting)) {
-        timer_arm(router_loop(r), &r->timer, r->timeout_ms);
+    if (!router_is_pending(r)) {
+        return;
     }
+    if (r->timeouts.response_ms > 0) {
+        timer_arm(router_loop(r), &r->timer, r->timeouts.response_ms);
+    }
+    upstream_request_all_received(&r->request);
 }
 
 static void router_no_cluster(struct router *r)
@@ -203,26 +230,52 @@ static void router_no_cluster(struct router *r)
                             FLAG_NO_CLUSTER_FOUND, STR("cluster_not_found"));
 }
 
-static void router_no_host(struct router *r)
+static void router_init(struct router *r, struct http_filter *f)
 {
-    router_charge_code(r, 503, NULL);
-    http_filter_local_reply(r->filter, 503, STR("no healthy upstream"), NULL,
-                            FLAG_NO_HEALTHY_UPSTREAM, STR("no_healthy_upstream"));
+    r->filter = f;
+    r->config = f->config;
+    timer_init(&r->timer, router_on_timeout);
+    loop_task_init(&r->retry_task, router_on_retry);
+    buf_init(&r->body, &router_loop(r)->bufs);
+    r->is_body_whole = true;
+    upstream_request_init(&r->request, r);
+}
+
+/* False: it was answered, and `r` may be gone. */
+static bool router_forward(struct router *r, struct header_map *h, bool end_stream)
+{
+    bool was_answered = false;
+    struct host *host;
+
+    r->is_internal = str_eq(header_get(h, HDR_X_ENVOY_INTERNAL), STR("true"));
+    r->is_grpc = grpc_is_request(h);
+    r->is_tunnel = str_eq(header_get(h, HDR_METHOD), STR("CONNECT")) || forwarding_is_upgrade(h);
+    host = router_pick_host(r);
+    if (host == NULL) {
+        router_charge_code(r, 503, NULL);
+        http_filter_local_reply(r->filter, 503, STR("no healthy upstream"), NULL,
+                                FLAG_NO_HEALTHY_UPSTREAM, STR("no_healthy_upstream"));
+        return false;
+    }
+    router_prepare_headers(r, host, h);
+    retry_state_init(&r->retry, r->cluster, r->forward->priority,
+                     !r->is_tunnel && router_replays_unprocessed(r));
+    r->has_end_stream = end_stream;
+    r->was_answered = &was_answered;
+    upstream_request_start(&r->request, host);
+    if (!was_answered) {
+        r->was_answered = NULL;
+    }
+    return !was_answered;
 }
 
 static enum filter_status router_decode_headers(struct http_filter *f, struct header_map *h,
                                                 bool end_stream)
 {
     struct router *r = f->state;
-    struct lb_context lb = {.priority = PRIORITY_DEFAULT};
-    bool was_answered = false;
     struct str name;
 
-    r->filter = f;
-    r->config = f->config;
-    timer_init(&r->timer, router_on_timeout);
-    timer_init(&r->duration_timer, router_on_max_duration);
-    buf_init(&r->body, &router_loop(r)->bufs);
+    router_init(r, f);
     if (http_filter_answer_from_route(f) != ROUTE_ANSWER_NONE) {
         return FILTER_STOP;
     }
@@ -234,21 +287,9 @@ static enum filter_status router_decode_headers(struct http_filter *f, struct he
     }
     cluster_ref(r->cluster);
     router_note_cluster(f, r->cluster, name);
-    r->is_internal = str_eq(header_get(h, HDR_X_ENVOY_INTERNAL), STR("true"));
-    lb.priority = r->forward->priority;
-    r->host = cluster_pick(r->cluster, &lb);
-    if (r->host == NULL) {
-        router_no_host(r);
+    if (!router_forward(r, h, end_stream)) {
         return FILTER_STOP;
     }
-    router_prepare_headers(r, h);
-    r->has_end_stream = end_stream;
-    r->was_answered = &was_answered;
-    upstream_request_start(r);
-    if (was_answered) {
-        return FILTER_STOP; /* `r` may be gone */
-    }
-    r->was_answered = NULL;
     if (end_stream) {
         router_request_done(r);
     }
@@ -260,7 +301,12 @@ static enum filter_status router_decode_data(struct http_filter *f, struct buf *
 {
     struct router *r = f->state;
 
-    upstream_request_data(r, data, end_stream);
+    r->has_end_stream = end_stream;
+    if (router_is_pending(r)) {
+        upstream_request_data(&r->request, data, end_stream);
+    } else { /* answered before the request was complete */
+        buf_reset(data);
+    }
     if (end_stream) {
         router_request_done(r);
     }
@@ -271,7 +317,9 @@ static enum filter_status router_decode_trailers(struct http_filter *f, struct h
 {
     struct router *r = f->state;
 
-    upstream_request_trailers(r, trailers);
+    r->has_end_stream = true;
+    r->trailers = trailers;
+    upstream_request_trailers(&r->request, trailers);
     router_request_done(r);
     return FILTER_CONTINUE;
 }
@@ -279,12 +327,14 @@ static enum filter_status router_decode_trailers(struct http_filter *f, struct h
 static void router_on_downstream_watermark(struct http_filter *f, bool is_above)
 {
     struct router *r = f->state;
+    struct codec_stream *upstream = r->request.stream;
 
-    if (r->upstream != NULL) {
+    r->is_downstream_saturated = is_above;
+    if (upstream != NULL) {
         stat_inc(cluster_stats(r->cluster),
                  is_above ? CLUSTER_UPSTREAM_FLOW_CONTROL_PAUSED_READING_TOTAL
                           : CLUSTER_UPSTREAM_FLOW_CONTROL_RESUMED_READING_TOTAL);
-        r->upstream->ops->read_disable(r->upstream, is_above);
+        upstream->ops->read_disable(upstream, is_above);
     }
 }
 
@@ -310,11 +360,12 @@ static void router_on_stream_complete(struct http_filter *f)
     struct router *r = f->state;
 
     if (r->filter != NULL) {
-        upstream_request_reset(r);
+        upstream_request_reset(&r->request);
     } else {
         router_note_cluster_of_route(f);
     }
 }
+
 static void router_on_destroy(struct http_filter *f)
 {
     struct router *r = f->state;
@@ -323,12 +374,15 @@ static void router_on_destroy(struct http_filter *f)
         return; /* the request never came this far */
     }
     timer_cancel(router_loop(r), &r->timer);
-    timer_cancel(router_loop(r), &r->duration_timer);
-    upstream_request_reset(r);
+    loop_task_cancel(&r->retry_task);
+    upstream_request_reset(&r->request);
+    if (r->retry.cluster != NULL) {
+        retry_state_done(&r->retry);
+    }
     buf_reset(&r->body);
-    host_unref(r->host);
+    host_unref(r->request.host);
     cluster_unref(r->cluster);
-    r->host = NULL;
+    r->request.host = NULL;
     r->cluster = NULL;
 }
 
@@ -341,6 +395,8 @@ static int router_parse(struct parse_context *ctx, const ProtobufCMessage *msg,
 
     c->counts_codes = parse_bool_or(m->dynamic_stats, true);
     c->suppresses_envoy_headers = m->suppress_envoy_headers;
+    c->respects_expected_timeout = m->respect_expected_rq_timeout;
+    c->excludes_grpc_codes = m->suppress_grpc_request_failure_code_stats;
     *ret_config = c;
     return 0;
 }

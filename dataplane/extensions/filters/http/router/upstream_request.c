@@ -1,23 +1,33 @@
 /*
- * One request towards a host: the wait for a connection, the request out, the response back, and
- * what each kind of failure means. A worker's thread.
+ * One attempt at a request, towards one host: the wait for a connection, the request out, the
+ * response back, and what each kind of failure means. A worker's thread.
  *
- * After a call that ends the client's stream (an answer, the last of a response) `r` may be gone:
- * such calls come last.
+ * After a call that ends the client's stream (an answer, the last of a response) the router may be
+ * gone: such calls come last.
  */
 
 #include "dataplane/extensions/filters/http/router/router.h"
 
 #include "dataplane/base/clock.h"
-#include "dataplane/event/loop.h"
+#include "dataplane/stream_info/grpc_status.h"
 #include "dataplane/upstream/cluster_stats.h"
 #include "dataplane/upstream/host.h"
 
 #define NS_PER_MS 1000000u
 
-static struct stream_info *request_info(const struct router *r)
+static struct stream_info *request_info(const struct upstream_request *rq)
 {
-    return http_filter_info(r->filter);
+    return http_filter_info(rq->router->filter);
+}
+
+static struct arena *request_arena(const struct upstream_request *rq)
+{
+    return http_filter_arena(rq->router->filter);
+}
+
+static struct loop *request_loop(const struct upstream_request *rq)
+{
+    return router_loop(rq->router);
 }
 
 /* --- Failures ------------------------------------------------------------------------------------
@@ -60,76 +70,160 @@ static struct str without_spaces(struct str s)
     return s;
 }
 
-static struct str reset_details(const struct router *r, enum stream_reset_reason reason,
+static struct str reset_details(const struct upstream_request *rq, enum stream_reset_reason reason,
                                 struct str transport)
 {
     return without_spaces(arena_printf(
-        http_filter_arena(r->filter), "%s{%s%s%.*s}",
-        r->is_response_started ? "upstream_reset_after_response_started"
-                               : "upstream_reset_before_response_started",
+        request_arena(rq), "%s{%s%s%.*s}",
+        rq->router->is_response_started ? "upstream_reset_after_response_started"
+                                        : "upstream_reset_before_response_started",
         stream_reset_reason_name(reason), transport.len > 0 ? "|" : "", STR_ARG(transport)));
 }
 
-static struct str reset_body(const struct router *r, enum stream_reset_reason reason)
+static struct str reset_body(const struct upstream_request *rq, enum stream_reset_reason reason)
 {
-    return arena_printf(http_filter_arena(r->filter),
-                        "upstream connect error or disconnect/reset before headers. reset reason: "
-                        "%s",
+    return arena_printf(request_arena(rq),
+                        "upstream connect error or disconnect/reset before headers. %sreset "
+                        "reason: %s",
+                        rq->router->is_retry ? "retried and the latest " : "",
                         stream_reset_reason_name(reason));
 }
 
 /* The upstream side is over; nothing is open there any more. */
-static void request_failed(struct router *r, enum stream_reset_reason reason, struct str transport)
+static void request_failed(struct upstream_request *rq, enum stream_reset_reason reason,
+                           struct str transport)
 {
+    struct router *r = rq->router;
     int status = reason == RESET_PROTOCOL_ERROR ? 502 : 503;
-    struct host *host = r->has_host_info ? r->host : NULL;
 
-    if (!r->is_response_started) {
-        router_charge_code(r, (unsigned)status, host);
-        if (host != NULL) {
-            host_stat_add(host, HOST_RQ_ERROR, 1);
+    if (router_try_again(r, reason)) {
+        if (rq->has_host_info) {
+            host_stat_add(rq->host, HOST_RQ_ERROR, 1);
         }
+        return;
     }
-    router_abort(r, status, reset_body(r, reason), reason == RESET_OVERFLOW, flag_of_reset(reason),
-                 reset_details(r, reason, transport));
+    router_charge_abort(r, (unsigned)status);
+    router_abort(r, status, reset_body(rq, reason), reason == RESET_OVERFLOW, flag_of_reset(reason),
+                 reset_details(rq, reason, transport));
+}
+
+/* --- Time is up ----------------------------------------------------------------------------------
+ */
+
+static void request_on_try_timeout(struct timer *t)
+{
+    struct upstream_request *rq = container_of(t, struct upstream_request, try_timer);
+    struct router *r = rq->router;
+    int status = r->timeouts.status;
+
+    if (r->is_response_started) {
+        return; /* as Envoy: then the whole request's time counts alone */
+    }
+    stat_inc(cluster_stats(r->cluster), CLUSTER_UPSTREAM_RQ_PER_TRY_TIMEOUT);
+    host_stat_add(rq->host, HOST_RQ_TIMEOUT, 1);
+    router_charge_abort(r, (unsigned)status);
+    upstream_request_reset(rq);
+    router_abort(r, status, status == 504 ? STR("upstream request timeout") : STR(""), false,
+                 FLAG_UPSTREAM_REQUEST_TIMEOUT, STR("upstream_per_try_timeout"));
+}
+
+static void request_on_max_duration(struct timer *t)
+{
+    struct upstream_request *rq = container_of(t, struct upstream_request, duration_timer);
+    struct router *r = rq->router;
+
+    stat_inc(cluster_stats(r->cluster), CLUSTER_UPSTREAM_RQ_MAX_DURATION_REACHED);
+    upstream_request_reset(rq);
+    router_abort(
+        r, r->request_done_ns != 0 ? 504 : 408, STR("upstream max stream duration reached"), false,
+        FLAG_UPSTREAM_MAX_STREAM_DURATION_REACHED, STR("upstream_max_stream_duration_reached"));
+}
+
+static void request_arm_try_timer(struct upstream_request *rq)
+{
+    if (rq->router->timeouts.per_try_ms > 0) {
+        timer_arm(request_loop(rq), &rq->try_timer, rq->router->timeouts.per_try_ms);
+    }
+}
+
+static void request_cancel_timers(struct upstream_request *rq)
+{
+    timer_cancel(request_loop(rq), &rq->try_timer);
+    timer_cancel(request_loop(rq), &rq->duration_timer);
+}
+
+/* --- The body that is kept -----------------------------------------------------------------------
+ */
+
+static void router_forget_body(struct router *r)
+{
+    buf_reset(&r->body);
+    r->is_body_whole = false;
+}
+
+/* There is nobody to send it to yet. */
+static void request_hold(struct router *r, struct buf *take_data)
+{
+    buf_move(&r->body, take_data);
+    if (buf_len(&r->body) > http_filter_buffer_limit(r->filter)) {
+        router_read_disable(r, true);
+    }
+}
+
+/* Whether what is sent may have to be sent again, and is not too much for that. HTTP/1 does not say
+ * what it did not process. */
+static bool request_may_be_repeated(const struct upstream_request *rq, size_t body_bytes)
+{
+    const struct router *r = rq->router;
+
+    return r->is_body_whole && rq->protocol == POOL_HTTP2 && !r->is_response_started &&
+           retry_state_is_enabled(&r->retry) && body_bytes <= http_filter_buffer_limit(r->filter);
+}
+
+/* `data` is about to be sent. */
+static void request_keep(struct upstream_request *rq, const struct buf *data)
+{
+    struct router *r = rq->router;
+
+    if (!r->is_body_whole || buf_len(data) == 0) {
+        return;
+    }
+    if (request_may_be_repeated(rq, buf_len(&r->body) + buf_len(data))) {
+        buf_share(&r->body, data);
+    } else {
+        router_forget_body(r);
+    }
 }
 
 /* --- The response --------------------------------------------------------------------------------
  */
 
-static void request_enable_reads(struct router *r)
-{
-    if (r->is_read_disabled) {
-        r->is_read_disabled = false;
-        http_filter_read_disable(r->filter, false);
-    }
-}
-
 /* The open stream is over: what it counted goes to the log. */
-static void request_detach(struct router *r)
+static void request_detach(struct upstream_request *rq)
 {
-    struct stream_info *info = request_info(r);
+    struct stream_info *info = request_info(rq);
 
-    info->upstream_wire_bytes_received += r->upstream->wire_bytes_in;
-    info->upstream_wire_bytes_sent += r->upstream->wire_bytes_out;
-    r->upstream = NULL;
-    request_enable_reads(r);
+    request_cancel_timers(rq);
+    info->upstream_wire_bytes_received += rq->stream->wire_bytes_in;
+    info->upstream_wire_bytes_sent += rq->stream->wire_bytes_out;
+    rq->stream = NULL;
+    router_read_disable(rq->router, false);
 }
 
 /* The response is complete, about to be passed on. */
-static void request_complete(struct router *r)
+static void request_complete(struct upstream_request *rq)
 {
-    struct stream_info *info = request_info(r);
+    struct router *r = rq->router;
+    struct stream_info *info = request_info(rq);
 
     info->last_upstream_rx_ns = router_now_ns(r, info->first_upstream_rx_ns);
     if (r->request_done_ns != 0 && r->config->counts_codes && !info->is_health_check) {
         cluster_stats_charge_time(cluster_stats(r->cluster),
                                   (info->last_upstream_rx_ns - r->request_done_ns) / NS_PER_MS,
-                                  r->is_internal, r->is_canary);
+                                  r->is_internal, rq->is_canary);
     }
-    timer_cancel(router_loop(r), &r->timer);
-    timer_cancel(router_loop(r), &r->duration_timer);
-    request_detach(r);
+    timer_cancel(request_loop(rq), &r->timer);
+    request_detach(rq);
 }
 
 static int response_status_of(const struct header_map *h)
@@ -139,95 +233,129 @@ static int response_status_of(const struct header_map *h)
     return parse_u64(header_get(h, HDR_STATUS), &status) == 0 && status <= 999 ? (int)status : 0;
 }
 
-/* What the response head says about the host. */
-static void request_charge_response(struct router *r)
+/* gRPC says in the last headers how it went; `last` NULL: it does not say. */
+static void request_charge_grpc(struct upstream_request *rq, const struct header_map *last)
 {
-    r->is_canary = r->host->is_canary ||
-                   str_eq(header_get(&r->response, HDR_X_ENVOY_UPSTREAM_CANARY), STR("true"));
-    router_charge_code(r, (unsigned)r->response_status, r->host);
-    host_stat_add(r->host, r->response_status / 100 == 5 ? HOST_RQ_ERROR : HOST_RQ_SUCCESS, 1);
+    uint64_t status;
+    bool is_good =
+        last != NULL && grpc_status_of(last, &status) && grpc_status_to_http(status) / 100 != 5;
+
+    rq->awaits_grpc_status = false;
+    host_stat_add(rq->host, is_good ? HOST_RQ_SUCCESS : HOST_RQ_ERROR, 1);
 }
 
-static void request_add_headers(struct router *r)
+/* What the response head says about the host. */
+static void request_charge_response(struct upstream_request *rq, bool end_stream)
 {
-    const struct stream_info *info = request_info(r);
-    char *digits;
+    struct router *r = rq->router;
+
+    rq->is_canary = rq->host->is_canary ||
+                    str_eq(header_get(&rq->response, HDR_X_ENVOY_UPSTREAM_CANARY), STR("true"));
+    router_charge_code(r, (unsigned)rq->response_status, rq->host);
+    if (rq->response_status / 100 == 5) {
+        host_stat_add(rq->host, HOST_RQ_ERROR, 1);
+    } else if (!r->is_grpc) {
+        host_stat_add(rq->host, HOST_RQ_SUCCESS, 1);
+    } else if (end_stream) {
+        request_charge_grpc(rq, &rq->response);
+    } else {
+        rq->awaits_grpc_status = true;
+    }
+}
+
+static void request_add_headers(struct upstream_request *rq)
+{
+    const struct router *r = rq->router;
+    const struct stream_info *info = request_info(rq);
 
     if (router_includes_attempts(r)) {
-        header_set(&r->response, HDR_X_ENVOY_ATTEMPT_COUNT, STR("1"));
+        header_set(&rq->response, HDR_X_ENVOY_ATTEMPT_COUNT, router_format(r, info->attempt_count));
     }
     /* Not on an answer that came before the request was complete. */
     if (r->request_done_ns != 0 && !r->config->suppresses_envoy_headers) {
-        digits = arena_alloc(http_filter_arena(r->filter), U64_DIGITS);
-        header_set(
-            &r->response, HDR_X_ENVOY_UPSTREAM_SERVICE_TIME,
-            str_n(digits, format_u64((info->first_upstream_rx_ns - r->request_done_ns) / NS_PER_MS,
-                                     digits)));
+        header_set(&rq->response, HDR_X_ENVOY_UPSTREAM_SERVICE_TIME,
+                   router_format(r, (info->first_upstream_rx_ns - r->request_done_ns) / NS_PER_MS));
+    }
+}
+
+/* From here on there is no other attempt. */
+static void request_commit(struct upstream_request *rq)
+{
+    struct router *r = rq->router;
+
+    if (!r->is_response_started) {
+        r->is_response_started = true;
+        retry_state_on_response(&r->retry);
+        router_forget_body(r);
     }
 }
 
 static void request_on_headers(void *user, bool end_stream)
 {
-    struct router *r = user;
-    struct stream_info *info = request_info(r);
+    struct upstream_request *rq = user;
+    struct stream_info *info = request_info(rq);
 
-    r->response_status = response_status_of(&r->response);
-    r->is_response_started = true;
+    rq->response_status = response_status_of(&rq->response);
+    request_commit(rq);
     info->first_upstream_rx_ns = clock_mono_ns();
-    request_add_headers(r);
-    request_charge_response(r);
+    request_add_headers(rq);
+    request_charge_response(rq, end_stream);
     info->response_code_details = STR("via_upstream");
-    http_filter_finalize_response(r->filter, &r->response);
+    http_filter_finalize_response(rq->router->filter, &rq->response);
     if (end_stream) {
-        request_complete(r);
+        request_complete(rq);
     }
-    http_filter_respond_headers(r->filter, &r->response, end_stream);
+    http_filter_respond_headers(rq->router->filter, &rq->response, end_stream);
 }
 
 static void request_on_1xx(void *user, struct header_map *headers)
 {
-    struct router *r = user;
+    struct upstream_request *rq = user;
 
-    router_charge_code(r, (unsigned)response_status_of(headers), r->host);
-    r->is_response_started = true; /* as Envoy: no retries after that */
-    http_filter_respond_1xx(r->filter, headers);
+    router_charge_code(rq->router, (unsigned)response_status_of(headers), rq->host);
+    request_commit(rq); /* as Envoy: no retries after that */
+    http_filter_respond_1xx(rq->router->filter, headers);
 }
 
 static void request_on_data(void *user, struct buf *data, bool end_stream)
 {
-    struct router *r = user;
+    struct upstream_request *rq = user;
 
     if (end_stream) {
-        request_complete(r);
+        if (rq->awaits_grpc_status) {
+            request_charge_grpc(rq, NULL);
+        }
+        request_complete(rq);
     }
-    http_filter_respond_data(r->filter, data, end_stream);
+    http_filter_respond_data(rq->router->filter, data, end_stream);
 }
 
 static void request_on_trailers(void *user, struct header_map *trailers)
 {
-    struct router *r = user;
+    struct upstream_request *rq = user;
 
-    request_complete(r);
-    http_filter_respond_trailers(r->filter, trailers);
+    if (rq->awaits_grpc_status) {
+        request_charge_grpc(rq, trailers);
+    }
+    request_complete(rq);
+    http_filter_respond_trailers(rq->router->filter, trailers);
 }
 
 static void request_on_reset(void *user, enum stream_reset_reason reason, struct str details)
 {
-    struct router *r = user;
+    struct upstream_request *rq = user;
 
     (void)details; /* of the codec; what Envoy shows is the reason */
-    request_detach(r);
-    request_failed(r, reason, STR_NONE);
+    request_detach(rq);
+    request_failed(rq, reason, STR_NONE);
 }
 
 static void request_on_watermark(void *user, bool is_above)
 {
-    struct router *r = user;
+    struct upstream_request *rq = user;
 
-    if (r->is_read_disabled != is_above) {
-        r->is_read_disabled = is_above;
-        http_filter_read_disable(r->filter, is_above);
-    }
+    rq->is_saturated = is_above;
+    router_read_disable(rq->router, is_above);
 }
 
 static const struct codec_stream_callbacks request_stream_callbacks = {
@@ -242,64 +370,81 @@ static const struct codec_stream_callbacks request_stream_callbacks = {
 /* --- The connection ------------------------------------------------------------------------------
  */
 
-static void request_note_host(struct router *r)
+static void request_note_host(struct upstream_request *rq)
 {
-    struct stream_info *info = request_info(r);
+    struct stream_info *info = request_info(rq);
 
-    r->has_host_info = true;
-    info->upstream_remote = *host_address(r->host);
-    if (host_name(r->host).len > 0) {
-        info->upstream_host_name = arena_str(http_filter_arena(r->filter), host_name(r->host));
-    }
+    rq->has_host_info = true;
+    info->upstream_remote = *host_address(rq->host);
+    info->upstream_host_name = arena_str(request_arena(rq), host_name(rq->host));
 }
 
-static void request_note_connection(struct router *r)
+static void request_note_connection(struct upstream_request *rq)
 {
-    struct stream_info *info = request_info(r);
+    struct stream_info *info = request_info(rq);
     struct pool_connection_info connection;
 
-    pool_request_connection(&r->pool_request, &connection);
+    pool_request_connection(&rq->pool_request, &connection);
     info->upstream_local = *connection.local;
     info->upstream_protocol = connection.protocol;
-    info->has_upstream_protocol = true;
+    info->has_upstream_protocol = rq->protocol != POOL_TCP;
 }
 
-/* What came while there was no connection. */
-static void request_send_held(struct router *r)
+/* What came while there was no connection, or what an attempt before this one was sent. */
+static void request_send_held(struct upstream_request *rq)
 {
-    bool has_trailers = r->trailers != NULL;
+    struct router *r = rq->router;
+    bool is_end = r->has_end_stream && r->trailers == NULL;
 
-    if (buf_len(&r->body) > 0 || (r->has_end_stream && !has_trailers)) {
-        r->upstream->ops->encode_data(r->upstream, &r->body, r->has_end_stream && !has_trailers);
+    if (buf_len(&r->body) > 0 || is_end) {
+        struct buf data;
+
+        buf_init(&data, &request_loop(rq)->bufs);
+        if (request_may_be_repeated(rq, buf_len(&r->body))) {
+            buf_share(&data, &r->body);
+        } else {
+            buf_move(&data, &r->body);
+            r->is_body_whole = false;
+        }
+        rq->stream->ops->encode_data(rq->stream, &data, is_end);
     }
-    if (has_trailers) {
-        r->upstream->ops->encode_trailers(r->upstream, r->trailers);
+    if (r->trailers != NULL && rq->stream != NULL) {
+        rq->stream->ops->encode_trailers(rq->stream, r->trailers);
     }
-    request_enable_reads(r);
 }
 
-static void request_on_ready(struct pool_request *rq)
+static void request_on_ready(struct pool_request *pool_request)
 {
-    struct router *r = rq->user;
-    struct stream_info *info = request_info(r);
-    struct arena *arena = http_filter_arena(r->filter);
+    struct upstream_request *rq = pool_request->user;
+    struct router *r = rq->router;
+    struct stream_info *info = request_info(rq);
     bool is_head_all = r->has_end_stream && buf_len(&r->body) == 0 && r->trailers == NULL;
     bool is_at_once = r->was_answered != NULL; /* inside decode_headers */
 
-    r->is_waiting = false;
-    request_note_host(r);
-    request_note_connection(r);
+    rq->is_waiting = false;
+    request_note_host(rq);
+    request_note_connection(rq);
     info->first_upstream_tx_ns = router_now_ns(r, is_at_once ? info->start_mono_ns : 0);
     info->last_upstream_tx_ns = info->first_upstream_tx_ns;
-    if (r->max_duration_ms > 0) {
-        timer_arm(router_loop(r), &r->duration_timer, r->max_duration_ms);
+    if (r->timeouts.max_stream_ms > 0) {
+        timer_arm(request_loop(rq), &rq->duration_timer, r->timeouts.max_stream_ms);
     }
-    header_map_init(&r->response, arena);
-    r->upstream = pool_request_open_stream(rq, &request_stream_callbacks, r, arena, &r->response);
-    r->upstream->ops->encode_headers(r->upstream, http_filter_request_headers(r->filter),
-                                     is_head_all);
-    if (!is_head_all) {
-        request_send_held(r);
+    if (r->request_done_ns != 0) {
+        request_arm_try_timer(rq);
+    }
+    header_map_init(&rq->response, request_arena(rq));
+    rq->stream = pool_request_open_stream(pool_request, &request_stream_callbacks, rq,
+                                          request_arena(rq), &rq->response);
+    if (r->is_downstream_saturated) {
+        rq->stream->ops->read_disable(rq->stream, true);
+    }
+    rq->stream->ops->encode_headers(rq->stream, http_filter_request_headers(r->filter),
+                                    is_head_all);
+    if (!is_head_all && rq->stream != NULL) {
+        request_send_held(rq);
+    }
+    if (rq->stream != NULL) {
+        router_read_disable(r, rq->is_saturated);
     }
 }
 
@@ -319,17 +464,18 @@ static enum stream_reset_reason reset_reason_of(enum pool_failure f)
     return RESET_REMOTE_CONNECTION_FAILURE;
 }
 
-static void request_on_failure(struct pool_request *rq, enum pool_failure f, struct str transport)
+static void request_on_failure(struct pool_request *pool_request, enum pool_failure f,
+                               struct str transport)
 {
-    struct router *r = rq->user;
-    struct str reason = arena_str(http_filter_arena(r->filter), transport);
+    struct upstream_request *rq = pool_request->user;
+    struct str reason = arena_str(request_arena(rq), transport);
 
-    r->is_waiting = false;
+    rq->is_waiting = false;
     if (f != POOL_FAILURE_OVERFLOW) { /* else no host was reached */
-        request_note_host(r);
-        request_info(r)->upstream_transport_failure_reason = reason;
+        request_note_host(rq);
+        request_info(rq)->upstream_transport_failure_reason = reason;
     }
-    request_failed(r, reset_reason_of(f), reason);
+    request_failed(rq, reset_reason_of(f), reason);
 }
 
 static const struct pool_request_ops request_pool_ops = {
@@ -340,64 +486,88 @@ static const struct pool_request_ops request_pool_ops = {
 /* --- For router.c --------------------------------------------------------------------------------
  */
 
-void upstream_request_start(struct router *r)
+/* CONNECT that ends here goes on as bytes; as Envoy, POST too where the route says so. */
+static bool router_terminates_connect(const struct router *r)
 {
-    r->is_waiting = true;
-    cluster_request_stream(r->cluster, r->host, r->forward->priority,
-                           cluster_pool_protocol(r->cluster, http_filter_info(r->filter)->protocol),
-                           &request_pool_ops, r, &r->pool_request);
-}
+    struct str method = header_get(http_filter_request_headers(r->filter), HDR_METHOD);
 
-/* There is no connection yet. */
-static void request_hold(struct router *r, struct buf *take_data)
-{
-    buf_move(&r->body, take_data);
-    if (buf_len(&r->body) > http_filter_buffer_limit(r->filter) && !r->is_read_disabled) {
-        r->is_read_disabled = true;
-        http_filter_read_disable(r->filter, true);
-    }
-}
+    for (size_t i = 0; i < r->forward->upgrade_count; i++) {
+        const struct route_upgrade *u = &r->forward->upgrades[i];
 
-void upstream_request_data(struct router *r, struct buf *take_data, bool end_stream)
-{
-    struct stream_info *info = request_info(r);
-
-    r->has_end_stream = end_stream;
-    if (r->is_waiting) {
-        request_hold(r, take_data);
-    } else if (r->upstream != NULL) {
-        if (end_stream) {
-            info->last_upstream_tx_ns = router_now_ns(r, info->last_rx_byte_ns);
+        if (u->terminates_connect &&
+            (str_eq(method, STR("CONNECT")) || (u->allow_post && str_eq(method, STR("POST"))))) {
+            return true;
         }
-        r->upstream->ops->encode_data(r->upstream, take_data, end_stream);
-    } else { /* answered before the request was complete */
-        buf_reset(take_data);
+    }
+    return false;
+}
+
+void upstream_request_init(struct upstream_request *rq, struct router *r)
+{
+    rq->router = r;
+    timer_init(&rq->try_timer, request_on_try_timeout);
+    timer_init(&rq->duration_timer, request_on_max_duration);
+}
+
+void upstream_request_start(struct upstream_request *rq, struct host *take_host)
+{
+    struct router *r = rq->router;
+
+    host_unref(rq->host);
+    rq->host = take_host;
+    rq->has_host_info = false;
+    rq->is_waiting = true;
+    rq->is_saturated = false;
+    rq->protocol = router_terminates_connect(r)
+                       ? POOL_TCP
+                       : cluster_pool_protocol(r->cluster, request_info(rq)->protocol);
+    cluster_request_stream(r->cluster, rq->host, r->forward->priority, rq->protocol,
+                           &request_pool_ops, rq, &rq->pool_request);
+}
+
+void upstream_request_data(struct upstream_request *rq, struct buf *take_data, bool end_stream)
+{
+    struct stream_info *info = request_info(rq);
+
+    if (rq->stream == NULL) {
+        request_hold(rq->router, take_data);
+        return;
+    }
+    if (end_stream) {
+        info->last_upstream_tx_ns = router_now_ns(rq->router, info->last_rx_byte_ns);
+    }
+    request_keep(rq, take_data);
+    rq->stream->ops->encode_data(rq->stream, take_data, end_stream);
+}
+
+void upstream_request_trailers(struct upstream_request *rq, const struct header_map *trailers)
+{
+    struct stream_info *info = request_info(rq);
+
+    if (rq->stream != NULL) {
+        info->last_upstream_tx_ns = router_now_ns(rq->router, info->last_rx_byte_ns);
+        rq->stream->ops->encode_trailers(rq->stream, trailers);
     }
 }
 
-void upstream_request_trailers(struct router *r, const struct header_map *trailers)
+void upstream_request_all_received(struct upstream_request *rq)
 {
-    struct stream_info *info = request_info(r);
-
-    r->has_end_stream = true;
-    if (r->is_waiting) {
-        r->trailers = trailers;
-    } else if (r->upstream != NULL) {
-        info->last_upstream_tx_ns = router_now_ns(r, info->last_rx_byte_ns);
-        r->upstream->ops->encode_trailers(r->upstream, trailers);
+    if (rq->stream != NULL) {
+        request_arm_try_timer(rq);
     }
 }
 
-void upstream_request_reset(struct router *r)
+void upstream_request_reset(struct upstream_request *rq)
 {
-    struct codec_stream *upstream = r->upstream;
+    struct codec_stream *stream = rq->stream;
 
-    if (r->is_waiting) {
-        r->is_waiting = false;
-        pool_request_cancel(&r->pool_request);
+    if (rq->is_waiting) {
+        rq->is_waiting = false;
+        pool_request_cancel(&rq->pool_request);
     }
-    if (upstream != NULL) {
-        request_detach(r);
-        upstream->ops->reset(upstream, RESET_LOCAL);
+    if (stream != NULL) {
+        request_detach(rq);
+        stream->ops->reset(stream, RESET_LOCAL);
     }
+    request_cancel_timers(rq);
 }

@@ -1,0 +1,73 @@
+/* See retry_state.h. */
+
+#include "dataplane/extensions/filters/http/router/retry_state.h"
+
+#include "dataplane/upstream/circuit_breaker.h"
+#include "dataplane/upstream/cluster.h"
+#include "dataplane/upstream/cluster_stats.h"
+
+/* One replay suffices: a peer that goes away refuses once, then it is gone. */
+#define REPLAYS_MAX 1
+
+void retry_state_init(struct retry_state *rs, struct cluster *c, enum routing_priority priority,
+                      bool replays_unprocessed)
+{
+    *rs = (struct retry_state){
+        .cluster = c,
+        .priority = priority,
+        .replays_left = REPLAYS_MAX,
+        .replays_unprocessed = replays_unprocessed,
+    };
+}
+
+/* The retry that was under way is over. */
+static void retry_state_release(struct retry_state *rs)
+{
+    if (rs->is_retrying) {
+        rs->is_retrying = false;
+        breaker_release(&rs->cluster->breakers[rs->priority], BREAKER_RETRIES);
+    }
+}
+
+void retry_state_done(struct retry_state *rs)
+{
+    retry_state_release(rs);
+    rs->replays_unprocessed = false;
+}
+
+bool retry_state_is_enabled(const struct retry_state *rs)
+{
+    return rs->replays_unprocessed && rs->replays_left > 0;
+}
+
+enum retry_verdict retry_state_on_reset(struct retry_state *rs, enum stream_reset_reason reason,
+                                        bool is_request_whole)
+{
+    struct stat_block *stats = cluster_stats(rs->cluster);
+    uint32_t max = cluster_limits(rs->cluster, rs->priority)->max_retries;
+
+    retry_state_release(rs);
+    if (!rs->replays_unprocessed || reason != RESET_REMOTE_REFUSED || !is_request_whole) {
+        return RETRY_NO;
+    }
+    if (rs->replays_left == 0) {
+        stat_inc(stats, CLUSTER_UPSTREAM_RQ_RETRY_LIMIT_EXCEEDED);
+        return RETRY_LIMIT_EXCEEDED;
+    }
+    rs->replays_left--;
+    if (!breaker_try_acquire(&rs->cluster->breakers[rs->priority], BREAKER_RETRIES, max)) {
+        stat_inc(stats, CLUSTER_UPSTREAM_RQ_RETRY_OVERFLOW);
+        return RETRY_OVERFLOW;
+    }
+    rs->is_retrying = true;
+    stat_inc(stats, CLUSTER_UPSTREAM_RQ_RETRY);
+    return RETRY_NOW;
+}
+
+void retry_state_on_response(struct retry_state *rs)
+{
+    if (rs->is_retrying) {
+        stat_inc(cluster_stats(rs->cluster), CLUSTER_UPSTREAM_RQ_RETRY_SUCCESS);
+    }
+    retry_state_done(rs);
+}
