@@ -12,10 +12,13 @@
 #include "dataplane/net/transport_socket.h"
 #include "dataplane/runtime/thread_context.h"
 #include "dataplane/stream_info/grpc_status.h"
+#include "dataplane/upstream/circuit_breaker.h"
+#include "dataplane/upstream/cluster.h"
 #include "dataplane/upstream/cluster_stats.h"
 #include "dataplane/upstream/host.h"
 
 #define NS_PER_MS 1000000u
+#define KEPT_BYTES_MAX (64 * 1024)
 #define HELD_LIMIT_DEFAULT (1024 * 1024) /* per_connection_buffer_limit_bytes when unset */
 
 static struct loop *stream_loop(const struct client_stream *s)
@@ -51,8 +54,13 @@ static void stream_finish(struct client_stream *s)
     s->host = NULL;
     s->cluster = NULL;
     timer_cancel(stream_loop(s), &s->timer);
-    loop_task_cancel(&s->failure_task);
+    loop_task_cancel(&s->task);
     buf_reset(&s->held);
+    buf_reset(&s->kept);
+    if (s->is_again) {
+        s->is_again = false;
+        breaker_release(&cluster->breakers[PRIORITY_DEFAULT], BREAKER_RETRIES);
+    }
     host_unref(host);
     cluster_unref(cluster);
 }
@@ -61,11 +69,6 @@ static void stream_tell_failure(struct client_stream *s)
 {
     stream_finish(s);
     s->ops->on_failure(s, &s->failure);
-}
-
-static void stream_on_failure_task(struct loop_task *t)
-{
-    stream_tell_failure(container_of(t, struct client_stream, failure_task));
 }
 
 /* Nothing is open: `s` may be gone afterwards. */
@@ -85,7 +88,7 @@ static void stream_fail(struct client_stream *s, enum client_failure_kind kind, 
         stream_charge_code(s, (unsigned)status);
     }
     if (s->nesting > 0) {
-        loop_task_schedule(stream_loop(s), &s->failure_task);
+        loop_task_schedule(stream_loop(s), &s->task);
     } else {
         stream_tell_failure(s);
     }
@@ -193,6 +196,8 @@ static void stream_on_headers(void *user, bool end_stream)
     struct client_stream *s = user;
 
     s->is_response_started = true;
+    s->is_kept_whole = false;
+    buf_reset(&s->kept);
     stream_charge_response(s, end_stream);
     if (end_stream) {
         stream_complete(s);
@@ -227,12 +232,27 @@ static void stream_on_trailers(void *user, struct header_map *trailers)
     s->ops->on_trailers(s, trailers);
 }
 
+/* Nobody has seen the request: it may go again, to whichever host. */
+static bool stream_may_go_again(const struct client_stream *s, enum stream_reset_reason reason)
+{
+    return reason == RESET_REMOTE_REFUSED && s->is_kept_whole && !s->is_again &&
+           breaker_try_acquire(&s->cluster->breakers[PRIORITY_DEFAULT], BREAKER_RETRIES,
+                               cluster_limits(s->cluster, PRIORITY_DEFAULT)->max_retries);
+}
+
 static void stream_on_reset(void *user, enum stream_reset_reason reason, struct str details)
 {
     struct client_stream *s = user;
 
     (void)details; /* of the codec; what Envoy shows is the reason */
     s->upstream = NULL;
+    if (stream_may_go_again(s, reason)) {
+        s->is_again = true;
+        s->state = CLIENT_STREAM_REFUSED;
+        buf_move(&s->held, &s->kept);
+        loop_task_schedule(stream_loop(s), &s->task);
+        return;
+    }
     stream_fail_reset(s, CLIENT_RESET, reason, STR_NONE);
 }
 
@@ -274,15 +294,37 @@ static void stream_request_sent(struct client_stream *s)
     }
 }
 
+static void stream_keep(struct client_stream *s, const struct buf *data)
+{
+    if (!s->is_kept_whole) {
+        return;
+    }
+    if (buf_len(data) > KEPT_BYTES_MAX - buf_len(&s->kept)) {
+        s->is_kept_whole = false;
+        buf_reset(&s->kept);
+        return;
+    }
+    buf_share(&s->kept, data);
+}
+
 static void stream_send_held(struct client_stream *s)
 {
     bool was_above = client_stream_is_above(s);
 
     s->is_held_above = false;
+    stream_keep(s, &s->held);
     s->upstream->ops->encode_data(s->upstream, &s->held, s->has_end);
     if (s->state == CLIENT_STREAM_OPEN) {
         stream_watermark_changed(s, was_above);
     }
+}
+
+static void stream_apply_pause(struct client_stream *s)
+{
+    stat_inc(cluster_stats(s->cluster), s->is_paused
+                                            ? CLUSTER_UPSTREAM_FLOW_CONTROL_PAUSED_READING_TOTAL
+                                            : CLUSTER_UPSTREAM_FLOW_CONTROL_RESUMED_READING_TOTAL);
+    s->upstream->ops->read_disable(s->upstream, s->is_paused);
 }
 
 static void stream_on_ready(struct pool_request *rq)
@@ -297,7 +339,7 @@ static void stream_on_ready(struct pool_request *rq)
     if (s->state == CLIENT_STREAM_OPEN) {
         stream_request_sent(s);
         if (s->is_paused) {
-            s->upstream->ops->read_disable(s->upstream, true);
+            stream_apply_pause(s);
         }
     }
     if (s->state == CLIENT_STREAM_OPEN && buf_len(&s->held) > 0) {
@@ -355,17 +397,6 @@ struct str client_stream_scheme(struct thread_context *t, const struct client_cl
     return transport != NULL && transport->encrypt != NULL ? STR("https") : STR("http");
 }
 
-void client_stream_init(struct client_stream *s, struct thread_context *t, struct arena *arena,
-                        const struct client_stream_ops *ops)
-{
-    *s = (struct client_stream){.ops = ops, .thread = t, .arena = arena};
-    header_map_init(&s->request, arena);
-    header_map_init(&s->response, arena);
-    buf_init(&s->held, &t->loop->bufs);
-    timer_init(&s->timer, stream_on_timeout);
-    loop_task_init(&s->failure_task, stream_on_failure_task);
-}
-
 void client_stream_add_envoy_headers(struct client_stream *s, struct str forwarded_for)
 {
     s->is_internal = true;
@@ -385,24 +416,16 @@ static void stream_add_timeout(struct client_stream *s, uint64_t timeout_ms)
     timer_arm(stream_loop(s), &s->timer, timeout_ms);
 }
 
-static void stream_find_way(struct client_stream *s, const struct client_cluster *c,
-                            uint64_t timeout_ms)
+/* Picks the host and asks for a connection to it. */
+static void stream_find_host(struct client_stream *s)
 {
     struct lb_context lb = {.priority = PRIORITY_DEFAULT};
 
-    s->cluster = find_cluster(s->thread, c);
-    if (s->cluster == NULL) {
-        stream_fail(s, CLIENT_NO_CLUSTER, 503, STR(""), STR("cluster_not_found"));
-        return;
-    }
-    cluster_ref(s->cluster);
     s->host = cluster_pick(s->cluster, &lb);
     if (s->host == NULL) {
+        s->state = CLIENT_STREAM_IDLE;
         stream_fail(s, CLIENT_NO_HOST, 503, STR("no healthy upstream"), STR("no_healthy_upstream"));
         return;
-    }
-    if (timeout_ms > 0) {
-        stream_add_timeout(s, timeout_ms);
     }
     s->state = CLIENT_STREAM_WAITING;
     /* As for any request that did not come in from a client: HTTP/1.1 where the cluster goes by
@@ -412,13 +435,63 @@ static void stream_find_way(struct client_stream *s, const struct client_cluster
                            &s->pool_request);
 }
 
+static void stream_go_again(struct client_stream *s)
+{
+    bool was_above = client_stream_is_above(s);
+
+    s->is_codec_above = false;
+    stream_watermark_changed(s, was_above);
+    if (s->state != CLIENT_STREAM_REFUSED) {
+        return; /* cancelled just now */
+    }
+    host_unref(s->host);
+    s->host = NULL;
+    s->sent_ns = 0;
+    header_map_init(&s->response, s->arena);
+    stream_find_host(s);
+}
+
+static void stream_on_task(struct loop_task *t)
+{
+    struct client_stream *s = container_of(t, struct client_stream, task);
+
+    if (s->state == CLIENT_STREAM_REFUSED) {
+        s->nesting++; /* should it fail at once, that is told in the next round of tasks */
+        stream_go_again(s);
+        s->nesting--;
+    } else {
+        stream_tell_failure(s);
+    }
+}
+
+void client_stream_init(struct client_stream *s, struct thread_context *t, struct arena *arena,
+                        const struct client_stream_ops *ops)
+{
+    *s = (struct client_stream){.ops = ops, .thread = t, .arena = arena, .is_kept_whole = true};
+    header_map_init(&s->request, arena);
+    header_map_init(&s->response, arena);
+    buf_init(&s->held, &t->loop->bufs);
+    buf_init(&s->kept, &t->loop->bufs);
+    timer_init(&s->timer, stream_on_timeout);
+    loop_task_init(&s->task, stream_on_task);
+}
+
 void client_stream_start(struct client_stream *s, const struct client_cluster *c,
                          uint64_t timeout_ms, bool end_stream)
 {
     CHECK(s->state == CLIENT_STREAM_IDLE);
     s->has_end = end_stream;
+    s->cluster = find_cluster(s->thread, c);
     s->nesting++;
-    stream_find_way(s, c, timeout_ms);
+    if (s->cluster == NULL) {
+        stream_fail(s, CLIENT_NO_CLUSTER, 503, STR(""), STR("cluster_not_found"));
+    } else {
+        cluster_ref(s->cluster);
+        if (timeout_ms > 0) {
+            stream_add_timeout(s, timeout_ms);
+        }
+        stream_find_host(s);
+    }
     s->nesting--;
 }
 
@@ -435,16 +508,20 @@ static void stream_hold(struct client_stream *s, struct buf *take_data)
 
 void client_stream_send(struct client_stream *s, struct buf *take_data, bool end_stream)
 {
-    if (s->has_end || (s->state != CLIENT_STREAM_WAITING && s->state != CLIENT_STREAM_OPEN)) {
+    bool is_open = s->state == CLIENT_STREAM_OPEN;
+
+    if (s->has_end ||
+        (!is_open && s->state != CLIENT_STREAM_WAITING && s->state != CLIENT_STREAM_REFUSED)) {
         buf_reset(take_data);
         return;
     }
     s->has_end = end_stream;
     s->nesting++;
-    if (s->state == CLIENT_STREAM_WAITING) {
+    if (!is_open) {
         stream_hold(s, take_data);
     } else {
         stream_request_sent(s);
+        stream_keep(s, take_data);
         s->upstream->ops->encode_data(s->upstream, take_data, end_stream);
     }
     s->nesting--;
@@ -457,11 +534,8 @@ void client_stream_pause(struct client_stream *s, bool is_paused)
     }
     s->is_paused = is_paused;
     if (s->upstream != NULL) {
-        stat_inc(cluster_stats(s->cluster),
-                 is_paused ? CLUSTER_UPSTREAM_FLOW_CONTROL_PAUSED_READING_TOTAL
-                           : CLUSTER_UPSTREAM_FLOW_CONTROL_RESUMED_READING_TOTAL);
         s->nesting++;
-        s->upstream->ops->read_disable(s->upstream, is_paused);
+        stream_apply_pause(s);
         s->nesting--;
     }
 }

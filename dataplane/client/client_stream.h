@@ -4,7 +4,9 @@
 /*
  * One request of ours to a cluster, as a stream: what http_client and grpc_client have in common.
  * Finds the cluster, picks the host, waits for the connection, keeps the deadline, charges the
- * cluster's counters as the router would, and says in one place how it failed.
+ * cluster's counters as the router would, and says in one place how it failed. A request that the
+ * server provably did not look at (GOAWAY, REFUSED_STREAM) is sent once more, while its body is
+ * small enough to be kept.
  *
  * Callbacks come from the loop only, never from inside a call of this file, except on_watermark
  * (from client_stream_send). Any callback may cancel. Embedded by its owner, in the arena that it
@@ -66,7 +68,8 @@ enum client_stream_state {
     CLIENT_STREAM_IDLE,    /* not started */
     CLIENT_STREAM_WAITING, /* for a connection */
     CLIENT_STREAM_OPEN,
-    CLIENT_STREAM_FAILED, /* to be told at the end of this turn */
+    CLIENT_STREAM_REFUSED, /* provably not processed: to be sent again at the end of this turn */
+    CLIENT_STREAM_FAILED,  /* to be told at the end of this turn */
     CLIENT_STREAM_OVER,
 };
 
@@ -81,14 +84,17 @@ struct client_stream {
     struct host *host;       /* referenced; NULL: none picked */
     struct pool_request pool_request;
     struct codec_stream *upstream; /* while open */
-    struct buf held;               /* sent before there was a connection */
+    struct buf held;               /* sent while there was no connection */
+    struct buf kept;               /* sent on it, should it have to be sent again */
     struct timer timer;
-    struct loop_task failure_task;
+    struct loop_task task; /* of the states that wait for the end of the turn */
     struct client_failure failure;
     uint64_t sent_ns;     /* the request was complete; 0: not yet */
     uint32_t nesting;     /* calls of this file under way: callbacks wait */
     bool has_end;         /* the request's end is among what was sent */
     bool is_paused;       /* wants no data */
+    bool is_kept_whole;   /* `kept` is all of it */
+    bool is_again;        /* this is the second time: it holds a slot of the retry breaker */
     bool is_held_above;   /* `held` is over the limit */
     bool is_codec_above;  /* the codec's output of this stream is */
     bool is_grpc;         /* whether the host did well is in the trailers */

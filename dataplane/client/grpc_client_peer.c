@@ -9,7 +9,7 @@
  *   send ID HEX · fill ID BYTES COUNT     one message; COUNT of them, stopping when it is above
  *   finish ID · cancel ID · pause ID · resume ID
  *   stat NAME                                                     -> stat NAME VALUE
- *   memory                                                        -> memory BLOCKS live blocks
+ *   blocks                                                        -> stat blocks LIVE
  *   quit
  */
 
@@ -277,10 +277,10 @@ static void do_stat(const struct words *w)
     (void)printf("stat %s %llu\n", name, (unsigned long long)upstream_testing_stat(&u, name));
 }
 
-static void do_memory(const struct words *w)
+static void do_blocks(const struct words *w)
 {
     (void)w;
-    (void)printf("memory %zu\n", u.loop.bufs.live_blocks);
+    (void)printf("stat blocks %zu\n", u.loop.bufs.live_blocks);
 }
 
 static void do_quit(const struct words *w)
@@ -297,7 +297,7 @@ static const struct {
     {"cluster", 2, do_cluster}, {"start", 3, do_start},   {"unary", 4, do_unary},
     {"send", 2, do_send},       {"fill", 4, do_fill},     {"finish", 2, do_finish},
     {"cancel", 2, do_cancel},   {"pause", 2, do_pause},   {"resume", 2, do_pause},
-    {"stat", 2, do_stat},       {"memory", 1, do_memory}, {"quit", 1, do_quit},
+    {"stat", 2, do_stat},       {"blocks", 1, do_blocks}, {"quit", 1, do_quit},
 };
 
 static void run_line(struct str text)

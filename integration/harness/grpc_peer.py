@@ -97,7 +97,14 @@ class Peer:
         _, code, message, details, trailer = self.wait(who, "close", timeout=timeout)
         return int(code), text(message), text(details), text(trailer)
 
-    def stat(self, name):
+    def _ask(self, name, *command):
         have = len([e for e in self.of("stat") if e[0] == name])
-        self.do("stat", name)
+        self.do(*command)
         return int(self.wait("stat", name, have + 1)[1])
+
+    def stat(self, name):
+        return self._ask(name, "stat", name)
+
+    def blocks(self):
+        """Buffer blocks of 16 KiB that are in use."""
+        return self._ask("blocks", "blocks")
