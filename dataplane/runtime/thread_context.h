@@ -7,7 +7,6 @@
  * uses the members whose types it knows, the rest stay opaque to it.
  */
 
-#include <stdbool.h>
 #include <stdint.h>
 
 struct loop;
@@ -31,8 +30,6 @@ struct thread_context {
     /* Draining: set by server/ when SIGTERM or /drain_listeners says so; responses then carry
      * connection: close. */
     int is_draining;
-    /* Runtime: nuncio.replay_unprocessed_streams is false. */
-    bool never_replays_streams;
     uint64_t next_connection_id; /* worker index in the top bits */
 };
 

@@ -20,6 +20,7 @@
 #include "config/parse/context.h"
 #include "dataplane/http/conn_manager_stats.h"
 #include "dataplane/http/forwarding.h"
+#include "dataplane/runtime/runtime.h"
 #include "dataplane/runtime/thread_context.h"
 #include "dataplane/stream_info/grpc_status.h"
 #include "dataplane/upstream/cluster_stats.h"
@@ -191,12 +192,6 @@ bool router_try_again(struct router *r, enum stream_reset_reason reason)
     return false;
 }
 
-/* The rule can be switched off: runtime key nuncio.replay_unprocessed_streams. */
-static bool router_replays_unprocessed(const struct router *r)
-{
-    return !http_filter_thread(r->filter)->never_replays_streams;
-}
-
 /* --- The filter
  * ------------------------------------------------------------------------------------ */
 
@@ -259,7 +254,8 @@ static bool router_forward(struct router *r, struct header_map *h, bool end_stre
     }
     router_prepare_headers(r, host, h);
     retry_state_init(&r->retry, r->cluster, r->forward->priority,
-                     !r->is_tunnel && router_replays_unprocessed(r));
+                     !r->is_tunnel &&
+                         runtime_replays_unprocessed_streams(http_filter_thread(r->filter)));
     r->has_end_stream = end_stream;
     r->was_answered = &was_answered;
     upstream_request_start(&r->request, host);
