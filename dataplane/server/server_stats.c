@@ -142,13 +142,14 @@ static const struct stat_def control_plane_stat_defs[CP_STAT_COUNT] = {
     [CP_RATE_LIMIT_ENFORCED] = {"rate_limit_enforced", STAT_COUNTER},
 };
 
-static const struct stat_schema server_schema = {server_stat_defs, SERVER_STAT_COUNT, true};
-static const struct stat_schema listener_manager_schema = {listener_manager_stat_defs,
-                                                           LM_STAT_COUNT, true};
-static const struct stat_schema cluster_manager_schema = {cluster_manager_stat_defs, CM_STAT_COUNT,
-                                                          true};
-static const struct stat_schema control_plane_schema = {control_plane_stat_defs, CP_STAT_COUNT,
-                                                        true};
+static const struct stat_schema server_schema = {
+    .defs = server_stat_defs, .count = SERVER_STAT_COUNT, .shown_untouched = true};
+static const struct stat_schema listener_manager_schema = {
+    .defs = listener_manager_stat_defs, .count = LM_STAT_COUNT, .shown_untouched = true};
+static const struct stat_schema cluster_manager_schema = {
+    .defs = cluster_manager_stat_defs, .count = CM_STAT_COUNT, .shown_untouched = true};
+static const struct stat_schema control_plane_schema = {
+    .defs = control_plane_stat_defs, .count = CP_STAT_COUNT, .shown_untouched = true};
 
 /* A scope with main's block of it. */
 struct main_scope {

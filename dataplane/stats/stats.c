@@ -40,6 +40,29 @@ const struct stat_block *stat_scope_block_at(const struct stat_scope *scope, siz
     return table != NULL ? atomic_load_explicit(&table->slots[thread], memory_order_acquire) : NULL;
 }
 
+void stat_block_next(struct stat_block_walk *w)
+{
+    bool is_adopted = w->next_thread > w->scope->store->thread_count;
+    const struct stat_block *b = NULL;
+
+    while (b == NULL && w->next_thread < w->scope->store->thread_count) {
+        b = stat_scope_block_at(w->scope, w->next_thread++);
+    }
+    if (b == NULL) {
+        w->next_thread = w->scope->store->thread_count + 1;
+        b = is_adopted ? w->block->next_adopted : w->scope->adopted;
+    }
+    w->block = b;
+}
+
+struct stat_block_walk stat_block_walk(const struct stat_scope *scope)
+{
+    struct stat_block_walk w = {.scope = scope};
+
+    stat_block_next(&w);
+    return w;
+}
+
 void *stat_cell_ptr(const struct stat_block *b, size_t i)
 {
     return (void *)(uintptr_t)atomic_load_explicit(&b->cells[i], memory_order_acquire);
@@ -55,14 +78,13 @@ static void cell_set_ptr(struct stat_block *b, size_t i, const void *p)
  */
 
 /* On cache lines of its own: its neighbours on the heap may be another thread's. */
-static struct stat_block *block_new(struct stat_scope *scope)
+struct stat_block *stat_block_new(const struct stat_schema *schema)
 {
-    size_t cells = scope->schema->count;
+    size_t cells = schema->count;
     size_t words = (cells + 63) / 64;
     size_t bytes = sizeof(struct stat_block) + (cells + words) * sizeof(_Atomic(uint64_t));
     struct stat_block *b = xcalloc_aligned(CACHE_LINE_BYTES, bytes);
 
-    b->scope = scope;
     b->touched = &b->cells[cells];
     return b;
 }
@@ -75,10 +97,8 @@ static void code_range_free(struct stat_code_range *range)
     free(range);
 }
 
-static void block_free(struct stat_block *b)
+void stat_block_free(struct stat_block *b, const struct stat_schema *schema)
 {
-    const struct stat_schema *schema = b->scope->schema;
-
     for (size_t i = 0; i < schema->count; i++) {
         switch (schema->defs[i].kind) {
         case STAT_HISTOGRAM:
@@ -124,10 +144,19 @@ struct stat_block *stat_scope_block(struct stat_scope *scope, int worker)
     }
     b = atomic_load_explicit(&table->slots[thread], memory_order_relaxed);
     if (b == NULL) {
-        b = block_new(scope);
+        b = stat_block_new(scope->schema);
+        b->scope = scope;
         atomic_store_explicit(&table->slots[thread], b, memory_order_release);
     }
     return b;
+}
+
+void stat_scope_adopt(struct stat_scope *scope, struct stat_block *take_block)
+{
+    CHECK(take_block->scope == NULL);
+    take_block->scope = scope;
+    take_block->next_adopted = scope->adopted;
+    scope->adopted = take_block;
 }
 
 /* --- Shapes: what many scopes share -------------------------------------------------------------
@@ -172,7 +201,8 @@ static struct stat_shape *shape_new(struct str key, const struct stat_scope_spec
     return shape;
 }
 
-static const struct stat_shape *shape_get(struct stat_store *s, const struct stat_scope_spec *spec)
+/* Counted: whoever names series chooses what stays of the tagged prefix. */
+static struct stat_shape *shape_ref(struct stat_store *s, const struct stat_scope_spec *spec)
 {
     /* Without a tag taken out the tagged prefix is as many as there are prefixes: not shared. */
     bool is_own_prefix = str_eq(spec->tagged_prefix, spec->prefix);
@@ -187,7 +217,16 @@ static const struct stat_shape *shape_get(struct stat_store *s, const struct sta
         (void)map_put(&s->shapes, shape->key, shape); /* was not there */
     }
     strbuf_done(&key);
+    shape->refs++;
     return shape;
+}
+
+static void shape_unref(struct stat_store *s, struct stat_shape *shape)
+{
+    if (--shape->refs == 0) {
+        (void)map_remove(&s->shapes, shape->key);
+        free(shape);
+    }
 }
 
 /* --- Scopes --------------------------------------------------------------------------------------
@@ -211,7 +250,7 @@ static struct stat_scope *scope_new(struct stat_store *s, const struct stat_scop
     scope = xcalloc(1, sizeof(*scope) + spec->tag_count * sizeof(scope->values[0]) + text_bytes);
     scope->store = s;
     scope->schema = spec->schema;
-    scope->shape = shape_get(s, spec);
+    scope->shape = shape_ref(s, spec);
     scope->hash = hash;
     scope->refs = 1;
     scope->prefix_len = (uint32_t)spec->prefix.len;
@@ -237,10 +276,17 @@ static void scope_free(struct stat_scope *scope)
         struct stat_block *b = atomic_load_explicit(&table->slots[i], memory_order_acquire);
 
         if (b != NULL) {
-            block_free(b);
+            stat_block_free(b, scope->schema);
         }
     }
+    while (scope->adopted != NULL) {
+        struct stat_block *b = scope->adopted;
+
+        scope->adopted = b->next_adopted;
+        stat_block_free(b, scope->schema);
+    }
     free(table);
+    shape_unref(scope->store, scope->shape);
     free(scope);
 }
 
@@ -280,6 +326,11 @@ struct stat_store *stat_store_new(int worker_count)
     return s;
 }
 
+size_t stat_store_thread_count(const struct stat_store *s)
+{
+    return s->thread_count;
+}
+
 void stat_store_free(struct stat_store *s)
 {
     if (s == NULL) {
@@ -293,10 +344,7 @@ void stat_store_free(struct stat_store *s)
             scope_free(scope);
         }
     }
-    map_for_each (e, &s->shapes) {
-        free(e->value);
-    }
-    map_done(&s->shapes);
+    map_done(&s->shapes); /* they went with the last scope of each */
     free(s->buckets);
     free(s);
 }
@@ -414,12 +462,10 @@ void stat_set_text(struct stat_scope *scope, size_t i, struct str text)
 
 bool stat_scope_is_touched(const struct stat_scope *scope, size_t i)
 {
-    for (size_t t = 0; t < scope->store->thread_count; t++) {
-        const struct stat_block *b = stat_scope_block_at(scope, t);
+    for (struct stat_block_walk w = stat_block_walk(scope); w.block != NULL; stat_block_next(&w)) {
+        uint64_t bits = atomic_load_explicit(&w.block->touched[i / 64], memory_order_relaxed);
 
-        if (b != NULL &&
-            (atomic_load_explicit(&b->touched[i / 64], memory_order_relaxed) >> (i % 64) & 1) !=
-                0) {
+        if ((bits >> (i % 64) & 1) != 0) {
             return true;
         }
     }
@@ -430,12 +476,8 @@ uint64_t stat_scope_value(const struct stat_scope *scope, size_t i)
 {
     uint64_t sum = 0;
 
-    for (size_t t = 0; t < scope->store->thread_count; t++) {
-        const struct stat_block *b = stat_scope_block_at(scope, t);
-
-        if (b != NULL) {
-            sum += atomic_load_explicit(&b->cells[i], memory_order_relaxed);
-        }
+    for (struct stat_block_walk w = stat_block_walk(scope); w.block != NULL; stat_block_next(&w)) {
+        sum += atomic_load_explicit(&w.block->cells[i], memory_order_relaxed);
     }
     return sum;
 }
@@ -449,9 +491,8 @@ bool stat_scope_code(const struct stat_scope *scope, size_t i, unsigned status, 
     if (status < STAT_CODE_MIN || status > STAT_CODE_MAX) {
         return false;
     }
-    for (size_t t = 0; t < scope->store->thread_count; t++) {
-        const struct stat_block *b = stat_scope_block_at(scope, t);
-        struct stat_code_range *range = b != NULL ? stat_cell_ptr(b, i) : NULL;
+    for (struct stat_block_walk w = stat_block_walk(scope); w.block != NULL; stat_block_next(&w)) {
+        struct stat_code_range *range = stat_cell_ptr(w.block, i);
         struct stat_code_page *page = NULL;
 
         if (range != NULL) {
@@ -476,7 +517,7 @@ static void scope_reset_counters(struct stat_scope *scope)
 {
     struct stat_block *debts;
 
-    if (scope_table(scope) == NULL) {
+    if (scope_table(scope) == NULL && scope->adopted == NULL) {
         return;
     }
     debts = stat_scope_block(scope, MAIN_THREAD);

@@ -40,6 +40,9 @@ struct stat_schema {
     /* Server, listener, connection manager, xDS: zeros are shown from the start; else once a worker
      * has counted anything in the scope. */
     bool shown_untouched;
+    /* Each member is shown from its own first touch on, not from the scope's: series that traffic
+     * names, of which most members never move. */
+    bool shown_singly;
 };
 
 /* Tag as Envoy's extractor names it: {"envoy.cluster_name", "foo"}. */
@@ -64,13 +67,16 @@ struct stat_scope;
 /* A cell: counter, gauge (two's complement) or a pointer to a lazily made histogram, code page or
  * text. `touched` keeps Envoy's `usedonly`: ever written, not non-zero. */
 struct stat_block {
-    struct stat_scope *scope;
-    _Atomic(uint64_t) *touched; /* bit per cell */
+    struct stat_scope *scope;        /* NULL while nobody's; main's to read */
+    struct stat_block *next_adopted; /* main's */
+    _Atomic(uint64_t) *touched;      /* bit per cell */
     _Atomic(uint64_t) cells[];
 };
 
 struct stat_store *stat_store_new(int worker_count);
 void stat_store_free(struct stat_store *s);
+/* Workers and main. */
+size_t stat_store_thread_count(const struct stat_store *s);
 
 /* Main thread. Same prefix and schema give the same scope, counted. */
 struct stat_scope *stat_scope_ref(struct stat_store *s, const struct stat_scope_spec *spec);
@@ -80,6 +86,16 @@ void stat_scope_unref(struct stat_scope *scope);
 /* The calling thread's block: `worker` is its loop index (LOOP_MAIN_INDEX for main). Made at first
  * call, published with release. */
 struct stat_block *stat_scope_block(struct stat_scope *scope, int worker);
+
+/* For series that traffic names: a worker cannot make the scope, and main's answer would come too
+ * late for the first counts. So the worker makes the cells and counts in them at once, and main
+ * takes them into the scope whenever it gets to it. Any thread. */
+struct stat_block *stat_block_new(const struct stat_schema *schema);
+/* One that was never adopted. */
+void stat_block_free(struct stat_block *b, const struct stat_schema *schema);
+/* Main thread: the scope's from now on, freed with it; its one thread goes on counting in it. A
+ * scope may adopt any number, of any thread. */
+void stat_scope_adopt(struct stat_scope *scope, struct stat_block *take_block);
 
 static inline void stat_touch(struct stat_block *b, size_t i)
 {

@@ -25,8 +25,9 @@ struct stat_code_range {
     _Atomic(struct stat_code_page *) pages[(STAT_CODE_MAX + 1 - STAT_CODE_MIN) / STAT_CODE_PAGE];
 };
 
-/* Tag names and tagged prefix. Lives as long as the store: there are a few dozen. */
+/* Tag names and tagged prefix. */
 struct stat_shape {
+    size_t refs;              /* one per scope */
     struct str key;           /* in the map of shapes */
     struct str tagged_prefix; /* ptr NULL: the prefix itself */
     size_t tag_count;
@@ -46,9 +47,10 @@ struct stat_value_at {
 struct stat_scope {
     struct stat_store *store;
     const struct stat_schema *schema;
-    const struct stat_shape *shape;
+    struct stat_shape *shape;
     _Atomic(struct stat_block_table *) blocks;
-    struct stat_scope *next; /* in its hash bucket */
+    struct stat_block *adopted; /* through next_adopted */
+    struct stat_scope *next;    /* in its hash bucket */
     uint32_t hash;
     uint32_t refs;
     uint32_t prefix_len;
@@ -64,8 +66,20 @@ struct stat_store {
 };
 
 struct str stat_scope_prefix(const struct stat_scope *scope);
-/* The cell of each thread's block in turn; NULL where there is no block. */
+/* One thread's own block (main is 0, workers follow); NULL where there is none. */
 const struct stat_block *stat_scope_block_at(const struct stat_scope *scope, size_t thread);
+
+/* Over all blocks of a scope: those of the threads, then the adopted ones. Main thread.
+ *   for (struct stat_block_walk w = stat_block_walk(scope); w.block != NULL; stat_block_next(&w))
+ */
+struct stat_block_walk {
+    const struct stat_scope *scope;
+    const struct stat_block *block;
+    size_t next_thread; /* thread_count: among the adopted ones */
+};
+
+struct stat_block_walk stat_block_walk(const struct stat_scope *scope);
+void stat_block_next(struct stat_block_walk *w);
 bool stat_scope_is_touched(const struct stat_scope *scope, size_t i);
 /* What the pointer in a cell points to, NULL for nothing yet. */
 void *stat_cell_ptr(const struct stat_block *b, size_t i);

@@ -244,6 +244,37 @@ static void test_scopes_are_counted_and_go_with_the_last_one(void **state)
     stat_store_free(s);
 }
 
+static void test_cells_made_before_their_scope_are_adopted(void **state)
+{
+    static const struct stat_schema singly = {.defs = defs, .count = FIELDS, .shown_singly = true};
+    struct stat_store *s = stat_store_new(1);
+    struct stat_block *early = stat_block_new(&singly);
+    struct stat_block *other = stat_block_new(&singly);
+    struct stat_scope *scope;
+
+    stat_inc(early, RQ_TOTAL);
+    stat_record(early, RQ_TIME, 5);
+    scope = plain_ref(s, "named.", &singly);
+    assert_visit(s, dump_one, "");
+    stat_scope_adopt(scope, early);
+    stat_scope_adopt(scope, other);
+    stat_inc(stat_scope_block(scope, 0), RQ_TOTAL);
+    stat_add(other, RQ_TOTAL, 3);
+    stat_record(other, RQ_TIME, 6);
+    stat_inc_code(other, RQ_CODE, 200);
+    /* Untouched members are not shown. */
+    assert_visit(s, dump_one,
+                 "named.upstream_rq_200=1\nnamed.upstream_rq_time=h2\nnamed.upstream_rq_total=5\n");
+    stat_store_reset_counters(s);
+    assert_int_equal(stat_scope_value(scope, RQ_TOTAL), 0);
+    stat_inc(early, RQ_TOTAL);
+    assert_int_equal(stat_scope_value(scope, RQ_TOTAL), 1);
+    stat_scope_unref(scope);
+    assert_visit(s, dump_one, "");
+    stat_block_free(stat_block_new(&singly), &singly);
+    stat_store_free(s);
+}
+
 static void test_reset_brings_counters_to_zero_and_keeps_the_rest(void **state)
 {
     struct stat_store *s = stat_store_new(1);
@@ -347,6 +378,7 @@ int main(void)
         cmocka_unit_test(test_tags_are_taken_out_of_names),
         cmocka_unit_test(test_visit_is_sorted_by_full_name),
         cmocka_unit_test(test_scopes_are_counted_and_go_with_the_last_one),
+        cmocka_unit_test(test_cells_made_before_their_scope_are_adopted),
         cmocka_unit_test(test_reset_brings_counters_to_zero_and_keeps_the_rest),
         cmocka_unit_test(test_workers_write_while_main_reads_and_resets),
     };

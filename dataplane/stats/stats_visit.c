@@ -115,7 +115,7 @@ static bool scope_is_live(const struct stat_scope *scope)
 static struct cursor *cursor_new(const struct stat_scope *scope)
 {
     const struct stat_schema *schema = scope->schema;
-    bool shows_zeros = schema->shown_untouched || scope_is_live(scope);
+    bool shows_zeros = schema->shown_untouched || (!schema->shown_singly && scope_is_live(scope));
     struct cursor *c = xcalloc(1, sizeof(*c));
 
     c->scope = scope;
@@ -173,9 +173,8 @@ static struct histogram *merge_histograms(const struct stat_scope *scope, size_t
 {
     struct histogram *merged = histogram_new();
 
-    for (size_t t = 0; t < scope->store->thread_count; t++) {
-        const struct stat_block *b = stat_scope_block_at(scope, t);
-        const struct histogram *h = b != NULL ? stat_cell_ptr(b, cell) : NULL;
+    for (struct stat_block_walk w = stat_block_walk(scope); w.block != NULL; stat_block_next(&w)) {
+        const struct histogram *h = stat_cell_ptr(w.block, cell);
 
         if (h != NULL) {
             histogram_merge(merged, h);

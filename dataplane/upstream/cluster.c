@@ -9,6 +9,7 @@
 #include "dataplane/runtime/thread_context.h"
 #include "dataplane/upstream/cluster_registry.h"
 #include "dataplane/upstream/cluster_stats.h"
+#include "dataplane/upstream/grpc_series.h"
 #include "dataplane/upstream/upstream.h"
 
 static const struct endpoint_set *endpoints_of(const struct part_handle *h)
@@ -116,6 +117,14 @@ const struct cluster_config *cluster_config_of(const struct cluster *c)
 struct stat_block *cluster_stats(struct cluster *c)
 {
     return c->stats;
+}
+
+struct stat_block *cluster_grpc_series(struct cluster *c, enum grpc_family family,
+                                       const struct grpc_method *method, bool replaces_dots)
+{
+    return grpc_series_set_get(cluster_shared_grpc(c->config->shared),
+                               (size_t)(c->thread->loop->index - LOOP_MAIN_INDEX), family, method,
+                               replaces_dots);
 }
 
 struct host *cluster_pick(struct cluster *c, const struct lb_context *ctx)

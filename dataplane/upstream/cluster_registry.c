@@ -13,6 +13,7 @@
 #include "dataplane/event/loop.h"
 #include "dataplane/upstream/cluster_registry_internal.h"
 #include "dataplane/upstream/cluster_stats.h"
+#include "dataplane/upstream/grpc_series.h"
 
 #define SLOTS_STEP 64
 
@@ -22,6 +23,15 @@
 enum shared_scope_kind { SCOPE_CLUSTER, SCOPE_HTTP2 };
 
 /* ':' parts the segments of a stat name for some sinks, so Envoy writes '_'. */
+void cluster_stat_prefix(struct strbuf *out, struct str stat_name)
+{
+    strbuf_add_c(out, "cluster.");
+    for (size_t i = 0; i < stat_name.len; i++) {
+        strbuf_add_char(out, stat_name.ptr[i] == ':' ? '_' : stat_name.ptr[i]);
+    }
+    strbuf_add_char(out, '.');
+}
+
 static struct stat_scope *shared_scope(struct stat_store *stats, struct str stat_name,
                                        enum shared_scope_kind kind,
                                        const struct stat_schema *schema)
@@ -32,16 +42,14 @@ static struct stat_scope *shared_scope(struct stat_store *stats, struct str stat
     size_t name_end;
 
     strbuf_init(&prefix);
-    strbuf_add_c(&prefix, "cluster.");
-    for (size_t i = 0; i < stat_name.len; i++) {
-        strbuf_add_char(&prefix, stat_name.ptr[i] == ':' ? '_' : stat_name.ptr[i]);
-    }
-    name_end = prefix.len;
-    strbuf_add_c(&prefix, kind == SCOPE_HTTP2 ? ".http2." : ".");
+    cluster_stat_prefix(&prefix, stat_name);
+    name_end = prefix.len - 1;
+    strbuf_add_c(&prefix, kind == SCOPE_HTTP2 ? "http2." : "");
     spec = (struct stat_scope_spec){
         .prefix = strbuf_str(&prefix),
         .tagged_prefix = kind == SCOPE_HTTP2 ? STR("cluster.http2.") : STR("cluster."),
-        .tags = {{STR("envoy.cluster_name"), str_sub(strbuf_str(&prefix), 8, name_end)}},
+        .tags = {{STR("envoy.cluster_name"),
+                  str_sub(strbuf_str(&prefix), CLUSTER_STAT_PREFIX_BYTES, name_end)}},
         .tag_count = 1,
         .schema = schema,
     };
@@ -62,6 +70,7 @@ static struct cluster_shared *shared_get(struct cluster_registry *r, const struc
     } else {
         s = xcalloc(1, sizeof(*s));
         s->refs = 1;
+        s->thread_count = stat_store_thread_count(r->stats);
         s->scope = shared_scope(r->stats, c->stat_name, SCOPE_CLUSTER, &cluster_stat_schema);
         s->main_scope =
             shared_scope(r->stats, c->stat_name, SCOPE_CLUSTER, &cluster_main_stat_schema);
@@ -98,6 +107,7 @@ static void shared_unref(void *object)
     if (s->breaker_scope != NULL) {
         stat_scope_unref(s->breaker_scope);
     }
+    grpc_series_set_free(atomic_load_explicit(&s->grpc, memory_order_acquire));
     free(atomic_load_explicit(&s->breakers, memory_order_acquire));
     shared_free_hosts(atomic_load_explicit(&s->hosts, memory_order_acquire));
     free(s);
@@ -128,6 +138,23 @@ struct circuit_breaker *cluster_shared_breakers(struct cluster_shared *s)
     }
     free(made); /* another thread was first */
     return b;
+}
+
+struct grpc_series_set *cluster_shared_grpc(struct cluster_shared *s)
+{
+    struct grpc_series_set *set = atomic_load_explicit(&s->grpc, memory_order_acquire);
+    struct grpc_series_set *made;
+
+    if (set != NULL) {
+        return set;
+    }
+    made = grpc_series_set_new(s->thread_count);
+    if (atomic_compare_exchange_strong_explicit(&s->grpc, &set, made, memory_order_acq_rel,
+                                                memory_order_acquire)) {
+        return made;
+    }
+    grpc_series_set_free(made); /* another thread was first */
+    return set;
 }
 
 static void hosts_push(struct cluster_shared *s, struct host_stats *h)
@@ -457,10 +484,22 @@ static void refresh_breakers(struct cluster_registry *r, const struct cluster_co
     }
 }
 
+static void refresh_grpc(struct cluster_registry *r, const struct cluster_config *c)
+{
+    struct grpc_series_set *set = atomic_load_explicit(&c->shared->grpc, memory_order_acquire);
+
+    if (set != NULL) {
+        grpc_series_set_adopt(set, r->stats, c->stat_name);
+    }
+}
+
 void cluster_registry_refresh_stats(struct cluster_registry *r)
 {
     map_for_each (e, &r->clusters) {
-        refresh_breakers(r, ((const struct registered_cluster *)e->value)->config);
+        const struct registered_cluster *rc = e->value;
+
+        refresh_breakers(r, rc->config);
+        refresh_grpc(r, rc->config);
     }
 }
 

@@ -23,6 +23,7 @@
 
 struct cluster_registry;
 struct cluster_shared;
+struct grpc_series_set;
 
 struct cluster_registry *cluster_registry_new(struct stat_store *stats);
 /* Lets go of every part: before the store that made them goes. */
@@ -32,7 +33,8 @@ void cluster_registry_free(struct cluster_registry *r);
 /* Each change of a version, before it is posted to any thread (main itself included): endpoints
  * and clusters are looked at, other kinds are ignored. */
 void cluster_registry_apply(struct cluster_registry *r, const struct snapshot_change *c);
-/* Brings gauges that are computed rather than counted up to date; before stats are shown. */
+/* Brings gauges that are computed rather than counted up to date, and takes in the series that
+ * traffic has named since; before stats are shown or reset. */
 void cluster_registry_refresh_stats(struct cluster_registry *r);
 
 /* Attempts to resolve a cluster's names, counted under its update_* series. */
@@ -47,6 +49,10 @@ enum cluster_update_result {
 void cluster_registry_count_update(struct cluster_registry *r, const struct cluster_config *c,
                                    enum cluster_update_result result);
 
+/* Appends "cluster.<stat_name>." as series are called. */
+void cluster_stat_prefix(struct strbuf *out, struct str stat_name);
+#define CLUSTER_STAT_PREFIX_BYTES 8 /* "cluster." */
+
 /* --- For the threads' clusters ---------------------------------------------------------------- */
 
 /* The counters of a thread; `worker` is its loop index. */
@@ -55,6 +61,8 @@ struct stat_block *cluster_shared_stats(struct cluster_shared *s, int worker);
 struct stat_block *cluster_shared_http2_stats(struct cluster_shared *s, int worker);
 /* By priority; made by the first thread that asks. */
 struct circuit_breaker *cluster_shared_breakers(struct cluster_shared *s);
+/* Series that gRPC traffic names (grpc_series.h); made by the first thread that asks. */
+struct grpc_series_set *cluster_shared_grpc(struct cluster_shared *s);
 /* A new record for the calling thread, owned by `s`. */
 struct host_stats *cluster_shared_add_host_stats(struct cluster_shared *s, uint64_t key);
 

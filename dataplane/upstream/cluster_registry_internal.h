@@ -17,6 +17,8 @@ struct cluster_shared {
     struct stat_scope *breaker_scope; /* NULL while nobody has used the cluster */
     _Atomic(struct circuit_breaker *) breakers;
     _Atomic(struct host_stats *) hosts; /* pushed by any thread, pruned by main */
+    _Atomic(struct grpc_series_set *) grpc;
+    size_t thread_count; /* that may count */
 };
 
 /* A published cluster. */

@@ -8,7 +8,8 @@ static const struct stat_def cluster_stat_defs[CLUSTER_STAT_COUNT] = {
 #undef CLUSTER_STAT_DEF
 };
 
-const struct stat_schema cluster_stat_schema = {cluster_stat_defs, CLUSTER_STAT_COUNT, false};
+const struct stat_schema cluster_stat_schema = {.defs = cluster_stat_defs,
+                                                .count = CLUSTER_STAT_COUNT};
 
 static const struct stat_def cluster_main_stat_defs[CLUSTER_MAIN_STAT_COUNT] = {
     [CLUSTER_MEMBERSHIP_TOTAL] = {"membership_total", STAT_GAUGE},
@@ -23,8 +24,8 @@ static const struct stat_def cluster_main_stat_defs[CLUSTER_MAIN_STAT_COUNT] = {
     [CLUSTER_UPDATE_NO_REBUILD] = {"update_no_rebuild", STAT_COUNTER},
 };
 
-const struct stat_schema cluster_main_stat_schema = {cluster_main_stat_defs,
-                                                     CLUSTER_MAIN_STAT_COUNT, false};
+const struct stat_schema cluster_main_stat_schema = {.defs = cluster_main_stat_defs,
+                                                     .count = CLUSTER_MAIN_STAT_COUNT};
 
 static const struct stat_def cluster_breaker_stat_defs[CLUSTER_BREAKER_STAT_COUNT] = {
     [CLUSTER_DEFAULT_CX_OPEN] = {"circuit_breakers.default.cx_open", STAT_GAUGE},
@@ -47,8 +48,8 @@ static const struct stat_def cluster_breaker_stat_defs[CLUSTER_BREAKER_STAT_COUN
     [CLUSTER_HIGH_REMAINING_RETRIES] = {"circuit_breakers.high.remaining_retries", STAT_GAUGE},
 };
 
-const struct stat_schema cluster_breaker_stat_schema = {cluster_breaker_stat_defs,
-                                                        CLUSTER_BREAKER_STAT_COUNT, false};
+const struct stat_schema cluster_breaker_stat_schema = {.defs = cluster_breaker_stat_defs,
+                                                        .count = CLUSTER_BREAKER_STAT_COUNT};
 
 /* Each family stands in the order completed, 1xx..5xx, codes, time. */
 enum { FAMILY_CLASSES = 1, FAMILY_CODES = 6, FAMILY_TIME = 7 };
