@@ -530,7 +530,8 @@ void pool_conn_settle(struct pool_conn *pc)
         pool_conn_close(pc);
         return;
     }
-    if (pc->active == 0) {
+    if (pc->active == 0 && pc->idle_since != pc->requests) { /* not at each PING */
+        pc->idle_since = pc->requests;
         pool_conn_arm_idle(pc);
     }
     pool_conn_offer(pc);
