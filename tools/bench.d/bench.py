@@ -81,6 +81,7 @@ def ratios(middle, compared):
 BUDGETS = {
     ("h1", "cpu_us"): [(0.45, "nuncio/envoy"), (1.0, "nuncio/best")],
     ("h1k", "cpu_us"): [(0.30, "nuncio/envoy"), (1.0, "nuncio/best")],
+    ("h2", "cpu_us"): [(0.40, "nuncio/envoy"), (1.0, "nuncio/best")],
     ("routes", "last_to_first"): [(1.05, None)],
     ("boot", "first_200_ms"): [(20, None)],
     ("clusters", "first_200_ms"): [(300, None)],

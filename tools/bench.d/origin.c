@@ -4,16 +4,17 @@
  * One thread, one epoll.
  *
  * It serves one port per name given, all on 127.0.0.1, and prints one JSON object {"name": port,
- * ...}. It reads requests without a body only: it counts empty lines, and that is all the HTTP it
- * knows.
+ * ...}. Over HTTP/1 it reads requests without a body only: it counts empty lines, and that is all
+ * the HTTP/1 it knows. A connection that begins with HTTP/2's preface is origin_h2.c's.
  */
 #define _GNU_SOURCE
+#include "origin.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,16 +26,7 @@
 
 #define MAX_PORTS 256
 #define MAX_PIPELINE 64
-#define READ_BYTES 16384
-
-/* A listening socket, or an accepted connection: both are what an epoll event points to. */
-struct peer {
-    int fd;
-    bool is_listener;
-    unsigned matched; /* how much of CR LF CR LF has been seen at the end of what was read */
-    const char *response;
-    size_t response_bytes;
-};
+#define READ_BYTES 65536
 
 static void die(const char *what)
 {
@@ -42,26 +34,47 @@ static void die(const char *what)
     exit(1);
 }
 
-static void build_response(struct peer *p, const char *name, size_t body_bytes)
+static void *allocate(size_t bytes)
+{
+    void *out = calloc(1, bytes);
+
+    if (out == NULL) {
+        die("calloc");
+    }
+    return out;
+}
+
+/* A body of that many bytes, of the name's without; with gRPC, the message in it is that long. */
+static const struct answer *answer_new(const char *name, size_t bytes, bool is_grpc)
 {
     size_t name_bytes = strlen(name);
-    size_t bytes = body_bytes > 0 ? body_bytes : name_bytes;
-    size_t room = bytes + name_bytes + 128;
-    char *text = malloc(room);
+    size_t prefix = is_grpc ? 5 : 0;
+    struct answer *a = allocate(sizeof(*a));
+    char *body;
+    char *h1;
     int head;
 
-    if (text == NULL) {
-        die("malloc");
+    *a = (struct answer){.name = name, .is_grpc = is_grpc};
+    a->body_bytes = prefix + (bytes > 0 ? bytes : name_bytes);
+    a->body = body = allocate(a->body_bytes);
+    if (is_grpc) {
+        uint32_t length = htonl((uint32_t)(a->body_bytes - prefix));
+
+        memcpy(body + 1, &length, sizeof(length));
     }
-    head = snprintf(text, room, "HTTP/1.1 200 OK\r\ncontent-length: %zu\r\nx-backend: %s\r\n\r\n",
-                    bytes, name);
-    if (body_bytes > 0) {
-        memset(text + head, 'x', bytes);
+    if (bytes > 0) {
+        memset(body + prefix, 'x', bytes);
     } else {
-        memcpy(text + head, name, bytes);
+        memcpy(body + prefix, name, name_bytes);
     }
-    p->response = text;
-    p->response_bytes = (size_t)head + bytes;
+    h1 = allocate(a->body_bytes + name_bytes + 128);
+    head = snprintf(h1, name_bytes + 128,
+                    "HTTP/1.1 200 OK\r\ncontent-length: %zu\r\nx-backend: %s\r\n\r\n",
+                    a->body_bytes, name);
+    memcpy(h1 + head, body, a->body_bytes);
+    a->h1 = h1;
+    a->h1_bytes = (size_t)head + a->body_bytes;
+    return a;
 }
 
 static int listen_on_free_port(struct peer *p)
@@ -90,13 +103,9 @@ static void accept_all(int epoll, const struct peer *listener)
         if (fd < 0) {
             return;
         }
-        p = calloc(1, sizeof(*p));
-        if (p == NULL) {
-            die("calloc");
-        }
+        p = allocate(sizeof(*p));
         p->fd = fd;
-        p->response = listener->response;
-        p->response_bytes = listener->response_bytes;
+        p->answer = listener->answer;
         event.data.ptr = p;
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
         if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) < 0) {
@@ -133,13 +142,13 @@ static unsigned count_requests(struct peer *p, const char *data, size_t bytes)
     return requests;
 }
 
-static bool answer(const struct peer *p, unsigned requests)
+static bool answer_h1(const struct peer *p, unsigned requests)
 {
     for (unsigned i = 0; i < requests; i++) {
         size_t done = 0;
 
-        while (done < p->response_bytes) {
-            ssize_t n = send(p->fd, p->response + done, p->response_bytes - done, MSG_NOSIGNAL);
+        while (done < p->answer->h1_bytes) {
+            ssize_t n = send(p->fd, p->answer->h1 + done, p->answer->h1_bytes - done, MSG_NOSIGNAL);
 
             if (n >= 0) {
                 done += (size_t)n;
@@ -151,18 +160,50 @@ static bool answer(const struct peer *p, unsigned requests)
     return true;
 }
 
-static void serve(struct peer *p)
+static bool write_h2(int epoll, struct peer *p)
 {
-    char data[READ_BYTES];
-    ssize_t n = recv(p->fd, data, sizeof(data), 0);
+    bool is_blocked;
+    struct epoll_event event = {.events = EPOLLIN, .data = {.ptr = p}};
 
-    if (n < 0 && errno == EAGAIN) {
-        return;
+    if (!h2_write(p->h2, p->answer, p->fd, &is_blocked)) {
+        return false;
     }
-    if (n <= 0 || !answer(p, count_requests(p, data, (size_t)n))) {
-        (void)close(p->fd);
-        free(p);
+    if (is_blocked != p->is_blocked) {
+        p->is_blocked = is_blocked;
+        event.events |= is_blocked ? EPOLLOUT : 0;
+        return epoll_ctl(epoll, EPOLL_CTL_MOD, p->fd, &event) == 0;
     }
+    return true;
+}
+
+/* False: the connection is to be closed. */
+static bool serve(int epoll, struct peer *p, unsigned events)
+{
+    static char data[READ_BYTES];
+    ssize_t n;
+
+    if ((events & EPOLLOUT) != 0 && !write_h2(epoll, p)) {
+        return false;
+    }
+    n = recv(p->fd, data, sizeof(data), 0);
+    if (n <= 0) {
+        return n < 0 && errno == EAGAIN;
+    }
+    if (!p->has_begun && h2_is_preface(data, (size_t)n)) {
+        p->h2 = h2_new();
+    }
+    p->has_begun = true;
+    if (p->h2 == NULL) {
+        return answer_h1(p, count_requests(p, data, (size_t)n));
+    }
+    return h2_read(p->h2, p->answer, data, (size_t)n) && write_h2(epoll, p);
+}
+
+static void peer_close(struct peer *p)
+{
+    (void)close(p->fd);
+    h2_free(p->h2);
+    free(p);
 }
 
 int main(int argc, char **argv)
@@ -171,15 +212,19 @@ int main(int argc, char **argv)
     struct epoll_event events[512];
     struct rlimit files;
     size_t body_bytes = 0;
+    bool is_grpc = false;
     int epoll = epoll_create1(EPOLL_CLOEXEC);
     int option;
 
-    while ((option = getopt(argc, argv, "b:")) != -1) {
-        if (option != 'b') {
-            fprintf(stderr, "usage: origin [-b body-bytes] name...\n");
+    while ((option = getopt(argc, argv, "b:g")) != -1) {
+        if (option == 'b') {
+            body_bytes = strtoul(optarg, NULL, 10);
+        } else if (option == 'g') {
+            is_grpc = true;
+        } else {
+            fprintf(stderr, "usage: origin [-b body-bytes] [-g] name...\n");
             return 2;
         }
-        body_bytes = strtoul(optarg, NULL, 10);
     }
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
         files.rlim_cur = files.rlim_max;
@@ -190,7 +235,7 @@ int main(int argc, char **argv)
         struct peer *p = &listeners[i - optind];
         struct epoll_event event = {.events = EPOLLIN, .data = {.ptr = p}};
 
-        build_response(p, argv[i], body_bytes);
+        p->answer = answer_new(argv[i], body_bytes, is_grpc);
         printf("%s\"%s\": %d", i == optind ? "" : ", ", argv[i], listen_on_free_port(p));
         if (epoll_ctl(epoll, EPOLL_CTL_ADD, p->fd, &event) < 0) {
             die("epoll_ctl");
@@ -206,8 +251,8 @@ int main(int argc, char **argv)
 
             if (p->is_listener) {
                 accept_all(epoll, p);
-            } else {
-                serve(p);
+            } else if (!serve(epoll, p, events[i].events)) {
+                peer_close(p);
             }
         }
     }

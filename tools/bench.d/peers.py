@@ -17,6 +17,7 @@ from pathlib import Path
 from harness import config as c
 from harness import paths
 from harness.proxy import Proxy, cpu_ns
+from native import H2Load
 
 
 @dataclass
@@ -24,6 +25,9 @@ class Setup:
     """What a proxy has to be: one listener that forwards to one backend, or the bootstrap of a scenario."""
 
     backend: int = 0
+    front_h2: bool = False  # cleartext HTTP/2 with prior knowledge from the client
+    back_h2: bool = False  # and to the backend
+    windows: tuple = ()  # HTTP/2's, of a stream and of a connection; without: each proxy's own defaults
     bootstrap: object = None  # a function (port) -> bootstrap, for proxies that speak xDS only
     extra: dict = field(default_factory=dict)
 
@@ -45,10 +49,27 @@ def thresholds():
         "max_connections": 100000, "max_pending_requests": 100000, "max_requests": 100000}]}}
 
 
-def plain_bootstrap(port, backend):
+def plain_bootstrap(port, setup):
     table = c.routes("r", c.vhost("all", ["*"], c.route("/", "backend")))
-    return c.static_bootstrap([c.listener("l", c.hcm(table), port=port)],
-                              [c.cluster("backend", backend, **thresholds())])
+    h2 = dict(zip(("initial_stream_window_size", "initial_connection_window_size"), setup.windows))
+    front = {"http2_protocol_options": h2} if setup.front_h2 else {}
+    back = {"typed_extension_protocol_options": c.http_options(explicit_http_config={"http2_protocol_options": h2})}
+    return c.static_bootstrap(
+        [c.listener("l", c.hcm(table, **front), port=port)],
+        [c.cluster("backend", setup.backend, **thresholds(), **(back if setup.back_h2 else {}))])
+
+
+def answers_h1(port):
+    """One GET over HTTP/1: is it a 200?"""
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as probe:
+        probe.sendall(b"GET / HTTP/1.1\r\nhost: test\r\n\r\n")
+        return probe.recv(4096).startswith(b"HTTP/1.1 200")
+
+
+def answers_h2(port):
+    """The same over cleartext HTTP/2."""
+    socket.create_connection(("127.0.0.1", port)).close()
+    return not any(H2Load(port, requests=1).result()["failures"].values())
 
 
 class Running:
@@ -86,16 +107,13 @@ class Running:
             time.sleep(0.1)
         return window[-1]
 
-    def wait_answer(self, limit=60.0, path="/"):
+    def wait_answer(self, limit=60.0, answers=answers_h1):
         """Poll until the first 200; the time of it (time.monotonic)."""
-        request = f"GET {path} HTTP/1.1\r\nhost: test\r\n\r\n".encode()
         end = time.monotonic() + limit
         while time.monotonic() < end:
             try:
-                with socket.create_connection(("127.0.0.1", self.port), timeout=5) as probe:
-                    probe.sendall(request)
-                    if probe.recv(4096).startswith(b"HTTP/1.1 200"):
-                        return time.monotonic()
+                if answers(self.port):
+                    return time.monotonic()
             except OSError:
                 pass
             time.sleep(0.0002)
@@ -114,7 +132,7 @@ class EnvoyLike:
 
     def start(self, setup, cpu):
         port = free_port()
-        bootstrap = setup.bootstrap(port) if setup.bootstrap else plain_bootstrap(port, setup.backend)
+        bootstrap = setup.bootstrap(port) if setup.bootstrap else plain_bootstrap(port, setup)
         proxy = PinnedProxy(self.name, bootstrap, cpu)
         proxy.start()
         running = Running(self.name, port, lambda: [proxy.pid], proxy.stop)
@@ -144,7 +162,7 @@ class Classic:
         port = free_port()
         place = tempfile.TemporaryDirectory(prefix=f"bench-{self.name}-")
         path = Path(place.name) / "config"
-        path.write_text(self.config(port, setup.backend, place.name))
+        path.write_text(self.config(port, setup, place.name))
         command = self.command(path, place.name)
         if cpu is not None:
             command = ["taskset", "-c", str(cpu), *command]
@@ -174,8 +192,14 @@ class Nginx(Classic):
     def command(self, path, place):
         return [shutil.which("nginx"), "-c", str(path), "-p", place, "-e", "stderr"]
 
-    def config(self, port, backend, place):
+    def config(self, port, setup, place):
         user = "user root;" if os.getuid() == 0 else ""
+        if setup.back_h2:
+            # Its only HTTP/2 to a backend; its windows cannot be set.
+            kind, forward = "grpc", "grpc_pass grpc://backend;"
+        else:
+            kind, forward = "proxy", '''proxy_pass http://backend; proxy_http_version 1.1;
+                        proxy_set_header Connection "";'''
         return f"""
             {user} worker_processes 1; daemon off; pid {place}/pid; error_log stderr crit;
             worker_rlimit_nofile {open_files()};
@@ -185,15 +209,15 @@ class Nginx(Classic):
                 client_body_temp_path {place}/b; proxy_temp_path {place}/p; fastcgi_temp_path {place}/f;
                 uwsgi_temp_path {place}/u; scgi_temp_path {place}/s;
                 upstream backend {{
-                    server 127.0.0.1:{backend}; keepalive 2048; keepalive_requests 1000000000;
+                    server 127.0.0.1:{setup.backend}; keepalive 2048; keepalive_requests 1000000000;
                 }}
                 server {{
-                    listen 127.0.0.1:{port} backlog=4096;
+                    listen 127.0.0.1:{port} {"http2" if setup.front_h2 else ""} backlog=4096;
                     location / {{
-                        proxy_pass http://backend; proxy_http_version 1.1; proxy_set_header Connection "";
-                        proxy_set_header Host $host; proxy_set_header X-Forwarded-Proto $scheme;
-                        proxy_set_header X-Request-Id $request_id;
-                        proxy_read_timeout 15s; proxy_connect_timeout 5s;
+                        {forward}
+                        {kind}_set_header Host $host; {kind}_set_header X-Forwarded-Proto $scheme;
+                        {kind}_set_header X-Request-Id $request_id;
+                        {kind}_read_timeout 15s; {kind}_connect_timeout 5s;
                     }}
                 }}
             }}"""
@@ -205,12 +229,15 @@ class Haproxy(Classic):
     def command(self, path, place):
         return [shutil.which("haproxy"), "-q", "-db", "-f", str(path)]
 
-    def config(self, port, backend, place):
+    def config(self, port, setup, place):
+        # The window is a stream's, on both sides; a connection's is always as large as can be.
+        window = f"tune.h2.initial-window-size {setup.windows[0]}" if setup.windows else ""
         return f"""
 global
     nbthread 1
     maxconn {(open_files() - 200) // 2}
     tune.idle-pool.shared on
+    {window}
 defaults
     mode http
     timeout client 3600s
@@ -220,13 +247,13 @@ defaults
     option http-keep-alive
     http-reuse always
 frontend f
-    bind 127.0.0.1:{port} backlog 4096
+    bind 127.0.0.1:{port} backlog 4096 {'proto h2' if setup.front_h2 else ''}
     unique-id-format %[uuid()]
     unique-id-header x-request-id
     http-request set-header x-forwarded-proto http
     default_backend b
 backend b
-    server s 127.0.0.1:{backend} pool-max-conn -1 pool-purge-delay 3600s
+    server s 127.0.0.1:{setup.backend} {'proto h2' if setup.back_h2 else ''} pool-max-conn -1 pool-purge-delay 3600s
 """
 
 

@@ -11,8 +11,8 @@ from contextlib import ExitStack
 
 from harness import config as c
 from harness.pyads import PyAds, message, packed
-from native import Load, Origins
-from peers import Setup, thresholds
+from native import H2Load, Load, Origins
+from peers import Setup, answers_h1, answers_h2, thresholds
 
 
 class Scenario:
@@ -22,6 +22,7 @@ class Scenario:
     title = ""
     compared = ()
     keeps_running = True  # one process for all rounds; False: measure() starts its own
+    answers = staticmethod(answers_h1)  # does a proxy at that port answer?
 
     def __init__(self, options):
         self.options = options
@@ -59,7 +60,7 @@ class Scenario:
         """The peer's running process."""
         if peer.name not in self.running:
             self.running[peer.name] = self.start(peer)
-            self.running[peer.name].wait_answer()
+            self.running[peer.name].wait_answer(answers=self.answers)
             self.warm(self.running[peer.name])
         return self.running[peer.name]
 
@@ -94,7 +95,7 @@ class H1(Scenario):
             raise RuntimeError(f"{peer.name} failed {failed} requests: {totals['failures']}")
         return {
             "cpu_us": spent / totals["responses"] / 1e3, "rps": totals["responses"] / totals["seconds"],
-            "p50_us": totals["p50_us"], "p99_us": totals["p99_us"],
+            **{name: totals[name] for name in ("mean_us", "p50_us", "p99_us") if name in totals},
             "busy_percent": spent / (time.monotonic() - started) / 1e7, "rss_kb": running.memory_kb(),
         }
 
@@ -103,6 +104,71 @@ class H1k(H1):
     name = "h1k"
     title = "the same with 1000 connections"
     connections = 1000
+
+
+class H2(H1):
+    """Cleartext HTTP/2 from h2load."""
+
+    name = "h2"
+    title = "h2c in, HTTP/1 out: 32 connections x 10 streams, 2-byte body"
+    connections = 32
+    streams = 10
+    back_h2 = False
+    windows = ()
+    origin = {}  # what the origin answers with: arguments of Origins
+    answer_bytes = 2
+    request = {}  # further arguments of H2Load
+    answers = staticmethod(answers_h2)
+
+    def prepare(self):
+        self.origins = self.stack.enter_context(Origins("ok", cpu=self.options.client_cpu, **self.origin))
+
+    def setup(self, peer):
+        return Setup(backend=self.origins["ok"], front_h2=True, back_h2=self.back_h2, windows=self.windows)
+
+    def load(self, port, **kwargs):
+        return Checked(H2Load(port, streams=self.streams, cpu=self.options.client_cpu, **self.request, **kwargs),
+                       self.answer_bytes)
+
+
+class Checked:
+    """An H2Load whose every response has to have a whole body: a gRPC error is a 200 without one."""
+
+    def __init__(self, load, answer_bytes):
+        self.load = load
+        self.answer_bytes = answer_bytes
+
+    def result(self):
+        totals = self.load.result()
+        missing = totals["responses"] * self.answer_bytes - totals["data_bytes"]
+        totals["failures"]["short"] = max(missing, 0)
+        return totals
+
+
+class H2H2(H2):
+    name = "h2-h2"
+    title = "h2c in and out: 32 connections x 10 streams, 2-byte body"
+    back_h2 = True
+
+
+class GrpcUnary(H2H2):
+    name = "grpc-unary"
+    title = "gRPC unary calls (h2load), h2c in and out: 32 connections x 10 streams, 100-byte messages"
+    origin = {"body_bytes": 100, "grpc": True}
+    answer_bytes = 105
+    path = "/bench.Echo/Call"
+    request = {"headers": ("content-type: application/grpc", "te: trailers"),
+               "body": b"\0\0\0\0\x64" + b"x" * 100}
+
+
+class H2Large(H2H2):
+    name = "h2-large"
+    title = "h2c in and out: 4 connections x 4 streams, 1 MB body, windows 1 MiB a stream and 16 MiB a connection"
+    connections = 4
+    streams = 4
+    windows = (1 << 20, 16 << 20)
+    answer_bytes = 1000000
+    origin = {"body_bytes": answer_bytes}
 
 
 class Routes(H1):
@@ -322,4 +388,5 @@ class CdsPushDelta(CdsPush):
     delta = True
 
 
-SCENARIOS = {s.name: s for s in (H1, H1k, Routes, Boot, Clusters, ClustersAds, Idle, RdsPush, CdsPush, CdsPushDelta)}
+SCENARIOS = {s.name: s for s in (
+    H1, H1k, H2, H2H2, GrpcUnary, H2Large, Routes, Boot, Clusters, ClustersAds, Idle, RdsPush, CdsPush, CdsPushDelta)}
