@@ -10,6 +10,7 @@
 
 #include "dataplane/base/clock.h"
 #include "dataplane/net/transport_socket.h"
+#include "dataplane/runtime/runtime.h"
 #include "dataplane/runtime/thread_context.h"
 #include "dataplane/stream_info/grpc_status.h"
 #include "dataplane/upstream/circuit_breaker.h"
@@ -43,6 +44,14 @@ static void stream_charge_host(struct client_stream *s, bool is_error)
 /* --- The end -------------------------------------------------------------------------------------
  */
 
+static void stream_release_retry(struct client_stream *s)
+{
+    if (s->holds_retry) {
+        s->holds_retry = false;
+        breaker_release(&s->cluster->breakers[PRIORITY_DEFAULT], BREAKER_RETRIES);
+    }
+}
+
 /* Nothing is open towards the upstream any more. */
 static void stream_finish(struct client_stream *s)
 {
@@ -50,6 +59,7 @@ static void stream_finish(struct client_stream *s)
     struct cluster *cluster = s->cluster;
 
     CHECK(s->upstream == NULL);
+    stream_release_retry(s);
     s->state = CLIENT_STREAM_OVER;
     s->host = NULL;
     s->cluster = NULL;
@@ -57,10 +67,6 @@ static void stream_finish(struct client_stream *s)
     loop_task_cancel(&s->task);
     buf_reset(&s->held);
     buf_reset(&s->kept);
-    if (s->is_again) {
-        s->is_again = false;
-        breaker_release(&cluster->breakers[PRIORITY_DEFAULT], BREAKER_RETRIES);
-    }
     host_unref(host);
     cluster_unref(cluster);
 }
@@ -198,6 +204,10 @@ static void stream_on_headers(void *user, bool end_stream)
     s->is_response_started = true;
     s->is_kept_whole = false;
     buf_reset(&s->kept);
+    if (s->holds_retry) {
+        stat_inc(cluster_stats(s->cluster), CLUSTER_UPSTREAM_RQ_RETRY_SUCCESS);
+        stream_release_retry(s);
+    }
     stream_charge_response(s, end_stream);
     if (end_stream) {
         stream_complete(s);
@@ -232,12 +242,28 @@ static void stream_on_trailers(void *user, struct header_map *trailers)
     s->ops->on_trailers(s, trailers);
 }
 
-/* Nobody has seen the request: it may go again, to whichever host. */
-static bool stream_may_go_again(const struct client_stream *s, enum stream_reset_reason reason)
+/* Nobody has looked at the request: it may go again, to whichever host, as the router's would. */
+static bool stream_may_go_again(struct client_stream *s, enum stream_reset_reason reason)
 {
-    return reason == RESET_REMOTE_REFUSED && s->is_kept_whole && !s->is_again &&
-           breaker_try_acquire(&s->cluster->breakers[PRIORITY_DEFAULT], BREAKER_RETRIES,
-                               cluster_limits(s->cluster, PRIORITY_DEFAULT)->max_retries);
+    struct stat_block *stats = cluster_stats(s->cluster);
+
+    if (reason != RESET_REMOTE_REFUSED || !s->is_kept_whole ||
+        !runtime_replays_unprocessed_streams(s->thread)) {
+        return false;
+    }
+    if (s->is_again) {
+        stat_inc(stats, CLUSTER_UPSTREAM_RQ_RETRY_LIMIT_EXCEEDED);
+        return false;
+    }
+    if (!breaker_try_acquire(&s->cluster->breakers[PRIORITY_DEFAULT], BREAKER_RETRIES,
+                             cluster_limits(s->cluster, PRIORITY_DEFAULT)->max_retries)) {
+        stat_inc(stats, CLUSTER_UPSTREAM_RQ_RETRY_OVERFLOW);
+        return false;
+    }
+    stat_inc(stats, CLUSTER_UPSTREAM_RQ_RETRY);
+    s->is_again = true;
+    s->holds_retry = true;
+    return true;
 }
 
 static void stream_on_reset(void *user, enum stream_reset_reason reason, struct str details)
@@ -247,7 +273,6 @@ static void stream_on_reset(void *user, enum stream_reset_reason reason, struct 
     (void)details; /* of the codec; what Envoy shows is the reason */
     s->upstream = NULL;
     if (stream_may_go_again(s, reason)) {
-        s->is_again = true;
         s->state = CLIENT_STREAM_REFUSED;
         buf_move(&s->held, &s->kept);
         loop_task_schedule(stream_loop(s), &s->task);

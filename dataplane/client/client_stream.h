@@ -94,7 +94,8 @@ struct client_stream {
     bool has_end;         /* the request's end is among what was sent */
     bool is_paused;       /* wants no data */
     bool is_kept_whole;   /* `kept` is all of it */
-    bool is_again;        /* this is the second time: it holds a slot of the retry breaker */
+    bool is_again;        /* this is the second time */
+    bool holds_retry;     /* a slot of the retry breaker, until the response */
     bool is_held_above;   /* `held` is over the limit */
     bool is_codec_above;  /* the codec's output of this stream is */
     bool is_grpc;         /* whether the host did well is in the trailers */

@@ -252,10 +252,10 @@ def test_sending_stops_at_the_limit_and_goes_on(peer, server):
 
 
 def test_a_paused_call_holds_the_server_back(peer):
-    """20 MB cannot have come: the stream's window is shut, and nothing is handed out."""
+    """5 MB cannot have come: the stream's window is shut, and nothing is handed out."""
     peer.do("start", 1, "/t.T/Download")
     peer.do("pause", 1)
-    peer.do("send", 1, "00" * 20_000)
+    peer.do("send", 1, "00" * 5000)
     peer.do("finish", 1)
     peer.do("unary", 2, "/t.T/Echo", 1)  # beside it, on the same connection
     assert peer.close_of(2)[0] == OK
@@ -264,7 +264,7 @@ def test_a_paused_call_holds_the_server_back(peer):
     assert peer.blocks() < 200
     peer.do("resume", 1)
     assert peer.close_of(1, timeout=60)[0] == OK
-    assert len([e for e in peer.of(1) if e[0] == "message"]) == 20_000
+    assert len([e for e in peer.of(1) if e[0] == "message"]) == 5000
 
 
 # --- deadlines and cancels --------------------------------------------------------------------------
@@ -436,11 +436,14 @@ def test_what_was_not_processed_goes_again_once(scripted, scripted_peer, refusal
     scripted.answers += [refusal, GOOD]
     scripted_peer.do("unary", 1, "/t.T/M", 5)
     assert scripted_peer.close_of(1)[0] == OK
+    assert scripted_peer.stat("cluster.c.upstream_rq_retry") == 1
+    assert scripted_peer.stat("cluster.c.upstream_rq_retry_success") == 1
     scripted.answers += [refusal, refusal, GOOD]
     scripted_peer.do("unary", 2, "/t.T/M", 5)
     code, _, details, _ = scripted_peer.close_of(2)
     assert code == UNAVAILABLE
     assert details == "upstream_reset_before_response_started{remote refused stream reset}"
+    assert scripted_peer.stat("cluster.c.upstream_rq_retry_limit_exceeded") == 1
 
 
 def test_what_is_too_big_to_keep_does_not_go_again(scripted, scripted_peer):
@@ -453,6 +456,18 @@ def test_what_may_have_been_processed_does_not_go_again(scripted, scripted_peer)
     scripted.answers += [[goaway(1), close()], GOOD]
     scripted_peer.do("unary", 1, "/t.T/M", 5)
     assert scripted_peer.close_of(1)[0] == UNAVAILABLE
+
+
+def test_a_peer_that_stops_with_calls_open(binary, server):
+    """As a worker would: calls are cancelled, connections close, nothing is left (ASan counts)."""
+    with grpc_peer.Peer(binary, server.port) as peer:
+        for i in range(50):
+            peer.do("start", i, "/t.T/Chat")
+            peer.do("send", i, "61")
+            peer.do("unary", 100 + i, "/t.T/Hold", 70_000)
+        peer.wait(0, "message")
+        peer.do("start", 200, "/t.T/Chat")
+    assert peer.process.returncode == 0
 
 
 # --- many -------------------------------------------------------------------------------------------
