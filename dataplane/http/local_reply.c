@@ -11,7 +11,7 @@ static struct str decimal(struct arena *a, uint64_t v)
     return str_n(text, format_u64(v, text));
 }
 
-/* grpc-message: percent-encoded outside of printable ASCII. */
+/* grpc-message: percent-encoded outside of printable ASCII; as Envoy, '~' too. */
 static struct str grpc_message(struct arena *a, struct str body)
 {
     static const char digits[] = "0123456789ABCDEF";
@@ -21,7 +21,7 @@ static struct str grpc_message(struct arena *a, struct str body)
     for (size_t i = 0; i < body.len; i++) {
         unsigned char c = (unsigned char)body.ptr[i];
 
-        if (c >= ' ' && c < 0x7f && c != '%') {
+        if (c >= ' ' && c < '~' && c != '%') {
             out[len++] = (char)c;
         } else {
             out[len++] = '%';

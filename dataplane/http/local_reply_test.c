@@ -68,10 +68,11 @@ static void test_extra_headers(void **state)
 
 static void test_grpc(void **state)
 {
-    struct local_reply r = {.status = 503, .body = STR("50% \n")};
+    struct local_reply r = {.status = 503, .body = STR("50% ~}\n\xc3\xa4\x7f")};
 
     check(&r, true, false,
-          ":status: 200|content-type: application/grpc|grpc-status: 14|grpc-message: 50%25 %0A|",
+          ":status: 200|content-type: application/grpc|grpc-status: 14|grpc-message: 50%25 "
+          "%7E}%0A%C3%A4%7F|",
           "");
     r.has_grpc_status = true;
     r.grpc_status = 4;

@@ -395,7 +395,7 @@ static void test_grpc_only(void **state)
         const char *content_type;
         size_t route;
     } cases[] = {{"application/grpc", 0},      {"application/grpc+proto", 0},
-                 {"application/grpc;x=y", 0},  {"application/grpc-web", 1},
+                 {"application/grpc;x=y", 1},  {"application/grpc-web", 1},
                  {"application/grpcx", 1},     {"application/json", 1},
                  {"application/grpc-web+p", 1}};
     struct virtual_host vh = {

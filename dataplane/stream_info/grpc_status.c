@@ -34,8 +34,7 @@ bool grpc_is_content_type(struct str content_type)
     const struct str grpc = STR("application/grpc");
 
     return str_starts(content_type, grpc) &&
-           (content_type.len == grpc.len || content_type.ptr[grpc.len] == '+' ||
-            content_type.ptr[grpc.len] == ';');
+           (content_type.len == grpc.len || content_type.ptr[grpc.len] == '+');
 }
 
 bool grpc_is_request(const struct header_map *h)
@@ -46,8 +45,6 @@ bool grpc_is_request(const struct header_map *h)
 uint64_t grpc_status_of_http(int http_status)
 {
     switch (http_status) {
-    case 200:
-        return 0;
     case 400:
         return 13; /* internal */
     case 401:

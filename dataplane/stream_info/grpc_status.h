@@ -14,11 +14,12 @@
 #define GRPC_STATUS_KNOWN_MAX 16
 #define GRPC_STATUS_INVALID UINT64_MAX
 
-/* "application/grpc", alone or followed by '+' or ';'. */
+/* "application/grpc", alone or followed by '+'; as Envoy, not with parameters. */
 bool grpc_is_content_type(struct str content_type);
 /* As Envoy: by its content type, and not without a path. */
 bool grpc_is_request(const struct header_map *h);
-/* The mapping of gRPC's http-grpc-status-mapping document. */
+/* As Envoy: the mapping of gRPC's http-grpc-status-mapping document; 200 too is unknown, for a good
+ * answer would say its status. */
 uint64_t grpc_status_of_http(int http_status);
 /* What a status counts as where HTTP's are counted; 500 for one that gRPC does not know. */
 int grpc_status_to_http(uint64_t status);
