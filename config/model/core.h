@@ -114,6 +114,8 @@ struct http1_options {
     bool accept_http_10;
     bool enable_trailers;
     struct str default_host_for_http_10;
+    /* A request refused with 400 does not cost its connection. */
+    bool stream_error_on_invalid_message;
 };
 
 /* core.v3.KeepaliveSettings: PINGs on an HTTP/2 connection. */
@@ -122,6 +124,13 @@ struct http2_keepalive {
     uint64_t timeout_ms;       /* for the answer; the connection closes after it */
     uint32_t interval_jitter;  /* percent of the interval, 15 unless set */
     uint64_t idle_interval_ms; /* a PING before a stream after that much silence; 0: none */
+};
+
+#define HTTP2_CUSTOM_SETTINGS_MAX 4
+
+struct http2_setting {
+    uint16_t id;
+    uint32_t value;
 };
 
 /* core.v3.Http2ProtocolOptions with the defaults filled in (http2_options_defaults). */
@@ -142,6 +151,9 @@ struct http2_options {
     uint32_t max_inbound_priority_frames_per_stream;          /* 100 */
     uint32_t max_inbound_window_update_frames_per_data_frame; /* 10 */
     struct http2_keepalive keepalive;
+    /* custom_settings_parameters without a field of their own above: sent as they are. */
+    struct http2_setting custom_settings[HTTP2_CUSTOM_SETTINGS_MAX];
+    size_t custom_setting_count;
 };
 
 #define HTTP2_STREAM_WINDOW_START (64 * 1024 - 1)

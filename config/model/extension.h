@@ -38,6 +38,7 @@ struct extension {
     enum extension_category category;
     bool is_terminal; /* network and HTTP filters: must stand last in its chain, and last must be so
                        */
+    bool negotiates_alpn;                                         /* transport sockets */
     const struct ProtobufCMessageDescriptor *descriptor;          /* of the configuration message */
     const struct ProtobufCMessageDescriptor *override_descriptor; /* per-route message, or NULL */
     /* Validates and turns the message into the extension's own immutable struct in

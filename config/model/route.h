@@ -23,8 +23,7 @@ enum header_append_action {
 };
 
 struct header_add {
-    struct str name;  /* lower case; ":authority", ":path" allowed as Envoy allows */
-    uint16_t name_id; /* codec's well-known id, filled by http/ lazily; 0 unknown */
+    struct str name; /* lower case; ":authority", ":path" allowed as Envoy allows */
     struct format value;
     enum header_append_action action;
     bool keep_empty_value;

@@ -392,6 +392,38 @@ static uint64_t mix_opt_u32(uint64_t h, const struct opt_u32 *v)
     return v->is_set ? hash_mix(h, &v->value, sizeof(v->value)) : hash_mix(h, "-", 1);
 }
 
+/* Field by field: what lies between them is not ours. */
+static uint64_t mix_http2(uint64_t h, const struct http2_options *o)
+{
+    const uint64_t numbers[] = {
+        o->hpack_table_size,
+        o->max_concurrent_streams,
+        o->initial_stream_window_size,
+        o->initial_connection_window_size,
+        o->grows_stream_windows,
+        o->allow_connect,
+        o->stream_error_on_invalid_message,
+        o->max_outbound_frames,
+        o->max_outbound_control_frames,
+        o->max_consecutive_inbound_empty_frames,
+        o->max_inbound_priority_frames_per_stream,
+        o->max_inbound_window_update_frames_per_data_frame,
+        o->keepalive.interval_ms,
+        o->keepalive.timeout_ms,
+        o->keepalive.interval_jitter,
+        o->keepalive.idle_interval_ms,
+        o->custom_setting_count,
+    };
+
+    h = hash_mix(h, numbers, sizeof(numbers));
+    for (size_t i = 0; i < o->custom_setting_count; i++) {
+        const uint32_t setting[] = {o->custom_settings[i].id, o->custom_settings[i].value};
+
+        h = hash_mix(h, setting, sizeof(setting));
+    }
+    return h;
+}
+
 /* Of everything that an open upstream connection was shaped by. */
 static uint64_t pool_hash_of(const Cluster *m, const struct cluster_config *c)
 {
@@ -420,7 +452,8 @@ static uint64_t pool_hash_of(const Cluster *m, const struct cluster_config *c)
     h = hash_mix(h, &c->per_connection_buffer_limit_bytes,
                  sizeof(c->per_connection_buffer_limit_bytes));
     h = hash_mix(h, &c->http_protocol, sizeof(c->http_protocol));
-    return hash_mix(h, &c->enable_trailers, sizeof(c->enable_trailers));
+    h = hash_mix(h, &c->enable_trailers, sizeof(c->enable_trailers));
+    return mix_http2(h, &c->http2);
 }
 
 static int parse_sockets(struct parse_context *ctx, const Cluster *m, struct cluster_config *ret)
@@ -430,6 +463,12 @@ static int parse_sockets(struct parse_context *ctx, const Cluster *m, struct clu
     if (r == 0) {
         r = parse_transport_socket(ctx, EXT_UPSTREAM_TRANSPORT_SOCKET, m->transport_socket,
                                    &ret->transport_socket, &ret->transport_socket_config);
+    }
+    if (r == 0 && ret->http_protocol == UPSTREAM_HTTP_AUTO &&
+        (ret->transport_socket == NULL || !ret->transport_socket->negotiates_alpn)) {
+        r = parse_fail(ctx, E_INVALID, NULL,
+                       "ALPN configured for cluster %.*s which has a non-ALPN transport socket",
+                       STR_ARG(ret->name));
     }
     if (m->upstream_connection_options != NULL) {
         ret->tcp_keepalive = parse_tcp_keepalive(m->upstream_connection_options->tcp_keepalive);

@@ -6,6 +6,7 @@
 #include "config/parse/check.h"
 #include "config/parse/cluster_internal.h"
 #include "config/parse/extension.h"
+#include "config/parse/protocol.h"
 #include "dataplane/base/str.h"
 
 #define PANIC_THRESHOLD_PERCENT 50.0
@@ -209,19 +210,58 @@ static void use_http_options(struct cluster_config *c, const struct upstream_htt
     }
 }
 
+/* The older spelling: the same options as fields of the cluster. As Envoy, all of them are checked
+ * where both spellings stand, and then the typed ones count. */
+static int parse_legacy_options(struct parse_context *ctx, const Cluster *m,
+                                struct upstream_http_options *o)
+{
+    bool is_downstream =
+        m->protocol_selection ==
+        ENVOY__CONFIG__CLUSTER__V3__CLUSTER__CLUSTER_PROTOCOL_SELECTION__USE_DOWNSTREAM_PROTOCOL;
+    int r = parse_http2_options(ctx, "http2_protocol_options", m->http2_protocol_options, false,
+                                (struct opt_bool){.is_set = false}, &o->http2);
+
+    if (r == 0) {
+        r = parse_http_options(ctx, "common_http_protocol_options", m->common_http_protocol_options,
+                               &o->common);
+    }
+    o->has_common = m->common_http_protocol_options != NULL;
+    o->http1 = parse_http1_options(ctx, m->http_protocol_options, false);
+    o->protocol = is_downstream                       ? UPSTREAM_HTTP_DOWNSTREAM
+                  : m->http2_protocol_options != NULL ? UPSTREAM_HTTP2
+                                                      : UPSTREAM_HTTP1;
+    return r;
+}
+
+static int check_legacy_selection(struct parse_context *ctx, const Cluster *m)
+{
+    if (m->protocol_selection ==
+            ENVOY__CONFIG__CLUSTER__V3__CLUSTER__CLUSTER_PROTOCOL_SELECTION__USE_CONFIGURED_PROTOCOL &&
+        m->http_protocol_options != NULL && m->http2_protocol_options != NULL) {
+        return parse_fail(ctx, E_INVALID, NULL,
+                          "cluster: Both HTTP1 and HTTP2 options may only be configured with "
+                          "non-default 'protocol_selection' values");
+    }
+    return 0;
+}
+
 int parse_cluster_http(struct parse_context *ctx, const Cluster *m, struct cluster_config *ret)
 {
-    const struct upstream_http_options *o = NULL;
-    int r = parse_protocol_options(ctx, m, &o);
+    const struct upstream_http_options *typed = NULL;
+    struct upstream_http_options legacy = {.protocol = UPSTREAM_HTTP1};
+    const struct upstream_http_options *o = &legacy;
+    int r = parse_protocol_options(ctx, m, &typed);
 
+    if (r == 0) {
+        r = parse_legacy_options(ctx, m, &legacy);
+    }
+    if (r == 0 && typed != NULL) {
+        o = typed;
+    } else if (r == 0) {
+        r = check_legacy_selection(ctx, m);
+    }
     if (r < 0) {
         return r;
-    }
-    ret->max_requests_per_connection = parse_u32_or(m->max_requests_per_connection, 0);
-    ret->http2 = http2_options_defaults(false);
-    if (o == NULL) {
-        ret->http_protocol = m->http2_protocol_options != NULL ? UPSTREAM_HTTP2 : UPSTREAM_HTTP1;
-        return 0;
     }
     if (m->max_requests_per_connection != NULL && o->has_common &&
         o->common.max_requests_per_connection.is_set) {
@@ -229,6 +269,7 @@ int parse_cluster_http(struct parse_context *ctx, const Cluster *m, struct clust
                           "Only one of max_requests_per_connection from Cluster or "
                           "HttpProtocolOptions can be specified");
     }
+    ret->max_requests_per_connection = parse_u32_or(m->max_requests_per_connection, 0);
     use_http_options(ret, o);
     return 0;
 }

@@ -298,3 +298,11 @@ int parse_check_tree(struct parse_context *ctx, const ProtobufCMessage *msg)
 {
     return check_message(ctx, NULL, msg);
 }
+
+int parse_report_unsupported(struct parse_context *ctx, const ProtobufCMessage *m,
+                             const char *field)
+{
+    return report_field(ctx, NULL, m->descriptor->name, str_c(field),
+                        ctx->is_strict ? "this value is not supported by this build (--strict)"
+                                       : NULL);
+}

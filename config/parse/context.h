@@ -118,6 +118,11 @@ int parse_fail(struct parse_context *ctx, int code, const char *field, const cha
  * message before reading it. */
 int parse_check_tree(struct parse_context *ctx, const ProtobufCMessage *msg) MUST_CHECK;
 
+/* The same for one field of `m`, the message at the current path, that is implemented for other
+ * values than this one. */
+int parse_report_unsupported(struct parse_context *ctx, const ProtobufCMessage *m,
+                             const char *field) MUST_CHECK;
+
 /* The slot of a name this part refers to (cluster, route table, ...); recorded as a dependency. */
 uint32_t parse_slot(struct parse_context *ctx, enum part_kind kind, struct str name);
 /* Whether that name is there already, for what Envoy refuses in a static bootstrap. True when the

@@ -1,5 +1,5 @@
-/* Addresses, metadata, sockets, data and protocol options of envoy.config.core.v3. Main thread.
- * Where resources come from is in config_source.c. */
+/* Addresses, metadata, sockets and data of envoy.config.core.v3. Main thread. Where resources come
+ * from is in config_source.c, the options of HTTP in protocol.c. */
 
 #include "config/parse/core.h"
 
@@ -509,73 +509,4 @@ int parse_runtime_fraction(struct parse_context *ctx,
     r = parse_fraction(ctx, m->default_value, ret);
     path_pop(ctx, at);
     return r;
-}
-
-/* --- protocol options ----------------------------------------------------------------------- */
-
-static int parse_http_options_inner(struct parse_context *ctx,
-                                    const Envoy__Config__Core__V3__HttpProtocolOptions *m,
-                                    struct http_options *ret)
-{
-    int r = parse_opt_ms(ctx, "idle_timeout", m->idle_timeout, DURATION_ANY, &ret->idle_timeout);
-
-    if (r == 0) {
-        r = parse_opt_ms(ctx, "max_connection_duration", m->max_connection_duration, DURATION_ANY,
-                         &ret->max_connection_duration);
-    }
-    if (r == 0) {
-        r = parse_opt_ms(ctx, "max_stream_duration", m->max_stream_duration, DURATION_ANY,
-                         &ret->max_stream_duration);
-    }
-    if (r < 0) {
-        return r;
-    }
-    if (m->max_headers_count != NULL && m->max_headers_count->value == 0) {
-        return parse_fail(ctx, E_INVALID, "max_headers_count",
-                          "value must be greater than or equal to 1");
-    }
-    ret->max_headers_count = parse_opt_u32(m->max_headers_count);
-    ret->max_requests_per_connection = parse_opt_u32(m->max_requests_per_connection);
-    switch (m->headers_with_underscores_action) {
-    case ENVOY__CONFIG__CORE__V3__HTTP_PROTOCOL_OPTIONS__HEADERS_WITH_UNDERSCORES_ACTION__REJECT_REQUEST:
-        ret->headers_with_underscores = UNDERSCORE_REJECT_REQUEST;
-        break;
-    case ENVOY__CONFIG__CORE__V3__HTTP_PROTOCOL_OPTIONS__HEADERS_WITH_UNDERSCORES_ACTION__DROP_HEADER:
-        ret->headers_with_underscores = UNDERSCORE_DROP_HEADER;
-        break;
-    default:
-        ret->headers_with_underscores = UNDERSCORE_ALLOW;
-        break;
-    }
-    return 0;
-}
-
-int parse_http_options(struct parse_context *ctx, const char *field,
-                       const Envoy__Config__Core__V3__HttpProtocolOptions *m,
-                       struct http_options *ret)
-{
-    size_t at;
-    int r;
-
-    *ret = (struct http_options){.headers_with_underscores = UNDERSCORE_ALLOW};
-    if (m == NULL) {
-        return 0;
-    }
-    at = path_push(ctx, field);
-    r = parse_http_options_inner(ctx, m, ret);
-    path_pop(ctx, at);
-    return r;
-}
-
-struct http1_options parse_http1_options(struct parse_context *ctx,
-                                         const Envoy__Config__Core__V3__Http1ProtocolOptions *m)
-{
-    struct http1_options o = {.default_host_for_http_10 = STR_NONE};
-
-    if (m != NULL) {
-        o.accept_http_10 = m->accept_http_10;
-        o.enable_trailers = m->enable_trailers;
-        o.default_host_for_http_10 = parse_str(ctx, m->default_host_for_http_10);
-    }
-    return o;
 }

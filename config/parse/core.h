@@ -13,7 +13,6 @@
 #include "proto/envoy/config/core/v3/base.pb-c.h"
 #include "proto/envoy/config/core/v3/config_source.pb-c.h"
 #include "proto/envoy/config/core/v3/grpc_service.pb-c.h"
-#include "proto/envoy/config/core/v3/protocol.pb-c.h"
 #include "proto/envoy/config/core/v3/socket_option.pb-c.h"
 #include "proto/envoy/type/v3/percent.pb-c.h"
 #include "proto/google/protobuf/struct.pb-c.h"
@@ -68,13 +67,5 @@ int parse_api_config_source(struct parse_context *ctx,
                             struct config_source *ret) MUST_CHECK;
 int parse_grpc_service(struct parse_context *ctx, const Envoy__Config__Core__V3__GrpcService *m,
                        struct grpc_service_config *ret) MUST_CHECK;
-
-/* common_http_protocol_options, of a connection manager or a cluster. NULL gives all unset. */
-int parse_http_options(struct parse_context *ctx, const char *field,
-                       const Envoy__Config__Core__V3__HttpProtocolOptions *m,
-                       struct http_options *ret) MUST_CHECK;
-/* http_protocol_options (HTTP/1). NULL gives the defaults. */
-struct http1_options parse_http1_options(struct parse_context *ctx,
-                                         const Envoy__Config__Core__V3__Http1ProtocolOptions *m);
 
 #endif

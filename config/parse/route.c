@@ -49,6 +49,9 @@ static int parse_path_match(struct parse_context *ctx,
         ret->path_kind = PATH_MATCH_SEPARATED_PREFIX;
         ret->path = parse_str(ctx, m->path_separated_prefix);
         return parse_check_separated_prefix(ctx, m->path_separated_prefix);
+    case ENVOY__CONFIG__ROUTE__V3__ROUTE_MATCH__PATH_SPECIFIER_CONNECT_MATCHER:
+        ret->path_kind = PATH_MATCH_CONNECT;
+        return 0;
     case ENVOY__CONFIG__ROUTE__V3__ROUTE_MATCH__PATH_SPECIFIER_SAFE_REGEX:
         ret->path_kind = PATH_MATCH_REGEX;
         ret->case_sensitive = true; /* as Envoy: the flag is not for regexes */
@@ -67,6 +70,7 @@ static int parse_route_match(struct parse_context *ctx,
 {
     int r = parse_path_match(ctx, m, ret);
 
+    ret->is_grpc_only = m->grpc != NULL;
     if (r == 0 && m->runtime_fraction != NULL) {
         size_t at = path_push(ctx, "runtime_fraction");
 

@@ -181,6 +181,106 @@ static int parse_path_rewrite(struct parse_context *ctx,
     return r;
 }
 
+/* As Envoy: only CONNECT and CONNECT-UDP can end here. */
+static int parse_connect_config(struct parse_context *ctx,
+                                const Envoy__Config__Route__V3__RouteAction__UpgradeConfig *m,
+                                struct route_upgrade *ret)
+{
+    if (m->connect_config == NULL) {
+        return 0;
+    }
+    if (str_eq_nocase(ret->type, STR("CONNECT-UDP"))) {
+        return parse_fail(ctx, E_UNSUPPORTED, "connect_config", "CONNECT-UDP is not supported");
+    }
+    if (!str_eq_nocase(ret->type, STR("CONNECT"))) {
+        return parse_fail(ctx, E_INVALID, NULL, "Non-CONNECT upgrade type %s has ConnectConfig",
+                          m->upgrade_type);
+    }
+    ret->terminates_connect = true;
+    ret->allow_post = m->connect_config->allow_post;
+    return 0;
+}
+
+static int parse_upgrade(struct parse_context *ctx,
+                         const Envoy__Config__Route__V3__RouteAction__UpgradeConfig *m,
+                         const struct route_upgrade *earlier, size_t earlier_count,
+                         struct route_upgrade *ret)
+{
+    int r = parse_check_not_empty(ctx, "upgrade_type", m->upgrade_type);
+
+    if (r == 0) {
+        r = parse_check_header_text(ctx, "upgrade_type", m->upgrade_type);
+    }
+    if (r < 0) {
+        return r;
+    }
+    for (size_t i = 0; i < earlier_count; i++) {
+        if (str_eq_nocase(earlier[i].type, str_c(m->upgrade_type))) {
+            return parse_fail(ctx, E_INVALID, NULL, "Duplicate upgrade %s", m->upgrade_type);
+        }
+    }
+    ret->type = parse_str(ctx, m->upgrade_type);
+    ret->is_enabled = parse_bool_or(m->enabled, true);
+    return parse_connect_config(ctx, m, ret);
+}
+
+static int parse_upgrades(struct parse_context *ctx, const Envoy__Config__Route__V3__RouteAction *m,
+                          struct route_forward *ret)
+{
+    struct route_upgrade *upgrades;
+
+    if (m->n_upgrade_configs == 0) {
+        return 0;
+    }
+    upgrades = ARENA_ARRAY(parse_arena(ctx), struct route_upgrade, m->n_upgrade_configs);
+    for (size_t i = 0; i < m->n_upgrade_configs; i++) {
+        size_t at = path_push_index(ctx, "upgrade_configs", i);
+        int r = parse_upgrade(ctx, m->upgrade_configs[i], upgrades, i, &upgrades[i]);
+
+        if (r < 0) {
+            return r;
+        }
+        path_pop(ctx, at);
+    }
+    ret->upgrades = upgrades;
+    ret->upgrade_count = m->n_upgrade_configs;
+    return 0;
+}
+
+static int parse_durations(struct parse_context *ctx,
+                           const Envoy__Config__Route__V3__RouteAction *m,
+                           struct route_forward *ret)
+{
+    const Envoy__Config__Route__V3__RouteAction__MaxStreamDuration *d = m->max_stream_duration;
+    const struct {
+        const char *field;
+        const Google__Protobuf__Duration *value;
+        struct opt_ms *ret;
+    } durations[] = {
+        {"timeout", m->timeout, &ret->timeout},
+        {"idle_timeout", m->idle_timeout, &ret->idle_timeout},
+        {"max_grpc_timeout", m->max_grpc_timeout, &ret->max_grpc_timeout},
+        {"grpc_timeout_offset", m->grpc_timeout_offset, &ret->grpc_timeout_offset},
+        {"max_stream_duration.max_stream_duration", d != NULL ? d->max_stream_duration : NULL,
+         &ret->max_stream_duration},
+        {"max_stream_duration.grpc_timeout_header_max",
+         d != NULL ? d->grpc_timeout_header_max : NULL, &ret->grpc_timeout_header_max},
+        {"max_stream_duration.grpc_timeout_header_offset",
+         d != NULL ? d->grpc_timeout_header_offset : NULL, &ret->grpc_timeout_header_offset},
+    };
+
+    ret->has_stream_duration = d != NULL;
+    for (size_t i = 0; i < ARRAY_LEN(durations); i++) {
+        int r = parse_opt_ms(ctx, durations[i].field, durations[i].value, DURATION_ANY,
+                             durations[i].ret);
+
+        if (r < 0) {
+            return r;
+        }
+    }
+    return 0;
+}
+
 static int parse_forward(struct parse_context *ctx, const struct route_scope *scope,
                          const Envoy__Config__Route__V3__RouteAction *m, const char *route_name,
                          struct route_forward *ret)
@@ -204,10 +304,10 @@ static int parse_forward(struct parse_context *ctx, const struct route_scope *sc
         r = parse_host_rewrite(ctx, m, ret);
     }
     if (r == 0) {
-        r = parse_opt_ms(ctx, "timeout", m->timeout, DURATION_ANY, &ret->timeout);
+        r = parse_durations(ctx, m, ret);
     }
     if (r == 0) {
-        r = parse_opt_ms(ctx, "idle_timeout", m->idle_timeout, DURATION_ANY, &ret->idle_timeout);
+        r = parse_upgrades(ctx, m, ret);
     }
     if (r < 0) {
         return r;

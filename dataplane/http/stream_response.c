@@ -245,7 +245,8 @@ void stream_local_reply(struct http_stream *s, const struct local_reply *reply)
     if (!s->has_filters) {
         filter_chain_create(s); /* as Envoy: they see every response */
     }
-    if (reply->status == 400 && conn_manager_is_http1(s->cm)) {
+    if (reply->status == 400 && conn_manager_is_http1(s->cm) &&
+        !s->cm->config->http1.stream_error_on_invalid_message) {
         s->wants_close = true; /* what follows on the connection cannot be trusted */
     }
     h = local_reply_headers(reply, &s->arena);

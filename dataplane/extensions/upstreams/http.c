@@ -4,31 +4,75 @@
  *
  * Trust: configuration only.
  * Buffers: nothing.
- * Differs from Envoy: there is no HTTP/2 pool yet: requests to a cluster that asks for it are
- * answered 503 with that reason; use_downstream_protocol_config speaks HTTP/1.
+ * Differs from Envoy: HTTP/3 is refused; connections go out with the limits of README, "Differs
+ * from Envoy", where the configuration is silent.
  */
 
 #include "config/model/cluster.h"
 #include "config/parse/context.h"
-#include "config/parse/core.h"
+#include "config/parse/protocol.h"
 #include "proto/envoy/extensions/upstreams/http/v3/http_protocol_options.pb-c.h"
 
 typedef Envoy__Extensions__Upstreams__Http__V3__HttpProtocolOptions Options;
 typedef Envoy__Extensions__Upstreams__Http__V3__HttpProtocolOptions__ExplicitHttpConfig Explicit;
 
+#define CASE(suffix)                                                                               \
+    ENVOY__EXTENSIONS__UPSTREAMS__HTTP__V3__HTTP_PROTOCOL_OPTIONS__UPSTREAM_PROTOCOL_OPTIONS_##suffix
+#define EXPLICIT_CASE(suffix)                                                                      \
+    ENVOY__EXTENSIONS__UPSTREAMS__HTTP__V3__HTTP_PROTOCOL_OPTIONS__EXPLICIT_HTTP_CONFIG__PROTOCOL_CONFIG_##suffix
+
+static int parse_versions(struct parse_context *ctx,
+                          const Envoy__Config__Core__V3__Http1ProtocolOptions *http1,
+                          const Envoy__Config__Core__V3__Http2ProtocolOptions *http2,
+                          struct upstream_http_options *o)
+{
+    o->http1 = parse_http1_options(ctx, http1, false);
+    return parse_http2_options(ctx, "http2_protocol_options", http2, false,
+                               (struct opt_bool){.is_set = false}, &o->http2);
+}
+
 static int parse_explicit(struct parse_context *ctx, const Explicit *m,
                           struct upstream_http_options *o)
 {
     switch (m->protocol_config_case) {
-    case ENVOY__EXTENSIONS__UPSTREAMS__HTTP__V3__HTTP_PROTOCOL_OPTIONS__EXPLICIT_HTTP_CONFIG__PROTOCOL_CONFIG_HTTP_PROTOCOL_OPTIONS:
-        o->http1 = parse_http1_options(ctx, m->http_protocol_options);
-        return 0;
-    case ENVOY__EXTENSIONS__UPSTREAMS__HTTP__V3__HTTP_PROTOCOL_OPTIONS__EXPLICIT_HTTP_CONFIG__PROTOCOL_CONFIG_HTTP2_PROTOCOL_OPTIONS:
+    case EXPLICIT_CASE(HTTP_PROTOCOL_OPTIONS):
+        return parse_versions(ctx, m->http_protocol_options, NULL, o);
+    case EXPLICIT_CASE(HTTP2_PROTOCOL_OPTIONS):
         o->protocol = UPSTREAM_HTTP2;
-        return 0;
+        return parse_versions(ctx, NULL, m->http2_protocol_options, o);
     default:
         return parse_fail(ctx, E_INVALID, "protocol_config", "value is required");
     }
+}
+
+static int parse_protocol(struct parse_context *ctx, const Options *m,
+                          struct upstream_http_options *o)
+{
+    size_t at;
+    int r;
+
+    switch (m->upstream_protocol_options_case) {
+    case CASE(EXPLICIT_HTTP_CONFIG):
+        at = path_push(ctx, "explicit_http_config");
+        r = parse_explicit(ctx, m->explicit_http_config, o);
+        break;
+    case CASE(USE_DOWNSTREAM_PROTOCOL_CONFIG):
+        o->protocol = UPSTREAM_HTTP_DOWNSTREAM;
+        at = path_push(ctx, "use_downstream_protocol_config");
+        r = parse_versions(ctx, m->use_downstream_protocol_config->http_protocol_options,
+                           m->use_downstream_protocol_config->http2_protocol_options, o);
+        break;
+    case CASE(AUTO_CONFIG): /* the cluster checks its transport socket */
+        o->protocol = UPSTREAM_HTTP_AUTO;
+        at = path_push(ctx, "auto_config");
+        r = parse_versions(ctx, m->auto_config->http_protocol_options,
+                           m->auto_config->http2_protocol_options, o);
+        break;
+    default:
+        return parse_fail(ctx, E_INVALID, "upstream_protocol_options", "value is required");
+    }
+    path_pop(ctx, at);
+    return r;
 }
 
 static int http_options_parse(struct parse_context *ctx, const ProtobufCMessage *msg,
@@ -36,31 +80,17 @@ static int http_options_parse(struct parse_context *ctx, const ProtobufCMessage 
 {
     const Options *m = (const Options *)msg;
     struct upstream_http_options *o = ARENA_NEW(parse_arena(ctx), struct upstream_http_options);
-    size_t at;
     int r;
 
-    o->http2 = http2_options_defaults(false);
     o->has_common = m->common_http_protocol_options != NULL;
     r = parse_http_options(ctx, "common_http_protocol_options", m->common_http_protocol_options,
                            &o->common);
-    if (r != 0) {
-        return r;
+    if (r == 0) {
+        r = parse_protocol(ctx, m, o);
     }
-    switch (m->upstream_protocol_options_case) {
-    case ENVOY__EXTENSIONS__UPSTREAMS__HTTP__V3__HTTP_PROTOCOL_OPTIONS__UPSTREAM_PROTOCOL_OPTIONS_EXPLICIT_HTTP_CONFIG:
-        at = path_push(ctx, "explicit_http_config");
-        r = parse_explicit(ctx, m->explicit_http_config, o);
-        path_pop(ctx, at);
-        break;
-    case ENVOY__EXTENSIONS__UPSTREAMS__HTTP__V3__HTTP_PROTOCOL_OPTIONS__UPSTREAM_PROTOCOL_OPTIONS_USE_DOWNSTREAM_PROTOCOL_CONFIG:
-        o->protocol = UPSTREAM_HTTP_DOWNSTREAM;
-        o->http1 =
-            parse_http1_options(ctx, m->use_downstream_protocol_config->http_protocol_options);
-        break;
-    default:
-        return parse_fail(ctx, E_INVALID, "upstream_protocol_options", "value is required");
+    if (r == 0) {
+        *ret_config = o;
     }
-    *ret_config = o;
     return r;
 }
 

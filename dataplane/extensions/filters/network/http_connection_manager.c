@@ -5,8 +5,8 @@
  * Trust: configuration; all traffic is untrusted and handled in codec/ and http/.
  * Buffers: see dataplane/flow_control.md.
  * Differs from Envoy: request_headers_timeout is 10 s when not set (Envoy: off). The tracing,
- * upgrade, local_reply and forward_client_cert fields are not there yet: client certificates are
- * never passed on (Envoy's default, SANITIZE).
+ * local_reply and forward_client_cert fields are not there yet: client certificates are never
+ * passed on (Envoy's default, SANITIZE).
  */
 
 #include <ifaddrs.h>
@@ -16,7 +16,9 @@
 #include "config/parse/context.h"
 #include "config/parse/core.h"
 #include "config/parse/extension.h"
+#include "config/parse/protocol.h"
 #include "config/parse/route.h"
+#include "dataplane/codec/h2_stats.h"
 #include "dataplane/event/loop.h"
 #include "dataplane/http/conn_manager.h"
 #include "dataplane/net/listener.h"
@@ -75,6 +77,11 @@ static void hcm_make_scopes(struct parse_context *ctx, struct http_conn_manager_
                                .tag_count = 1,
                                .schema = &conn_manager_stat_schema,
                            });
+    c->http2_stats = hcm_scope_new(ctx, &(struct stat_scope_spec){
+                                            .prefix = STR("http2."),
+                                            .tagged_prefix = STR("http2."),
+                                            .schema = &h2_stat_schema,
+                                        });
     if (ctx->listener_stat_name.len == 0) {
         return;
     }
@@ -144,21 +151,22 @@ static int hcm_parse_routes(struct parse_context *ctx, const hcm_message *m,
 
 /* --- filters ------------------------------------------------------------------------------ */
 
-static int hcm_check_position(struct parse_context *ctx, const struct http_filter_config *f,
-                              bool is_last)
+/* `chain` is Envoy's name for it: "http" or "http upgrade". */
+static int hcm_check_position(struct parse_context *ctx, const char *chain,
+                              const struct http_filter_config *f, bool is_last)
 {
     if (f->type->ext.is_terminal && !is_last) {
         return parse_fail(ctx, E_INVALID, NULL,
                           "Error: terminal filter named %.*s of type %s must be the last filter in "
-                          "a http filter chain.",
-                          STR_ARG(f->name), f->type->ext.name);
+                          "a %s filter chain.",
+                          STR_ARG(f->name), f->type->ext.name, chain);
     }
     if (!f->type->ext.is_terminal && is_last) {
         return parse_fail(
             ctx, E_INVALID, NULL,
-            "Error: non-terminal filter named %.*s of type %s is the last filter in a "
-            "http filter chain.",
-            STR_ARG(f->name), f->type->ext.name);
+            "Error: non-terminal filter named %.*s of type %s is the last filter in a %s filter "
+            "chain.",
+            STR_ARG(f->name), f->type->ext.name, chain);
     }
     if (f->type->ext.is_terminal && f->is_disabled) {
         return parse_fail(
@@ -170,8 +178,8 @@ static int hcm_check_position(struct parse_context *ctx, const struct http_filte
     return 0;
 }
 
-static int hcm_parse_filter(struct parse_context *ctx, const HCM(HttpFilter) * m, bool is_last,
-                            struct http_filter_config *ret, bool *ret_is_there)
+static int hcm_parse_filter(struct parse_context *ctx, const char *chain, const HCM(HttpFilter) * m,
+                            bool is_last, struct http_filter_config *ret, bool *ret_is_there)
 {
     bool is_typed =
         m->config_type_case ==
@@ -196,28 +204,78 @@ static int hcm_parse_filter(struct parse_context *ctx, const HCM(HttpFilter) * m
     ret->name = parsed.name;
     ret->is_disabled = m->disabled;
     *ret_is_there = true;
-    return hcm_check_position(ctx, ret, is_last);
+    return hcm_check_position(ctx, chain, ret, is_last);
 }
 
-static int hcm_parse_filters(struct parse_context *ctx, const hcm_message *m,
-                             struct http_conn_manager_config *c)
+static int hcm_parse_chain(struct parse_context *ctx, const char *field, const char *chain,
+                           size_t n, HCM(HttpFilter) *const *m,
+                           const struct http_filter_config **ret, size_t *ret_count)
 {
     struct http_filter_config *filters =
-        ARENA_ARRAY(parse_arena(ctx), struct http_filter_config, m->n_http_filters);
+        ARENA_ARRAY(parse_arena(ctx), struct http_filter_config, n);
+    size_t count = 0;
 
-    for (size_t i = 0; i < m->n_http_filters; i++) {
-        size_t at = path_push_index(ctx, "http_filters", i);
+    for (size_t i = 0; i < n; i++) {
+        size_t at = path_push_index(ctx, field, i);
         bool is_there = false;
-        int r = hcm_parse_filter(ctx, m->http_filters[i], i + 1 == m->n_http_filters,
-                                 &filters[c->filter_count], &is_there);
+        int r = hcm_parse_filter(ctx, chain, m[i], i + 1 == n, &filters[count], &is_there);
 
         if (r < 0) {
             return r;
         }
         path_pop(ctx, at);
-        c->filter_count += is_there ? 1 : 0;
+        count += is_there ? 1 : 0;
     }
-    c->filters = filters;
+    *ret = filters;
+    *ret_count = count;
+    return 0;
+}
+
+static int hcm_parse_filters(struct parse_context *ctx, const hcm_message *m,
+                             struct http_conn_manager_config *c)
+{
+    return hcm_parse_chain(ctx, "http_filters", "http", m->n_http_filters, m->http_filters,
+                           &c->filters, &c->filter_count);
+}
+
+static int hcm_parse_upgrade(struct parse_context *ctx,
+                             const HCM(HttpConnectionManager__UpgradeConfig) * m,
+                             const struct http_upgrade_config *earlier, size_t earlier_count,
+                             struct http_upgrade_config *ret)
+{
+    for (size_t i = 0; i < earlier_count; i++) {
+        if (str_eq_nocase(earlier[i].type, str_c(m->upgrade_type))) {
+            return parse_fail(ctx, E_INVALID, NULL,
+                              "Error: multiple upgrade configs with the same name: '%s'",
+                              m->upgrade_type);
+        }
+    }
+    ret->type = parse_str(ctx, m->upgrade_type);
+    ret->is_enabled = parse_bool_or(m->enabled, true);
+    if (m->n_filters == 0) {
+        return 0;
+    }
+    return hcm_parse_chain(ctx, "filters", "http upgrade", m->n_filters, m->filters, &ret->filters,
+                           &ret->filter_count);
+}
+
+static int hcm_parse_upgrades(struct parse_context *ctx, const hcm_message *m,
+                              struct http_conn_manager_config *c)
+{
+    struct http_upgrade_config *upgrades =
+        ARENA_ARRAY(parse_arena(ctx), struct http_upgrade_config, m->n_upgrade_configs);
+
+    for (size_t i = 0; i < m->n_upgrade_configs; i++) {
+        size_t at = path_push_index(ctx, "upgrade_configs", i);
+        int r = hcm_parse_upgrade(ctx, m->upgrade_configs[i], upgrades, i, &upgrades[i]);
+
+        if (r < 0) {
+            return r;
+        }
+        path_pop(ctx, at);
+    }
+    c->upgrades = upgrades;
+    c->upgrade_count = m->n_upgrade_configs;
     return 0;
 }
 
@@ -253,6 +311,25 @@ static int hcm_parse_timeouts(struct parse_context *ctx, const hcm_message *m,
     return 0;
 }
 
+static int hcm_parse_versions(struct parse_context *ctx, const hcm_message *m, uint32_t headers_kb,
+                              struct http_conn_manager_config *c)
+{
+    struct opt_bool stream_error = {
+        .is_set = m->stream_error_on_invalid_http_message != NULL,
+        .value = parse_bool_or(m->stream_error_on_invalid_http_message, false),
+    };
+    int r = parse_http2_options(ctx, "http2_protocol_options", m->http2_protocol_options, true,
+                                stream_error, &c->http2);
+
+    if (r == 0 && m->http2_protocol_options != NULL &&
+        parse_u32_or(m->http2_protocol_options->max_header_field_size_kb, 0) > headers_kb) {
+        r = parse_fail(ctx, E_INVALID, "http2_protocol_options",
+                       "max_header_field_size_kb must not exceed max_request_headers_kb");
+    }
+    c->http1 = parse_http1_options(ctx, m->http_protocol_options, stream_error.value);
+    return r;
+}
+
 static int hcm_parse_protocol(struct parse_context *ctx, const hcm_message *m,
                               struct http_conn_manager_config *c)
 {
@@ -277,9 +354,7 @@ static int hcm_parse_protocol(struct parse_context *ctx, const hcm_message *m,
                                                            : MAX_HEADERS_COUNT_DEFAULT;
     c->max_requests_per_connection = common.max_requests_per_connection.value;
     c->headers_with_underscores = common.headers_with_underscores;
-    c->http1 = parse_http1_options(ctx, m->http_protocol_options);
-    c->http2 = http2_options_defaults(true);
-    return 0;
+    return hcm_parse_versions(ctx, m, kb, c);
 }
 
 static int hcm_parse_codec_type(struct parse_context *ctx, const hcm_message *m,
@@ -302,7 +377,8 @@ static int hcm_parse_codec_type(struct parse_context *ctx, const hcm_message *m,
         c->codec_type = HTTP_CODEC_HTTP2;
         return 0;
     default:
-        return parse_fail(ctx, E_UNSUPPORTED, "codec_type", "HTTP/3 is not supported");
+        return parse_fail(ctx, E_UNSUPPORTED, "codec_type",
+                          "HTTP/3 codec configured on non-QUIC listener.");
     }
 }
 
@@ -451,9 +527,9 @@ static int hcm_parse(struct parse_context *ctx, const ProtobufCMessage *msg,
                      const void **ret_config)
 {
     static hcm_parse_fn *const pieces[] = {
-        hcm_parse_codec_type, hcm_parse_protocol,       hcm_parse_timeouts,
-        hcm_parse_headers,    hcm_parse_client_address, hcm_parse_request_id,
-        hcm_parse_filters,    hcm_parse_access_logs,    hcm_parse_routes,
+        hcm_parse_codec_type,     hcm_parse_protocol,   hcm_parse_timeouts, hcm_parse_headers,
+        hcm_parse_client_address, hcm_parse_request_id, hcm_parse_filters,  hcm_parse_upgrades,
+        hcm_parse_access_logs,    hcm_parse_routes,
     };
     const hcm_message *m = (const hcm_message *)msg;
     struct http_conn_manager_config *c =

@@ -204,7 +204,7 @@ static void test_refused(void **state)
         {MINIMAL FILTERS "server_name: \"a\\nb\"", "server_name"},
         {MINIMAL FILTERS "via: \"a\\nb\"", "via"},
         {MINIMAL FILTERS "codec_type: 77", "codec_type: value must be one of the defined enum"},
-        {MINIMAL FILTERS "codec_type: HTTP3", "codec_type: HTTP/3 is not supported"},
+        {MINIMAL FILTERS "codec_type: HTTP3", "codec_type: HTTP/3 codec configured on non-QUIC listener."},
         {MINIMAL FILTERS "common_http_protocol_options: {max_headers_count: 0}",
          "common_http_protocol_options.max_headers_count"},
         {MINIMAL FILTERS "common_http_protocol_options: {idle_timeout: -1s}",
