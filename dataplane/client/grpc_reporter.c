@@ -33,11 +33,12 @@ void grpc_reporter_init(struct grpc_reporter *r, struct thread_context *t,
 {
     *r = (struct grpc_reporter){
         .thread = t,
-        .target = target,
+        .target = *target,
         .path = path,
         .ops = ops,
         .user = user,
     };
+    r->target.timeout = (struct opt_ms){.is_set = false};
 }
 
 void grpc_reporter_done(struct grpc_reporter *r)
@@ -52,7 +53,7 @@ bool grpc_reporter_send(struct grpc_reporter *r, struct buf *take_message)
 {
     if (r->call == NULL) {
         r->opened_streams++;
-        r->call = grpc_client_start(r->thread, r->target, r->path, &reporter_ops, r);
+        r->call = grpc_client_start(r->thread, &r->target, r->path, &reporter_ops, r);
     }
     if (grpc_client_is_above(r->call)) {
         r->dropped_messages++;

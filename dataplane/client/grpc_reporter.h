@@ -23,7 +23,7 @@ struct grpc_reporter_ops {
 
 struct grpc_reporter {
     struct thread_context *thread;
-    const struct grpc_client_target *target; /* borrowed, as `path` */
+    struct grpc_client_target target; /* its strings are borrowed, as `path` */
     struct str path;
     const struct grpc_reporter_ops *ops;
     void *user;
@@ -33,7 +33,8 @@ struct grpc_reporter {
     uint64_t opened_streams;
 };
 
-/* `ops` may be NULL. Opens nothing yet. */
+/* `ops` may be NULL. Opens nothing yet. The target's timeout is left out, as in Envoy: it is for
+ * calls that end by themselves. */
 void grpc_reporter_init(struct grpc_reporter *r, struct thread_context *t,
                         const struct grpc_client_target *target, struct str path,
                         const struct grpc_reporter_ops *ops, void *user);

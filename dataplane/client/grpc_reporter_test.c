@@ -43,7 +43,7 @@ static int setup(void **state)
     c->enable_trailers = true;
     c->per_connection_buffer_limit_bytes = BUFFER_LIMIT;
     upstream_testing_put_cluster(&u, 0, c);
-    target = (struct grpc_client_target){.cluster = {STR("c"), 0}};
+    target = (struct grpc_client_target){.cluster = {STR("c"), 0}, .timeout = {true, 1}};
     closes = 0;
     grpc_reporter_init(&reporter, &u.thread, &target, STR("/p.S/Report"), &ops, &reporter);
     return 0;
@@ -73,6 +73,7 @@ static int accept_stream(void)
     int fd = testing_origin_accept(&origin);
 
     testing_origin_read_head(&origin, fd, head);
+    assert_null(strstr(head, "timeout")); /* the stream is to stay */
     return fd;
 }
 

@@ -115,14 +115,6 @@ class Server:
         return self.server.stop(grace)
 
 
-@pytest.fixture(scope="session")
-def binary():
-    path = grpc_peer.build()
-    if path is None:
-        pytest.fail("no build tree to make client-grpc_client_peer in; or set NUNCIO_GRPC_PEER")
-    return path
-
-
 @pytest.fixture
 def server():
     made = Server()
