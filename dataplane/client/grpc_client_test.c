@@ -484,6 +484,26 @@ static void a_deadline_ends_the_call(void **state)
     testing_origin_await_close(&origin, fd);
 }
 
+static void a_call_outlives_its_cluster(void **state)
+{
+    struct told t;
+    int fd;
+
+    (void)state;
+    told_start(&t);
+    grpc_client_send_bytes(t.call, STR("hi"), true);
+    fd = origin_take_head(NULL);
+    upstream_testing_put_cluster(&u, 0, NULL);
+    SEND(fd, HEAD "8\r\n\0\0\0\0\3abc\r\n" END("0"));
+    await_close(&t);
+    assert_string_equal(t.log, "head m(abc) close");
+    assert_int_equal(t.code, GRPC_OK);
+    testing_origin_await_close(&origin, fd); /* the connection does not */
+    told_start(&t);
+    await_close(&t);
+    assert_string_equal(t.message, "Cluster not available");
+}
+
 /* --- cancelling ----------------------------------------------------------------------------------
  */
 
@@ -681,6 +701,7 @@ int main(void)
         TEST(nobody_listening_is_unavailable),
         TEST(a_connection_that_breaks_is_unavailable_then_internal),
         TEST(a_deadline_ends_the_call),
+        TEST(a_call_outlives_its_cluster),
         TEST(a_cancelled_call_says_nothing),
         TEST(a_callback_may_cancel),
         TEST(a_paused_call_keeps_messages_and_status),

@@ -1,6 +1,7 @@
 """nuncio's own gRPC client against a real gRPC server (C core, through grpcio). It meets no proxy here: what filters will
 call lies in dataplane/client/, and grpc_client_peer is the program around it."""
 
+import random
 import threading
 import time
 from concurrent import futures
@@ -491,4 +492,38 @@ def test_a_thousand_streams_cancelled(binary):
         assert peer.stat("cluster.c.upstream_rq_active") == 0
         peer.do("unary", 2000, "/t.T/Echo", 1)
         assert peer.close_of(2000, timeout=60)[0] == OK
+    server.stop().wait()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_calls_at_random(binary, seed):
+    """Anything at any time: nothing is called twice or after its end, nothing is left open, nothing leaks."""
+    server = Server(threads=64, max_concurrent_streams=2000)
+    server.methods.gate.set()
+    rng = random.Random(seed)
+    paths = ["/t.T/" + m for m in ("Echo", "Fail", "Nothing", "Headers", "Download", "Upload", "Chat", "Refuse", "Ignore")]
+    with grpc_peer.Peer(binary, server.port) as peer:
+        last = 0
+        for _ in range(1500):
+            call = rng.randint(max(last - 20, 0), last)
+            what = rng.randrange(8)
+            if what < 3:
+                last += 1
+                command = ("unary", last, rng.choice(paths), rng.choice([0, 10, 3000, 70_000]), rng.choice([0, 0, 1, 20]))
+                peer.do(*(command if what == 0 else ("start", last, command[2], command[4])))
+            else:
+                peer.do(*[("send", call, "61" * rng.randrange(30)), ("finish", call), ("pause", call), ("resume", call),
+                          ("cancel", call)][what - 3])
+        for call in range(last + 1):
+            peer.do("cancel", call)
+        peer.wait(last, "cancelled")
+        assert peer.stat("cluster.c.upstream_rq_active") == 0
+        assert peer.stat("cluster.c.upstream_rq_pending_active") == 0
+        peer.do("unary", 4000, "/t.T/Echo", 1)
+        assert peer.close_of(4000)[0] == OK
+        for call in range(last + 1):
+            words = [e[0] for e in peer.of(call)]
+            assert words.count("close") <= 1 and words.count("head") <= 1
+            if "close" in words:
+                assert set(words[words.index("close") + 1:]) <= {"cancelled"}
     server.stop().wait()
