@@ -202,6 +202,21 @@ void http_filter_continue_encoding(struct http_filter *f)
     filter_chain_continue(f, CHAIN_ENCODE);
 }
 
+struct buf *http_filter_decoding_buffer(struct http_filter *f)
+{
+    return filter_chain_buffer(f, CHAIN_DECODE);
+}
+
+struct buf *http_filter_encoding_buffer(struct http_filter *f)
+{
+    return filter_chain_buffer(f, CHAIN_ENCODE);
+}
+
+void http_filter_add_encoded_data(struct http_filter *f, struct buf *take_data)
+{
+    filter_chain_add_data(f, CHAIN_ENCODE, take_data);
+}
+
 void http_filter_local_reply(struct http_filter *f, int status, struct str body,
                              const struct header_map *extra_headers, enum response_flag flag,
                              struct str details)

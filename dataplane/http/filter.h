@@ -12,6 +12,9 @@
  * stream answers 413 (request) or 500 (response). A stopped filter goes on through
  * http_filter_continue_decoding / _encoding, from any later callback.
  *
+ * A data callback may take bytes out of its buf and put others in; what it takes out without end of
+ * stream is simply not passed on.
+ *
  * After http_filter_local_reply the filter must return FILTER_STOP and touch nothing.
  */
 
@@ -88,6 +91,13 @@ bool http_filter_is_downstream_tls(const struct http_filter *f);
 const void *http_filter_override(const struct http_filter *f);
 void http_filter_continue_decoding(struct http_filter *f);
 void http_filter_continue_encoding(struct http_filter *f);
+/* What of the body is held back at this filter: NULL or empty for nothing. A filter may change it
+ * inside a callback of its own that then returns FILTER_CONTINUE. */
+struct buf *http_filter_decoding_buffer(struct http_filter *f);
+struct buf *http_filter_encoding_buffer(struct http_filter *f);
+/* In encode_trailers: more body, which the filters above see before the trailers. Trailers that a
+ * filter has emptied end the message without any. */
+void http_filter_add_encoded_data(struct http_filter *f, struct buf *take_data);
 /* Answers instead of the upstream; once a response has begun, resets the stream instead. `details`
  * is static or lives in the stream's arena; body and extra headers are copied. As Envoy, the
  * response passes all filters' encode path; from the terminal filter it also gets the route's

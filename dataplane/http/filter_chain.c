@@ -331,6 +331,9 @@ static void chain_data(struct http_stream *s, enum chain_direction dir, int i, s
         if (gate_is_closed(f->gates[dir]) && !gate_open_with(f, dir, i, data)) {
             return;
         }
+        if (data->len == 0 && !end_stream) {
+            return; /* the filter took it all */
+        }
     }
     if (dir == CHAIN_ENCODE) {
         stream_send_data(s, data, end_stream);
@@ -351,7 +354,13 @@ static enum filter_status call_trailers(struct http_filter *f, enum chain_direct
                                             : FILTER_CONTINUE;
 }
 
-/* Trailers pass a closed gate: first goes what it holds. False when the stream is over. */
+/* It is closed, or the filter has just added data. */
+static bool gate_goes_before_trailers(const struct filter_gate *g)
+{
+    return g != NULL && (g->is_closed || g->data.len > 0);
+}
+
+/* Trailers pass a gate: first goes what it holds. False when the stream is over. */
 static bool gate_flush_before_trailers(struct http_filter *f, enum chain_direction dir, int i)
 {
     struct http_stream *s = f->stream;
@@ -389,7 +398,7 @@ static void chain_trailers(struct http_stream *s, enum chain_direction dir, int 
             g->has_seen_trailers = true;
             return;
         }
-        if (gate_is_closed(f->gates[dir]) && !gate_flush_before_trailers(f, dir, i)) {
+        if (gate_goes_before_trailers(f->gates[dir]) && !gate_flush_before_trailers(f, dir, i)) {
             return;
         }
     }
@@ -447,6 +456,19 @@ void filter_chain_continue(struct http_filter *f, enum chain_direction dir)
         chain_trailers(s, dir, was.has_seen_trailers ? i + chain_step(dir) : i);
     }
     buf_reset(&held);
+}
+
+struct buf *filter_chain_buffer(struct http_filter *f, enum chain_direction dir)
+{
+    return f->gates[dir] != NULL ? &f->gates[dir]->data : NULL;
+}
+
+void filter_chain_add_data(struct http_filter *f, enum chain_direction dir, struct buf *take_data)
+{
+    struct filter_gate *g = gate_of(f, dir);
+
+    g->seen += take_data->len;
+    buf_move(&g->data, take_data);
 }
 
 /* --- entries ------------------------------------------------------------------------------ */

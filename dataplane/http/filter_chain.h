@@ -33,6 +33,9 @@ void filter_chain_encode_trailers(struct http_stream *s);
 
 /* `f` continues; harmless when it is not stopped. */
 void filter_chain_continue(struct http_filter *f, enum chain_direction dir);
+/* See http_filter_decoding_buffer and http_filter_add_encoded_data. */
+struct buf *filter_chain_buffer(struct http_filter *f, enum chain_direction dir);
+void filter_chain_add_data(struct http_filter *f, enum chain_direction dir, struct buf *take_data);
 /* There is (no longer) more response than the client, or a filter that holds it back, can take.
  * Counted: filters are told of the first and of the last. */
 void filter_chain_on_watermark(struct http_stream *s, bool is_above);

@@ -11,27 +11,6 @@ static struct str decimal(struct arena *a, uint64_t v)
     return str_n(text, format_u64(v, text));
 }
 
-/* grpc-message: percent-encoded outside of printable ASCII; as Envoy, '~' too. */
-static struct str grpc_message(struct arena *a, struct str body)
-{
-    static const char digits[] = "0123456789ABCDEF";
-    char *out = arena_alloc(a, body.len * 3);
-    size_t len = 0;
-
-    for (size_t i = 0; i < body.len; i++) {
-        unsigned char c = (unsigned char)body.ptr[i];
-
-        if (c >= ' ' && c < '~' && c != '%') {
-            out[len++] = (char)c;
-        } else {
-            out[len++] = '%';
-            out[len++] = digits[c >> 4];
-            out[len++] = digits[c & 15];
-        }
-    }
-    return str_n(out, len);
-}
-
 struct header_map *local_reply_headers(const struct local_reply *reply, struct arena *a)
 {
     struct header_map *h = arena_alloc(a, sizeof(*h));
@@ -59,7 +38,7 @@ static void local_reply_finish_grpc(const struct local_reply *reply, bool is_hea
         header_add(h, HDR_GRPC_STATUS, decimal(h->arena, status));
     }
     if (reply->body.len > 0 && !is_head) {
-        header_set(h, HDR_GRPC_MESSAGE, grpc_message(h->arena, reply->body));
+        header_set(h, HDR_GRPC_MESSAGE, grpc_message_encode(h->arena, reply->body));
     }
     (void)header_remove(h, HDR_CONTENT_LENGTH);
 }

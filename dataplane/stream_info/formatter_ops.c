@@ -10,6 +10,7 @@
 #include "dataplane/base/check.h"
 #include "dataplane/base/clock.h"
 #include "dataplane/runtime/thread_context.h"
+#include "dataplane/stream_info/filter_state.h"
 #include "dataplane/stream_info/grpc_status.h"
 
 #define NS_PER_MS UINT64_C(1000000)
@@ -176,6 +177,21 @@ static void set_metadata(struct formatted *out, const struct format_item *item,
     }
     out->kind = FORMATTED_VALUE;
     out->value = v;
+}
+
+/* arg1: the name; arg2: "TYPED" (default), "PLAIN" or "FIELD:name" (no object here has fields, as
+ * none of Envoy's own has that these stand for). */
+static void set_filter_state(struct formatted *out, const struct format_item *item,
+                             const struct stream_info *si)
+{
+    const struct filter_state_object *o = filter_state_get(si, item->arg1);
+
+    if (o != NULL && str_eq(item->arg2, STR("PLAIN"))) {
+        set_optional(out, o->plain);
+    } else if (o != NULL && o->typed != NULL && !str_starts(item->arg2, STR("FIELD"))) {
+        out->kind = FORMATTED_VALUE;
+        out->value = o->typed;
+    }
 }
 
 /* arg1: "WQ" (with query, default) or "NQ"; arg2: "PATH", "ORIG" or "ORIG_OR_PATH" (default). */
@@ -458,9 +474,11 @@ void format_item_eval(const struct format_item *item, const struct format_source
     case FORMAT_PATH:
         set_path(out, item, e->request_headers);
         return;
-    case FORMAT_DYNAMIC_METADATA:
     case FORMAT_FILTER_STATE:
-        return; /* no filter writes either yet */
+        set_filter_state(out, item, si);
+        return;
+    case FORMAT_DYNAMIC_METADATA:
+        return; /* no filter writes any yet */
     default:
         (void)(format_address(item->op, si, out) || format_number(item->op, e, out) ||
                format_info_string(item->op, si, out));

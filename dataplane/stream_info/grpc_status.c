@@ -42,6 +42,35 @@ bool grpc_is_request(const struct header_map *h)
     return header_has(h, HDR_PATH) && grpc_is_content_type(header_get(h, HDR_CONTENT_TYPE));
 }
 
+bool grpc_is_response(const struct header_map *h, bool end_stream)
+{
+    if (end_stream) {
+        return header_has(h, HDR_GRPC_STATUS);
+    }
+    return str_eq(header_get(h, HDR_STATUS), STR("200")) &&
+           grpc_is_content_type(header_get(h, HDR_CONTENT_TYPE));
+}
+
+struct str grpc_message_encode(struct arena *a, struct str text)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    char *out = arena_alloc(a, text.len * 3);
+    size_t len = 0;
+
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.ptr[i];
+
+        if (c >= ' ' && c < '~' && c != '%') {
+            out[len++] = (char)c;
+        } else {
+            out[len++] = '%';
+            out[len++] = digits[c >> 4];
+            out[len++] = digits[c & 15];
+        }
+    }
+    return str_n(out, len);
+}
+
 uint64_t grpc_status_of_http(int http_status)
 {
     switch (http_status) {

@@ -18,6 +18,10 @@
 bool grpc_is_content_type(struct str content_type);
 /* As Envoy: by its content type, and not without a path. */
 bool grpc_is_request(const struct header_map *h);
+/* As Envoy: a 200 with gRPC's content type, or a response without body that has a grpc-status. */
+bool grpc_is_response(const struct header_map *h, bool end_stream);
+/* A text as grpc-message: percent-encoded where gRPC wants it, and '~' as Envoy does. */
+struct str grpc_message_encode(struct arena *a, struct str text);
 /* As Envoy: the mapping of gRPC's http-grpc-status-mapping document; 200 too is unknown, for a good
  * answer would say its status. */
 uint64_t grpc_status_of_http(int http_status);

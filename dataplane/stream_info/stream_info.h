@@ -16,6 +16,8 @@
 #include "dataplane/codec/codec.h"
 #include "dataplane/stream_info/response_flags.h"
 
+struct filter_state_object; /* filter_state.h */
+
 struct stream_info {
     uint64_t start_wall_ns;
     uint64_t start_mono_ns;
@@ -68,6 +70,7 @@ struct stream_info {
     struct address upstream_local;
     struct str upstream_transport_failure_reason;
 
+    const struct filter_state_object *filter_state; /* what filters left; NULL: nothing */
     bool is_health_check;
     struct str local_reply_body;
 };

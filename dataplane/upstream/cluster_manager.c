@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "config/model/part_handle.h"
+#include "config/model/route.h"
 #include "config/model/snapshot.h"
 #include "dataplane/base/xalloc.h"
 #include "dataplane/runtime/thread_context.h"
@@ -155,6 +156,22 @@ struct cluster *cluster_manager_find(struct cluster_manager *cm, struct str name
     }
     found = map_get(&cm->names, name);
     return found != NULL ? cluster_manager_get(cm, (uint32_t)((uintptr_t)found - 1)) : NULL;
+}
+
+struct cluster *cluster_manager_routed(struct cluster_manager *cm, const struct route_forward *fwd,
+                                       const struct weighted_cluster *w,
+                                       const struct header_map *request, struct str *ret_name)
+{
+    struct str header = w != NULL ? w->cluster_header : fwd->cluster_header;
+    const struct header *value;
+
+    if (header.len == 0) {
+        *ret_name = w != NULL ? w->name : fwd->cluster_name;
+        return cluster_manager_get(cm, w != NULL ? w->slot : fwd->cluster_slot);
+    }
+    value = header_find_name(request, header);
+    *ret_name = value != NULL ? value->value : STR("");
+    return cluster_manager_find(cm, *ret_name);
 }
 
 static void manager_apply_name(struct cluster_manager *cm, const struct snapshot_change *c)

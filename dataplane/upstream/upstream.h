@@ -19,7 +19,9 @@ struct cluster; /* a worker's cluster: config handle, hosts, pools, stats; plain
 struct host;
 struct cluster_manager;
 struct thread_context;
+struct route_forward;
 struct snapshot_change;
+struct weighted_cluster;
 
 /* --- cluster manager: server/ drives it ------------------------------------------------- */
 struct cluster_manager *cluster_manager_new(struct thread_context *t);
@@ -30,6 +32,11 @@ void cluster_manager_apply(struct cluster_manager *cm, const struct snapshot_cha
 /* NULL: no such cluster in the version this thread has. Not counted: ref it to keep it. */
 struct cluster *cluster_manager_get(struct cluster_manager *cm, uint32_t slot);
 struct cluster *cluster_manager_find(struct cluster_manager *cm, struct str name);
+/* That of a route: of its weighted cluster `w` where there is one (else NULL), or named by a header
+ * of the request. `ret_name` lives as long as route and request. NULL as above. */
+struct cluster *cluster_manager_routed(struct cluster_manager *cm, const struct route_forward *fwd,
+                                       const struct weighted_cluster *w,
+                                       const struct header_map *request, struct str *ret_name);
 void cluster_ref(struct cluster *c);
 void cluster_unref(struct cluster *c);
 const struct cluster_config *cluster_config_of(const struct cluster *c);

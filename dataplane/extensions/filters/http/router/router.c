@@ -57,18 +57,8 @@ static void router_on_timeout(struct timer *t)
 static struct cluster *router_find_cluster(struct http_filter *f, const struct route_forward *fwd,
                                            const struct header_map *h, struct str *ret_name)
 {
-    struct cluster_manager *cm = http_filter_thread(f)->clusters;
-    const struct weighted_cluster *w = http_filter_weighted_cluster(f);
-    struct str header = w != NULL ? w->cluster_header : fwd->cluster_header;
-    const struct header *value;
-
-    if (header.len == 0) {
-        *ret_name = w != NULL ? w->name : fwd->cluster_name;
-        return cluster_manager_get(cm, w != NULL ? w->slot : fwd->cluster_slot);
-    }
-    value = header_find_name(h, header);
-    *ret_name = value != NULL ? value->value : STR("");
-    return cluster_manager_find(cm, *ret_name);
+    return cluster_manager_routed(http_filter_thread(f)->clusters, fwd,
+                                  http_filter_weighted_cluster(f), h, ret_name);
 }
 
 static void router_note_cluster(struct http_filter *f, const struct cluster *c, struct str name)
