@@ -9,6 +9,7 @@
 
 #include "config/parse/context.h"
 #include "config/parse/core.h"
+#include "config/parse/runtime.h"
 #include "config/pb_arena.h"
 #include "config/pb_text.h"
 #include "config/pb_unpack.h"
@@ -244,6 +245,15 @@ static int read_dynamic_resources(struct parse_context *ctx, struct bootstrap *b
     return r;
 }
 
+static int read_runtime(struct parse_context *ctx, struct bootstrap *b)
+{
+    size_t at = path_push(ctx, "layered_runtime");
+    int r = parse_layered_runtime(ctx, b->message->layered_runtime, &b->runtime);
+
+    path_pop(ctx, at);
+    return r;
+}
+
 /* What is unsupported in the bootstrap itself; static resources report their own when they are
  * put into the store. */
 static int check_own_fields(struct parse_context *ctx, struct bootstrap *b)
@@ -304,6 +314,9 @@ int bootstrap_load(const struct bootstrap_params *p, struct bootstrap **ret_boot
     }
     if (r == 0) {
         r = read_dynamic_resources(&ctx, b);
+    }
+    if (r == 0) {
+        r = read_runtime(&ctx, b);
     }
     if (r == 0) {
         keep_report(&ctx, b);

@@ -1092,7 +1092,7 @@ static nghttp2_option *make_options(const struct http2_options *o, uint32_t max_
 static void submit_settings(struct h2_conn *h)
 {
     const struct http2_options *o = h->options;
-    nghttp2_settings_entry entries[] = {
+    nghttp2_settings_entry entries[4 + HTTP2_CUSTOM_SETTINGS_MAX] = {
         {NGHTTP2_SETTINGS_HEADER_TABLE_SIZE, o->hpack_table_size},
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, o->initial_stream_window_size},
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, o->max_concurrent_streams},
@@ -1100,8 +1100,14 @@ static void submit_settings(struct h2_conn *h)
             ? (nghttp2_settings_entry){NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, o->allow_connect}
             : (nghttp2_settings_entry){NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
     };
-    int r = nghttp2_submit_settings(h->session, NGHTTP2_FLAG_NONE, entries, ARRAY_LEN(entries));
+    size_t n = 4;
+    int r;
 
+    for (size_t i = 0; i < o->custom_setting_count; i++) {
+        entries[n++] =
+            (nghttp2_settings_entry){o->custom_settings[i].id, o->custom_settings[i].value};
+    }
+    r = nghttp2_submit_settings(h->session, NGHTTP2_FLAG_NONE, entries, n);
     CHECK(r == 0); /* the configuration was checked */
     if (o->initial_connection_window_size > FIRST_WINDOW) {
         (void)nghttp2_session_set_local_window_size(h->session, NGHTTP2_FLAG_NONE, 0,

@@ -230,6 +230,7 @@ static void server_init_context(struct server *s)
         .node_cluster = s->node.message->cluster,
         .node_zone = s->node.message->locality != NULL ? s->node.message->locality->zone : "",
         .hostname = hostname,
+        .runtime = &s->bootstrap->runtime,
     };
     s->context.access_logs = access_log_hub_new(s->options.file_flush_interval_ms,
                                                 (size_t)s->options.file_flush_min_kb * 1024);
