@@ -22,6 +22,9 @@ extern const struct extension load_balancing_policy_random;
 extern const struct extension load_balancing_policy_round_robin;
 extern const struct extension request_id_uuid;
 extern const struct extension upstream_options_http;
+extern const struct http_filter_type http_filter_grpc_http1_bridge;
+extern const struct http_filter_type http_filter_grpc_stats;
+extern const struct http_filter_type http_filter_grpc_web;
 extern const struct http_filter_type http_filter_router;
 extern const struct network_filter_type network_filter_http_connection_manager;
 extern const struct transport_socket transport_socket_raw_buffer_downstream;
@@ -33,6 +36,9 @@ static const struct extension *const extensions[] = {
     &access_logger_stdout.ext,
     &cluster_dns,
     &dns_resolver_cares,
+    &http_filter_grpc_http1_bridge.ext,
+    &http_filter_grpc_stats.ext,
+    &http_filter_grpc_web.ext,
     &http_filter_router.ext,
     &load_balancing_policy_cluster_provided,
     &load_balancing_policy_least_request,
