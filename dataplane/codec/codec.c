@@ -40,7 +40,7 @@ const char *stream_reset_reason_name(enum stream_reset_reason r)
     case RESET_PROTOCOL_ERROR:
         return "protocol error";
     case RESET_CONNECT_ERROR:
-        return "remote connection failure"; /* as Envoy shows it */
+        return "remote error with CONNECT request";
     case RESET_NO_ERROR:
         return "no error";
     }

@@ -680,6 +680,9 @@ static enum stream_reset_reason reset_reason_of(struct h2_stream *st)
     if (st->details.len == 0) {
         st->details = STR("http2.remote_reset");
     }
+    if (st->close_code == NGHTTP2_PROTOCOL_ERROR && !st->conn->is_server) {
+        return RESET_PROTOCOL_ERROR; /* as Envoy: what we sent was wrong */
+    }
     return st->close_code == NGHTTP2_CONNECT_ERROR ? RESET_CONNECT_ERROR : RESET_REMOTE;
 }
 

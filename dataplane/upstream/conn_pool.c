@@ -623,8 +623,9 @@ static enum pool_failure pool_failure_of(enum conn_close_cause cause)
  */
 static enum stream_reset_reason pool_conn_reset_reason(const struct pool_conn *pc)
 {
-    return pc->stream != NULL && pc->stream->wire_bytes_in > 0 ? RESET_PROTOCOL_ERROR
-                                                               : RESET_CONNECTION_TERMINATION;
+    bool is_cut_off = pc->stream != NULL && pc->stream->wire_bytes_in > 0;
+
+    return pc->is_broken || is_cut_off ? RESET_PROTOCOL_ERROR : RESET_CONNECTION_TERMINATION;
 }
 
 void pool_conn_closed(struct pool_conn *pc, enum conn_close_cause cause)

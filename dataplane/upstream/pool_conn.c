@@ -61,6 +61,7 @@ static void pool_conn_on_error(void *owner, const struct codec_error *e)
 {
     struct pool_conn *pc = pool_conn_from(owner);
 
+    pc->is_broken = true;
     stat_inc(pool_conn_cluster(pc)->stats, CLUSTER_UPSTREAM_CX_PROTOCOL_ERROR);
     pool_conn_drain(pc);
     conn_close(pc->conn, e->is_outbound_flood ? CONN_CLOSE_NOW : CONN_CLOSE_FLUSH);

@@ -43,6 +43,7 @@ class ScriptedH2:
         self.port = self.listener.getsockname()[1]
         self.answers = []  # one per request, in the order in which they come
         self.connections = 0
+        self._connections = []  # the open ones
         threading.Thread(target=self._accept, daemon=True).start()
 
     def __enter__(self):
@@ -51,6 +52,16 @@ class ScriptedH2:
     def __exit__(self, *_):
         self.listener.close()
 
+    def restart(self, answers):
+        """Those answers from now on, on connections yet to come."""
+        for connection in self._connections:
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+        self._connections = []
+        self.answers = list(answers)
+
     def _accept(self):
         while True:
             try:
@@ -58,6 +69,7 @@ class ScriptedH2:
             except OSError:
                 return
             self.connections += 1
+            self._connections.append(connection)
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection):
@@ -87,6 +99,8 @@ class ScriptedH2:
             for make in self.answers.pop(0):
                 octets = make(number)
                 if octets is None:
+                    connection.shutdown(socket.SHUT_WR)  # with bytes unread, close() would be a reset
+                    stream.read()
                     return False
                 connection.sendall(octets)
         return True
