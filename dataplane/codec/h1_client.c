@@ -28,6 +28,15 @@ struct h1_exchange {
     struct h1_parser parser;
     struct h1_body body;
     uint64_t send_remaining; /* of a body with content-length */
+    struct buf held;         /* for a tunnel that is not accepted yet */
+    bool is_held_end;        /* with nothing after it */
+};
+
+enum tunnel_state {
+    TUNNEL_NONE,
+    TUNNEL_UPGRADE, /* asked for, 101 accepts it */
+    TUNNEL_CONNECT, /* likewise, 2xx */
+    TUNNEL_OPEN,
 };
 
 struct h1_client {
@@ -36,6 +45,7 @@ struct h1_client {
     uint8_t recv; /* enum recv_state */
     uint8_t send; /* enum send_state */
     uint8_t informational_count;
+    uint8_t tunnel; /* enum tunnel_state */
     bool has_stream;
     bool should_close;
     bool is_chunked; /* the request's body */
@@ -82,6 +92,7 @@ static void enable_reads(struct h1_client *s)
 /* From here on what the stream's user still says is not heard. */
 static void detach(struct h1_client *s)
 {
+    buf_reset(&s->exchange->held);
     s->has_stream = false;
     s->recv = RECV_IDLE;
     s->exchange = NULL;
@@ -109,6 +120,8 @@ static int client_error(struct h1_client *s, const struct codec_error *e)
     return E_PROTOCOL;
 }
 
+static void client_encode_data(struct codec_stream *st, struct buf *take_data, bool end_stream);
+
 /* --- Responses -------------------------------------------------------------------------------- */
 
 static bool says_more(const struct h1_parser *p, enum h1_framing framing)
@@ -123,6 +136,35 @@ static void await_head(struct h1_client *s)
 
     header_map_init(st->headers, st->arena);
     h1_parser_start(&s->exchange->parser, H1_RESPONSE, &s->base.limits, st->arena, st->headers);
+}
+
+static bool is_tunnel_accepted(const struct h1_client *s, unsigned status)
+{
+    return s->tunnel == TUNNEL_UPGRADE ? status == 101
+                                       : s->tunnel == TUNNEL_CONNECT && status / 100 == 2;
+}
+
+/* From here on bytes, both ways. What was kept back goes out. */
+static void client_tunnel_accepted(struct h1_client *s)
+{
+    struct codec_stream *st = &s->stream;
+    struct h1_exchange *x = s->exchange;
+    bool was_holding = buf_len(&x->held) > 0;
+
+    s->tunnel = TUNNEL_OPEN;
+    s->should_close = true;
+    h1_body_start(&x->body, H1_BODY_UNTIL_CLOSE, 0);
+    s->recv = RECV_BODY;
+    s->base.callbacks->on_tunnel(s->base.owner);
+    if (was_holding || x->is_held_end) {
+        client_encode_data(st, &x->held, x->is_held_end);
+    }
+    if (was_holding) {
+        st->callbacks->on_watermark(st->user, false);
+    }
+    if (s->has_stream) {
+        st->callbacks->on_headers(st->user, false);
+    }
 }
 
 static int client_informational(struct h1_client *s)
@@ -161,6 +203,13 @@ static int client_head(struct h1_client *s, struct buf *in)
     }
     if (r < 0) {
         return r;
+    }
+    if (NUNCIO_UNLIKELY(s->tunnel != TUNNEL_NONE)) {
+        if (is_tunnel_accepted(s, p->status)) {
+            client_tunnel_accepted(s);
+            return 0;
+        }
+        s->should_close = p->status >= 200; /* it may be in use for something else by now */
     }
     if (p->status < 200) {
         return client_informational(s);
@@ -296,6 +345,9 @@ static struct codec_stream *client_new_stream(struct codec *c,
         .protocol = HTTP_11,
     };
     s->exchange = arena_alloc(arena, sizeof(*s->exchange));
+    buf_init(&s->exchange->held, s->base.out->pool);
+    s->exchange->is_held_end = false;
+    s->tunnel = TUNNEL_NONE;
     s->has_stream = true;
     s->recv = RECV_HEAD;
     s->send = SEND_HEAD;
@@ -332,7 +384,10 @@ static void client_encode_headers(struct codec_stream *st, const struct header_m
     s->is_head = str_eq(method, STR("HEAD"));
     s->is_chunked = false;
     s->exchange->send_remaining = 0;
-    if (length != NULL) {
+    if (header_has(h, HDR_UPGRADE) || str_eq(method, STR("CONNECT"))) {
+        s->tunnel = header_has(h, HDR_UPGRADE) ? TUNNEL_UPGRADE : TUNNEL_CONNECT;
+        tail.connection = h1_connection_line(h, st->arena);
+    } else if (length != NULL) {
         if (parse_u64(length->value, &s->exchange->send_remaining) < 0) {
             s->should_close = true;
         }
@@ -344,8 +399,24 @@ static void client_encode_headers(struct codec_stream *st, const struct header_m
     }
     h1_encode_request_head(s->base.out, h, &tail);
     st->header_bytes_out += buf_len(s->base.out) - before;
-    s->send = end_stream && s->exchange->send_remaining == 0 ? SEND_DONE : SEND_BODY;
+    s->send = end_stream && s->exchange->send_remaining == 0 && s->tunnel == TUNNEL_NONE
+                  ? SEND_DONE
+                  : SEND_BODY;
     output_added(s, before);
+}
+
+/* Not a byte goes out before the tunnel is accepted: a server that refuses it would read a request
+ * there (CVE-2026-73548). */
+static void client_hold(struct h1_client *s, struct buf *take_data, bool end_stream)
+{
+    struct codec_stream *st = &s->stream;
+    bool was_empty = buf_len(&s->exchange->held) == 0;
+
+    s->exchange->is_held_end = end_stream;
+    buf_move(&s->exchange->held, take_data);
+    if (was_empty && buf_len(&s->exchange->held) > 0) {
+        st->callbacks->on_watermark(st->user, true);
+    }
 }
 
 static void client_encode_data(struct codec_stream *st, struct buf *take_data, bool end_stream)
@@ -357,7 +428,16 @@ static void client_encode_data(struct codec_stream *st, struct buf *take_data, b
         buf_reset(take_data);
         return;
     }
-    if (s->is_chunked) {
+    if (s->tunnel == TUNNEL_OPEN) {
+        buf_move(s->base.out, take_data);
+        if (end_stream) {
+            s->send = SEND_DONE;
+            s->base.callbacks->on_shutdown_write(s->base.owner);
+        }
+    } else if (s->tunnel != TUNNEL_NONE) {
+        client_hold(s, take_data, end_stream);
+        return;
+    } else if (s->is_chunked) {
         h1_encode_chunk(s->base.out, take_data);
         if (end_stream) {
             h1_encode_last_chunk(s->base.out, NULL);
@@ -380,8 +460,14 @@ static void client_encode_trailers(struct codec_stream *st, const struct header_
 {
     struct h1_client *s = client_from_stream(st);
     size_t before = buf_len(s->base.out);
+    struct buf none;
 
     if (!s->has_stream || s->send != SEND_BODY) {
+        return;
+    }
+    if (s->tunnel != TUNNEL_NONE) { /* bytes have no trailers */
+        buf_init(&none, s->base.out->pool);
+        client_encode_data(st, &none, true);
         return;
     }
     if (s->is_chunked) {

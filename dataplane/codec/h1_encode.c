@@ -99,6 +99,15 @@ const char *h1_reason_phrase(unsigned status)
     return "Unknown";
 }
 
+struct str h1_connection_line(const struct header_map *m, struct arena *a)
+{
+    struct str value = header_get(m, HDR_CONNECTION);
+
+    return value.len > 0
+               ? arena_concat(a, (struct str[]){STR("connection: "), value, STR("\r\n")}, 3)
+               : STR_NONE;
+}
+
 static uint8_t *put(uint8_t *to, const void *from, size_t len)
 {
     memcpy(to, from, len);

@@ -10,13 +10,15 @@
 #include "dataplane/base/buf.h"
 #include "dataplane/codec/header_map.h"
 
-/* What a codec adds behind the map's fields; whole lines with CR LF. */
+/* What a codec adds behind the map's fields; whole lines with CR LF. The map's Connection field is
+ * not copied: h1_connection_line makes one of it, for upgrades. */
 struct h1_head_tail {
     struct str connection;
     struct str framing;
 };
 
 const char *h1_reason_phrase(unsigned status);
+struct str h1_connection_line(const struct header_map *m, struct arena *a);
 void h1_encode_response_head(struct buf *out, bool is_http10, unsigned status,
                              const struct header_map *m, const struct h1_head_tail *tail);
 /* :method, :path (CONNECT: :authority) and Host come from the map. */

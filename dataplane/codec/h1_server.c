@@ -19,6 +19,8 @@ enum recv_state {
     RECV_HEAD,
     RECV_BODY,
     RECV_DONE,   /* the request is complete, its response is not */
+    RECV_HELD,   /* a tunnel was asked for: what follows waits for the answer */
+    RECV_TUNNEL, /* it was accepted: bytes */
     RECV_CLOSED, /* no more requests: bytes are dropped */
 };
 
@@ -35,6 +37,7 @@ struct h1_exchange {
     struct h1_parser parser;
     struct h1_body body;
     uint64_t send_remaining; /* FRAME_LENGTH */
+    bool is_upgrade;         /* accepted with 101; else, a CONNECT, with 2xx */
 };
 
 struct h1_server {
@@ -177,6 +180,12 @@ static int server_head(struct h1_server *s, struct buf *in)
     if (p->wants_close || p->wants_upgrade || p->is_connect) {
         s->should_close = true; /* what follows is no request */
     }
+    s->exchange->is_upgrade = p->wants_upgrade && header_has(st->headers, HDR_UPGRADE);
+    if (s->exchange->is_upgrade || p->is_connect) {
+        s->recv = RECV_HELD; /* whatever it says of its length: as Envoy */
+        st->callbacks->on_headers(st->user, false);
+        return 0;
+    }
     if (framing == H1_BODY_NONE) {
         s->recv = RECV_DONE;
         st->callbacks->on_headers(st->user, true);
@@ -226,6 +235,16 @@ static int server_body(struct h1_server *s, struct buf *in)
     return 0;
 }
 
+static int server_tunnel(struct h1_server *s, struct buf *in)
+{
+    struct codec_stream *st = &s->stream;
+
+    st->wire_bytes_in += buf_len(in);
+    st->callbacks->on_data(st->user, in, false);
+    buf_reset(in);
+    return 0;
+}
+
 /* Empty lines before a request are passed over (RFC 9112, 2.2). */
 static void skip_empty_lines(struct buf *in)
 {
@@ -261,6 +280,11 @@ static int server_step(struct h1_server *s, struct buf *in)
             wait_start(s);
         }
         return E_AGAIN;
+    case RECV_HELD:
+        wait_start(s);
+        return E_AGAIN;
+    case RECV_TUNNEL:
+        return s->read_disables > 0 ? E_AGAIN : server_tunnel(s, in);
     case RECV_CLOSED:
         buf_reset(in);
         return E_AGAIN;
@@ -371,6 +395,27 @@ static struct str choose_framing(struct h1_server *s, const struct header_map *h
     return STR("transfer-encoding: chunked\r\n");
 }
 
+static bool is_tunnel_accepted(const struct h1_server *s, unsigned status)
+{
+    return s->recv == RECV_HELD &&
+           (s->exchange->is_upgrade ? status == 101 : status >= 200 && status < 300);
+}
+
+/* From here on bytes, both ways; the connection goes with them. */
+static void server_accept_tunnel(struct h1_server *s, const struct header_map *h, unsigned status)
+{
+    const struct h1_head_tail tail = {h1_connection_line(h, s->stream.arena), STR_NONE};
+    size_t before = buf_len(s->base.out);
+
+    h1_encode_response_head(s->base.out, false, status, h, &tail);
+    s->stream.header_bytes_out += buf_len(s->base.out) - before;
+    s->recv = RECV_TUNNEL;
+    s->send = SEND_BODY;
+    s->send_framing = FRAME_UNTIL_CLOSE;
+    output_added(s, before);
+    wait_end(s);
+}
+
 static void server_encode_headers(struct codec_stream *st, const struct header_map *h,
                                   bool end_stream)
 {
@@ -380,6 +425,13 @@ static void server_encode_headers(struct codec_stream *st, const struct header_m
     struct h1_head_tail tail = {STR_NONE, STR_NONE};
 
     if (!s->has_stream || s->send != SEND_HEAD) {
+        return;
+    }
+    if (NUNCIO_UNLIKELY(is_tunnel_accepted(s, status))) {
+        server_accept_tunnel(s, h, status);
+        if (end_stream) {
+            response_done(s);
+        }
         return;
     }
     tail.framing = choose_framing(s, h, status, end_stream);

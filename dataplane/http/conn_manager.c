@@ -70,6 +70,14 @@ static void conn_manager_count_bytes(struct conn_manager *cm)
     cm->counted_tx_buffered = tx_buffered;
 }
 
+void conn_manager_count_upgrade(struct conn_manager *cm, bool begins)
+{
+    if (begins) {
+        conn_manager_count(cm, CM_CX_UPGRADES_TOTAL);
+    }
+    conn_manager_gauge(cm, CM_CX_UPGRADES_ACTIVE, begins ? 1 : -1);
+}
+
 void conn_manager_count_response(struct conn_manager *cm, int status)
 {
     size_t class = (size_t)status / 100;

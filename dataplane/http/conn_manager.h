@@ -93,6 +93,7 @@ static inline void conn_manager_count(struct conn_manager *cm, enum conn_manager
 }
 /* A response head goes out: counted by its class. */
 void conn_manager_count_response(struct conn_manager *cm, int status);
+void conn_manager_count_upgrade(struct conn_manager *cm, bool begins);
 /* Makes sure that the timer fires by `deadline_ms`. */
 void conn_manager_watch_deadline(struct conn_manager *cm, uint64_t deadline_ms);
 /* Before a response head: starts draining where that is due. */

@@ -52,12 +52,15 @@ static bool filter_is_enabled(const struct http_stream *s, const struct http_fil
 void filter_chain_create(struct http_stream *s)
 {
     const struct http_conn_manager_config *c = s->cm->config;
+    bool is_special = s->upgrade != NULL && s->upgrade->filters != NULL;
+    const struct http_filter_config *configs = is_special ? s->upgrade->filters : c->filters;
+    size_t count = is_special ? s->upgrade->filter_count : c->filter_count;
 
     CHECK(!s->has_filters);
     s->has_filters = true;
-    s->filters = arena_calloc(&s->arena, c->filter_count, sizeof(*s->filters));
-    for (size_t i = 0; i < c->filter_count; i++) {
-        const struct http_filter_config *fc = &c->filters[i];
+    s->filters = arena_calloc(&s->arena, count, sizeof(*s->filters));
+    for (size_t i = 0; i < count; i++) {
+        const struct http_filter_config *fc = &configs[i];
         struct http_filter *f = &s->filters[s->filter_count];
 
         if (!fc->type->ext.is_terminal && !filter_is_enabled(s, fc)) {

@@ -334,8 +334,10 @@ void forwarding_mutate_response(const struct http_conn_manager_config *config,
                                 const struct header_map *request, bool is_informational,
                                 struct header_map *h)
 {
-    drop(h, HDR_CONNECTION);
-    drop(h, HDR_UPGRADE);
+    if (request == NULL || !forwarding_is_upgrade(request) || !forwarding_is_upgrade(h)) {
+        drop(h, HDR_CONNECTION);
+        drop(h, HDR_UPGRADE);
+    }
     drop(h, HDR_TRANSFER_ENCODING);
     drop(h, HDR_KEEP_ALIVE);
     drop(h, HDR_PROXY_CONNECTION);

@@ -19,13 +19,15 @@
 #include "dataplane/http/path.h"
 #include "dataplane/http/stream_duration.h"
 #include "dataplane/http/stream_internal.h"
+#include "dataplane/http/upgrade.h"
 #include "dataplane/net/listener.h"
 #include "dataplane/runtime/thread_context.h"
 #include "dataplane/stream_info/grpc_status.h"
 
 #define NS_PER_MS UINT64_C(1000000)
-#define PREMATURE_NS (1000 * NS_PER_MS) /* a stream that is reset sooner was perhaps never meant   \
-                                         */
+#define PREMATURE_NS                                                                               \
+    (1000 * NS_PER_MS) /* a stream that is reset sooner was perhaps never meant                    \
+                        */
 
 struct http_stream *stream_from(void *p)
 {
@@ -350,17 +352,32 @@ static bool step_route(struct http_stream *s)
     return true;
 }
 
-static bool step_create_filters(struct http_stream *s)
+/* As Envoy: refused where there is a route, and what follows on the connection is not read, for it
+ * may not be HTTP. */
+static bool step_upgrade(struct http_stream *s)
 {
-    filter_chain_create(s);
+    const struct http_upgrade_config *upgrade;
+
+    switch (upgrade_decide(s->cm->config, s->match.route, &s->request_headers, &upgrade)) {
+    case UPGRADE_NONE:
+        break;
+    case UPGRADE_ALLOWED:
+        s->is_upgrade = true;
+        s->upgrade = upgrade;
+        s->request_deadline_ms = NO_DEADLINE; /* a tunnel's request never ends */
+        conn_manager_count_upgrade(s->cm, true);
+        break;
+    case UPGRADE_REFUSED:
+        s->is_upgrade_refused = s->match.route != NULL;
+        break;
+    }
     return true;
 }
 
-/* No upgrade is configurable yet. As Envoy: refused where there is a route, and what follows on
- * this connection is not read, for it may not be HTTP. */
-static bool step_upgrade(struct http_stream *s)
+static bool step_create_filters(struct http_stream *s)
 {
-    if (s->match.route == NULL || !forwarding_is_upgrade(&s->request_headers)) {
+    filter_chain_create(s);
+    if (!s->is_upgrade_refused) {
         return true;
     }
     s->wants_close = true;
@@ -381,8 +398,8 @@ static const struct request_step request_steps[] = {
     {"normalize path", step_normalize_path},
     {"forwarding", step_forwarding},
     {"route", step_route},
-    {"create filters", step_create_filters},
     {"upgrade", step_upgrade},
+    {"create filters", step_create_filters},
     {"filters", step_filters},
 };
 
@@ -570,6 +587,9 @@ void stream_end(struct http_stream *s)
         return;
     }
     s->phase = STREAM_ENDED;
+    if (s->is_upgrade) {
+        conn_manager_count_upgrade(cm, false);
+    }
     stream_take_codec_counts(s);
     s->codec = NULL;
     if (s->info.end_ns == 0) {

@@ -58,6 +58,9 @@ struct http_stream {
     bool is_encode_cut;   /* a local reply replaces a response that filters held back */
     bool is_direct_reply; /* it goes to the codec past the filters */
     bool has_head;        /* the request's head is complete */
+    bool is_upgrade;      /* it may become a tunnel */
+    bool is_upgrade_refused;
+    bool is_tunnel; /* it has become one */
     uint8_t filter_count;
     uint32_t read_disable_count;
     uint32_t watermark_count; /* reasons why the response should pause */
@@ -67,6 +70,7 @@ struct http_stream {
     struct codec_stream *codec; /* NULL once it is over */
     struct arena arena;         /* this struct lies in it */
     struct http_filter *filters;
+    const struct http_upgrade_config *upgrade; /* its filters are passed; NULL: the usual ones */
     struct header_map request_headers;
     struct header_map *request_trailers;
     struct header_map *response_headers;

@@ -12,6 +12,7 @@
 #include "dataplane/http/header_rewrite.h"
 #include "dataplane/http/local_reply.h"
 #include "dataplane/http/stream_internal.h"
+#include "dataplane/http/upgrade.h"
 #include "dataplane/runtime/thread_context.h"
 
 #define NS_PER_MS UINT64_C(1000000)
@@ -38,7 +39,7 @@ static void response_mark_complete(struct http_stream *s)
     stream_touch(s); /* the codec may have to wait for the client's window, but not for ever */
     s->info.last_downstream_tx_ns = now;
     s->info.end_ns = now;
-    if (!s->is_request_complete) {
+    if (!s->is_request_complete && !s->is_tunnel) {
         conn_manager_count(s->cm, CM_RQ_RX_RESET); /* as Envoy: the rest of it is given up */
     }
     if (s->cm->stats != NULL) {
@@ -98,6 +99,12 @@ static void response_decide_connection(struct http_stream *s, struct header_map 
     struct conn_manager *cm = s->cm;
 
     conn_manager_check_drain(cm);
+    if (s->is_tunnel) {
+        if (conn_manager_is_http1(cm)) {
+            conn_manager_set_closing(cm); /* with its end */
+        }
+        return;
+    }
     if (s->info.protocol == HTTP_10) {
         if (!header_has(h, HDR_CONTENT_LENGTH)) {
             s->wants_close = true; /* closing is the only way to end the body */
@@ -144,9 +151,10 @@ void stream_send_headers(struct http_stream *s, bool end_stream)
     if (!response_can_send(s) || s->response != RESPONSE_NONE) {
         return;
     }
+    s->info.response_code = response_status(h);
+    s->is_tunnel = s->is_upgrade && upgrade_is_accepted(&s->request_headers, s->info.response_code);
     response_add_base_headers(s, h);
     response_decide_connection(s, h);
-    s->info.response_code = response_status(h);
     conn_manager_count_response(s->cm, s->info.response_code);
     s->info.first_downstream_tx_ns = stream_coarse_ns(s);
     s->response = RESPONSE_STARTED;

@@ -16,6 +16,8 @@
 #include "dataplane/upstream/cluster_stats.h"
 #include "dataplane/upstream/conn_pool_internal.h"
 
+/* On an HTTP/2 connection whose peer has not said how many: what RFC 9113, 6.5.2 asks of all. */
+#define FIRST_STREAMS 100
 #define IDLE_TIMEOUT_DEFAULT_MS (3600 * 1000u) /* as Envoy */
 
 static void pool_connect_as_needed(struct conn_pool *p);
@@ -420,11 +422,12 @@ static void pool_conn_free(struct deferred *d)
 static uint32_t pool_assumed_capacity(const struct conn_pool *p)
 {
     uint32_t ours = pool_cluster(p)->config->http2.max_concurrent_streams;
+    uint32_t first = ours < FIRST_STREAMS ? ours : FIRST_STREAMS;
 
     if (p->type->is_serial) {
         return 1;
     }
-    return p->max_streams < ours && p->max_streams > 0 ? p->max_streams : ours;
+    return p->max_streams != UINT32_MAX && p->max_streams > 0 ? p->max_streams : first;
 }
 
 static void pool_conn_start(struct conn_pool *p)
