@@ -202,7 +202,7 @@ static void resets_travel(void **state)
     p.server.last->ops->reset(p.server.last, RESET_CONNECT_ERROR);
     h2_pump(&p);
     assert_log(&p.server, "X3\n");
-    assert_log(&p.client, "R3 remote connection failure http2.remote_reset\nX3\n");
+    assert_log(&p.client, "R3 remote error with CONNECT request http2.remote_reset\nX3\n");
 }
 
 static void a_refused_stream_says_so(void **state)
