@@ -35,7 +35,7 @@ def failures(text):
 def test_h2spec_strict(tmp_path, flavours):
     if "nuncio" not in flavours:
         pytest.skip("holds nuncio alone")
-    with Origin("a") as origin, Proxy("nuncio", bootstrap(origin)) as proxy:
+    with Origin("five bytes and more") as origin, Proxy("nuncio", bootstrap(origin)) as proxy:
         done = subprocess.run(
             [paths.BUILD / "integration" / "h2spec", "--strict", "--host", "127.0.0.1", "--timeout", "3",
              "--port", str(proxy.address()[1])],
