@@ -15,10 +15,10 @@ SECRET = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
 LOG_FORMAT = (
     "%RESPONSE_CODE%|%RESPONSE_FLAGS%|%RESPONSE_CODE_DETAILS%|%BYTES_RECEIVED%|%BYTES_SENT%|"
     "%UPSTREAM_CLUSTER%|%ROUTE_NAME%|%REQ(:METHOD)%|%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%|%PROTOCOL%|"
-    "%REQ(:AUTHORITY)%|%UPSTREAM_HOST%\n"
+    "%REQ(:AUTHORITY)%|%UPSTREAM_HOST%|%UPSTREAM_PROTOCOL%|%GRPC_STATUS%\n"
 )
 LOG_FIELDS = ("code", "flags", "details", "received", "sent", "cluster", "route", "method", "path",
-              "protocol", "authority", "upstream")
+              "protocol", "authority", "upstream", "upstream_protocol", "grpc_status")
 
 
 def address(port=0, host="127.0.0.1"):

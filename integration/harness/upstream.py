@@ -209,8 +209,9 @@ class _Connection:
                 request = self._read_head()
                 if request is None:
                     return
+                self.origin._headed()
                 action = self.origin._action(request)
-                if isinstance(action, Reply) and action.early:
+                if getattr(action, "early", False):
                     self.origin._record(request)
                     keep = action.run(self, request)
                     self._read_body(request)
@@ -334,6 +335,7 @@ class Origin:
         self.requests = []
         self.malformed = []
         self.accepted = 0
+        self.heads = 0
         self._open = set()
         self._lock = threading.Lock()
         self._arrived = threading.Condition(self._lock)
@@ -371,6 +373,7 @@ class Origin:
             self.malformed = []
             self.queue = []
             self.actions = {}
+            self.heads = 0
 
     def take(self):
         """The requests recorded so far, which are forgotten."""
@@ -384,6 +387,12 @@ class Origin:
             if not self._arrived.wait_for(lambda: len(self.requests) >= count, timeout):
                 raise AssertionError(f"{self.name} saw {len(self.requests)} requests, not {count}")
             return list(self.requests)
+
+    def wait_heads(self, count, timeout=10.0):
+        """Wait until that many request heads have come since forget(), whole requests or not."""
+        with self._arrived:
+            if not self._arrived.wait_for(lambda: self.heads >= count, timeout):
+                raise AssertionError(f"{self.name} saw {self.heads} requests, not {count}")
 
     @property
     def open_connections(self):
@@ -433,6 +442,11 @@ class Origin:
             if self.queue:
                 return self.queue.pop(0)
         return self.actions.get(request.target.split("?")[0], self.default)
+
+    def _headed(self):
+        with self._arrived:
+            self.heads += 1
+            self._arrived.notify_all()
 
     def _record(self, request):
         with self._arrived:
