@@ -210,29 +210,6 @@ static void use_http_options(struct cluster_config *c, const struct upstream_htt
     }
 }
 
-/* The older spelling: the same options as fields of the cluster. As Envoy, all of them are checked
- * where both spellings stand, and then the typed ones count. */
-static int parse_legacy_options(struct parse_context *ctx, const Cluster *m,
-                                struct upstream_http_options *o)
-{
-    bool is_downstream =
-        m->protocol_selection ==
-        ENVOY__CONFIG__CLUSTER__V3__CLUSTER__CLUSTER_PROTOCOL_SELECTION__USE_DOWNSTREAM_PROTOCOL;
-    int r = parse_http2_options(ctx, "http2_protocol_options", m->http2_protocol_options, false,
-                                (struct opt_bool){.is_set = false}, &o->http2);
-
-    if (r == 0) {
-        r = parse_http_options(ctx, "common_http_protocol_options", m->common_http_protocol_options,
-                               &o->common);
-    }
-    o->has_common = m->common_http_protocol_options != NULL;
-    o->http1 = parse_http1_options(ctx, m->http_protocol_options, false);
-    o->protocol = is_downstream                       ? UPSTREAM_HTTP_DOWNSTREAM
-                  : m->http2_protocol_options != NULL ? UPSTREAM_HTTP2
-                                                      : UPSTREAM_HTTP1;
-    return r;
-}
-
 static int check_legacy_selection(struct parse_context *ctx, const Cluster *m)
 {
     if (m->protocol_selection ==
@@ -245,24 +222,46 @@ static int check_legacy_selection(struct parse_context *ctx, const Cluster *m)
     return 0;
 }
 
+/* The older spelling: the same options as fields of the cluster. As Envoy, they count only where
+ * the typed ones are not there. */
+static int parse_legacy_options(struct parse_context *ctx, const Cluster *m,
+                                struct upstream_http_options *o)
+{
+    bool is_downstream =
+        m->protocol_selection ==
+        ENVOY__CONFIG__CLUSTER__V3__CLUSTER__CLUSTER_PROTOCOL_SELECTION__USE_DOWNSTREAM_PROTOCOL;
+    int r = parse_http2_options(ctx, "http2_protocol_options", m->http2_protocol_options, false,
+                                (struct opt_bool){.is_set = false}, &o->http2);
+
+    if (r == 0) {
+        r = check_legacy_selection(ctx, m);
+    }
+    if (r == 0) {
+        r = parse_http_options(ctx, "common_http_protocol_options", m->common_http_protocol_options,
+                               &o->common);
+    }
+    o->has_common = m->common_http_protocol_options != NULL;
+    o->http1 = parse_http1_options(ctx, m->http_protocol_options, false);
+    o->protocol = is_downstream                       ? UPSTREAM_HTTP_DOWNSTREAM
+                  : m->http2_protocol_options != NULL ? UPSTREAM_HTTP2
+                                                      : UPSTREAM_HTTP1;
+    return r;
+}
+
 int parse_cluster_http(struct parse_context *ctx, const Cluster *m, struct cluster_config *ret)
 {
     const struct upstream_http_options *typed = NULL;
     struct upstream_http_options legacy = {.protocol = UPSTREAM_HTTP1};
-    const struct upstream_http_options *o = &legacy;
+    const struct upstream_http_options *o;
     int r = parse_protocol_options(ctx, m, &typed);
 
-    if (r == 0) {
+    if (r == 0 && typed == NULL) {
         r = parse_legacy_options(ctx, m, &legacy);
-    }
-    if (r == 0 && typed != NULL) {
-        o = typed;
-    } else if (r == 0) {
-        r = check_legacy_selection(ctx, m);
     }
     if (r < 0) {
         return r;
     }
+    o = typed != NULL ? typed : &legacy;
     if (m->max_requests_per_connection != NULL && o->has_common &&
         o->common.max_requests_per_connection.is_set) {
         return parse_fail(ctx, E_INVALID, "max_requests_per_connection",

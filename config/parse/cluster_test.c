@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -208,6 +209,71 @@ static void test_pool_hash_follows_what_shapes_a_connection(void **state)
                                    "raw_buffer.v3.RawBuffer}}}"));
 }
 
+static void test_pool_hash_follows_every_option_of_http2(void **state)
+{
+    static const char *const fields[] = {
+        "hpack_table_size: 1",
+        "max_concurrent_streams: 1",
+        "initial_stream_window_size: 65536",
+        "initial_stream_window_size: 65535", /* ours to begin with, but it does not grow */
+        "initial_connection_window_size: 65535",
+        "allow_connect: true",
+        "override_stream_error_on_invalid_http_message: true",
+        "max_outbound_frames: 1",
+        "max_outbound_control_frames: 1",
+        "max_consecutive_inbound_frames_with_empty_payload: 2",
+        "max_inbound_priority_frames_per_stream: 1",
+        "max_inbound_window_update_frames_per_data_frame_sent: 1",
+        "connection_keepalive: {timeout: 1s}",
+        "connection_keepalive: {timeout: 1s, interval: 1s}",
+        "connection_keepalive: {timeout: 1s, interval: 1s, interval_jitter: {value: 1}}",
+        "connection_keepalive: {timeout: 1s, connection_idle_interval: 1s}",
+        "custom_settings_parameters: [{identifier: 6, value: 1}]",
+        "custom_settings_parameters: [{identifier: 6, value: 2}]",
+        "custom_settings_parameters: [{identifier: 10, value: 2}]",
+    };
+    uint64_t seen[ARRAY_LEN(fields) + 1] = {pool_hash("{name: k, http2_protocol_options: {}}")};
+    char text[256];
+
+    for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
+        (void)snprintf(text, sizeof(text), "{name: k, http2_protocol_options: {%s}}", fields[i]);
+        seen[i + 1] = pool_hash(text);
+        for (size_t k = 0; k <= i; k++) {
+            if (seen[k] == seen[i + 1]) {
+                fail_msg("%s: as an earlier one", fields[i]);
+            }
+        }
+        assert_true(seen[i + 1] == pool_hash(text));
+    }
+}
+
+static void test_protocol_in_the_older_spelling(void **state)
+{
+    struct parsed p;
+
+    parsed_init(&p, "{name: k}");
+    assert_int_equal(p.c->http_protocol, UPSTREAM_HTTP1);
+    assert_int_equal(p.c->http2.max_concurrent_streams, HTTP2_MAX_CONCURRENT_STREAMS_CLIENT);
+    parse_fixture_done(&p.f);
+
+    parsed_init(&p, "{name: k, http2_protocol_options: {max_concurrent_streams: 5},"
+                    " common_http_protocol_options: {idle_timeout: 2s,"
+                    " max_requests_per_connection: 9}}");
+    assert_int_equal(p.c->http_protocol, UPSTREAM_HTTP2);
+    assert_int_equal(p.c->http2.max_concurrent_streams, 5);
+    assert_int_equal(p.c->idle_timeout.ms, 2000);
+    assert_int_equal(p.c->max_requests_per_connection, 9);
+    parse_fixture_done(&p.f);
+
+    parsed_init(&p, "{name: k, protocol_selection: USE_DOWNSTREAM_PROTOCOL,"
+                    " http_protocol_options: {enable_trailers: true},"
+                    " http2_protocol_options: {allow_connect: true}}");
+    assert_int_equal(p.c->http_protocol, UPSTREAM_HTTP_DOWNSTREAM);
+    assert_true(p.c->enable_trailers);
+    assert_true(p.c->http2.allow_connect);
+    parse_fixture_done(&p.f);
+}
+
 static void test_endpoints(void **state)
 {
     struct parse_fixture f;
@@ -262,6 +328,8 @@ int main(void)
         cmocka_unit_test(test_dns),
         cmocka_unit_test(test_limits_and_sockets),
         cmocka_unit_test(test_pool_hash_follows_what_shapes_a_connection),
+        cmocka_unit_test(test_pool_hash_follows_every_option_of_http2),
+        cmocka_unit_test(test_protocol_in_the_older_spelling),
         cmocka_unit_test(test_endpoints),
     };
 

@@ -217,6 +217,72 @@ static void test_unknown_clusters_are_dependencies_over_xds(void **state)
     parse_fixture_done(&t.f);
 }
 
+static const char *const TUNNELS =
+    "name: t\n"
+    "virtual_hosts:\n"
+    "- name: v\n"
+    "  domains: ['*']\n"
+    "  routes:\n"
+    "  - match: {connect_matcher: {}}\n"
+    "    route:\n"
+    "      cluster: c\n"
+    "      upgrade_configs:\n"
+    "      - {upgrade_type: Connect, connect_config: {allow_post: true}}\n"
+    "      - {upgrade_type: WebSocket, enabled: false}\n"
+    "      max_stream_duration: {grpc_timeout_header_max: 0s, grpc_timeout_header_offset: 1.5s}\n"
+    "  - match: {prefix: /, grpc: {}}\n"
+    "    route: {cluster: c, max_grpc_timeout: 3s, grpc_timeout_offset: 0.25s}\n"
+    "  - match: {prefix: /}\n"
+    "    route: {cluster: c, max_stream_duration: {max_stream_duration: 4s}}\n"
+    "  - match: {prefix: /}\n"
+    "    route: {cluster: c, max_stream_duration: {}}\n";
+
+static void test_upgrades(void **state)
+{
+    struct table t;
+    const struct route *r;
+
+    table_init(&t, TUNNELS, true);
+    r = t.rc->vhosts[0].routes;
+    assert_int_equal(r[0].path_kind, PATH_MATCH_CONNECT);
+    assert_false(r[0].is_grpc_only);
+    assert_int_equal(r[0].forward.upgrade_count, 2);
+    assert_str(r[0].forward.upgrades[0].type, "Connect");
+    assert_true(r[0].forward.upgrades[0].is_enabled);
+    assert_true(r[0].forward.upgrades[0].terminates_connect);
+    assert_true(r[0].forward.upgrades[0].allow_post);
+    assert_str(r[0].forward.upgrades[1].type, "WebSocket");
+    assert_false(r[0].forward.upgrades[1].is_enabled);
+    assert_false(r[0].forward.upgrades[1].terminates_connect);
+    assert_int_equal(r[1].forward.upgrade_count, 0);
+    assert_true(r[1].is_grpc_only);
+    parse_fixture_done(&t.f);
+}
+
+/* Absent is not zero, and an empty message is not absent. */
+static void test_durations_of_streams(void **state)
+{
+    struct table t;
+    const struct route *r;
+
+    table_init(&t, TUNNELS, true);
+    r = t.rc->vhosts[0].routes;
+    assert_true(r[0].forward.has_stream_duration);
+    assert_false(r[0].forward.max_stream_duration.is_set);
+    assert_true(r[0].forward.grpc_timeout_header_max.is_set);
+    assert_int_equal(r[0].forward.grpc_timeout_header_max.ms, 0);
+    assert_int_equal(r[0].forward.grpc_timeout_header_offset.ms, 1500);
+    assert_false(r[0].forward.max_grpc_timeout.is_set);
+    assert_false(r[1].forward.has_stream_duration);
+    assert_int_equal(r[1].forward.max_grpc_timeout.ms, 3000);
+    assert_int_equal(r[1].forward.grpc_timeout_offset.ms, 250);
+    assert_int_equal(r[2].forward.max_stream_duration.ms, 4000);
+    assert_false(r[2].forward.grpc_timeout_header_max.is_set);
+    assert_true(r[3].forward.has_stream_duration);
+    assert_false(r[3].forward.max_stream_duration.is_set);
+    parse_fixture_done(&t.f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -224,6 +290,8 @@ int main(void)
         cmocka_unit_test(test_forwarding_route),
         cmocka_unit_test(test_other_actions),
         cmocka_unit_test(test_unknown_clusters_are_dependencies_over_xds),
+        cmocka_unit_test(test_upgrades),
+        cmocka_unit_test(test_durations_of_streams),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -27,13 +27,18 @@ def with_listener(listener):
     return [listener], []
 
 
+def with_manager(manager):
+    return [c.listener("l", {"name": "hcm", "typed_config": {"@type": c.HCM, **manager}})], []
+
+
 def with_format(text):
     log = {"name": "log", "typed_config": {"@type": c.FILE_LOG, "path": "/dev/null", "log_format": {
         "text_format_source": {"inline_string": text}}}}
     return [c.listener("l", c.hcm(c.routes("r"), access_log=[log]))], []
 
 
-KINDS = {"route": with_route, "cluster": with_cluster, "listener": with_listener, "format": with_format}
+KINDS = {"route": with_route, "cluster": with_cluster, "upstream_http": with_cluster, "listener": with_listener,
+         "hcm": with_manager, "format": with_format}
 
 
 def rows(kind):

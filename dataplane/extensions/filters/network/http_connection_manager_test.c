@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "config/model/listener.h"
-#include "config/parse/parse_support.h"
+#include "config/parse/verdict_support.h"
 #include "dataplane/base/check.h"
 #include "dataplane/extensions/registry.h"
 #include "dataplane/http/conn_manager.h"
@@ -80,6 +80,10 @@ static void test_defaults(void **state)
     assert_int_equal(parsed->inline_routes->vhost_count, 1);
     assert_int_equal(parsed->route_slot, SLOT_NONE);
     assert_null(parsed->stats);
+    assert_false(parsed->http1.stream_error_on_invalid_message);
+    assert_false(parsed->http2.stream_error_on_invalid_message);
+    assert_int_equal(parsed->http2.max_concurrent_streams, HTTP2_MAX_CONCURRENT_STREAMS_SERVER);
+    assert_int_equal(parsed->upgrade_count, 0);
     parse_fixture_done(&f);
 }
 
@@ -92,7 +96,12 @@ static void test_every_field(void **state)
         "max_headers_count: 9, max_stream_duration: 10s, headers_with_underscores_action: "
         "REJECT_REQUEST, max_requests_per_connection: 11}\n"
         "http_protocol_options: {accept_http_10: true, default_host_for_http_10: d, "
-        "enable_trailers: true}\n"
+        "enable_trailers: true, override_stream_error_on_invalid_http_message: false}\n"
+        "http2_protocol_options: {max_concurrent_streams: 16}\n"
+        "stream_error_on_invalid_http_message: true\n"
+        "upgrade_configs: [{upgrade_type: websocket}, {upgrade_type: CONNECT, enabled: false, "
+        "filters: [{name: b, disabled: true, typed_config: {'@type': type.googleapis.com/"
+        "envoy.extensions.filters.http.grpc_web.v3.GrpcWeb}}, " ROUTER "]}]\n"
         "server_name: me\nserver_header_transformation: PASS_THROUGH\n"
         "max_request_headers_kb: 12\nstream_idle_timeout: 13s\nrequest_timeout: 14s\n"
         "request_headers_timeout: 0s\ndrain_timeout: 15s\ndelayed_close_timeout: 0.5s\n"
@@ -116,6 +125,16 @@ static void test_every_field(void **state)
     assert_int_equal(parsed->max_requests_per_connection, 11);
     assert_true(parsed->http1.accept_http_10 && parsed->http1.enable_trailers);
     assert_true(str_eq(parsed->http1.default_host_for_http_10, STR("d")));
+    assert_false(parsed->http1.stream_error_on_invalid_message);
+    assert_int_equal(parsed->http2.max_concurrent_streams, 16);
+    assert_true(parsed->http2.stream_error_on_invalid_message);
+    assert_int_equal(parsed->upgrade_count, 2);
+    assert_true(str_eq(parsed->upgrades[0].type, STR("websocket")));
+    assert_true(parsed->upgrades[0].is_enabled);
+    assert_null(parsed->upgrades[0].filters);
+    assert_false(parsed->upgrades[1].is_enabled);
+    assert_int_equal(parsed->upgrades[1].filter_count, 2);
+    assert_true(parsed->upgrades[1].filters[0].is_disabled);
     assert_true(str_eq(parsed->server_name, STR("me")));
     assert_int_equal(parsed->server_header, SERVER_PASS_THROUGH);
     assert_int_equal(parsed->max_request_headers_bytes, 12 * 1024);
@@ -258,17 +277,40 @@ static void test_scopes(void **state)
     parsed = config;
     assert_non_null(parsed->stats);
     assert_non_null(parsed->listener_stats);
+    assert_non_null(parsed->http2_stats);
     assert_int_equal(stat_scope_value(parsed->stats, CM_CX_ACTIVE), 0);
     parse_fixture_done(&f); /* gives the scopes back */
     stat_store_free(stats);
 }
 
+static int parse_case(struct parse_fixture *fixture, struct str json)
+{
+    const struct extension *ext = &network_filter_http_connection_manager.ext;
+    const ProtobufCMessage *m;
+    const void *config = NULL;
+    int r;
+
+    fixture->ctx.registry = &extension_registry;
+    r = parse_fixture_message(fixture, ext->descriptor, json, &m);
+    return r < 0 ? r : ext->parse(&fixture->ctx, m, &config);
+}
+
+static void test_envoys_verdicts(void **state)
+{
+    verdicts_check(VERDICTS_DIR "hcm.tsv", PART_FILTER_CHAIN, sizeof(struct filter_chain_config),
+                   parse_case);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults), cmocka_unit_test(test_every_field),
-        cmocka_unit_test(test_rds),      cmocka_unit_test(test_optional_and_duplicate_filters),
-        cmocka_unit_test(test_refused),  cmocka_unit_test(test_scopes),
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_every_field),
+        cmocka_unit_test(test_rds),
+        cmocka_unit_test(test_optional_and_duplicate_filters),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_scopes),
+        cmocka_unit_test(test_envoys_verdicts),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
