@@ -7,8 +7,10 @@
  * Trust: the request is the client's, the response the upstream's.
  * Buffers: the response's body, and the request's that gets a head, up to the stream's buffer
  * limit: 500, and 413 for the request, beyond.
- * Differs from Envoy: the frame head is put before a request's body also when trailers follow it,
- * and all of it is taken off a response whose first piece is shorter.
+ * Differs from Envoy: the frame head is put before a request's body also when trailers follow it;
+ * it is taken off responses that are gRPC only, with or without trailers, and their content-length
+ * says so (Envoy takes the first bytes off an error page, too, and leaves the length); a protobuf
+ * request beyond the limit is answered 413 (Envoy stops reading and waits for ever).
  */
 
 #include "config/parse/context.h"
@@ -28,7 +30,8 @@ struct bridge_config {
 struct bridge {
     bool is_bridging;
     bool is_framing;             /* the request's body has yet to get its head */
-    size_t head_left;            /* of the response's first message: bytes to take off */
+    bool is_unframing;           /* the response's first message loses its head */
+    size_t head_left;            /* of that head: bytes to take off */
     struct header_map *response; /* its head, held back; NULL: not there, or not held */
 };
 
@@ -125,7 +128,21 @@ static enum filter_status bridge_encode_headers(struct http_filter *f, struct he
         return FILTER_CONTINUE;
     }
     b->response = h;
+    if (!grpc_is_response(h, end_stream)) {
+        b->head_left = 0;
+    }
+    b->is_unframing = b->head_left > 0;
     return FILTER_STOP_AND_BUFFER;
+}
+
+/* The whole body is known. */
+static void bridge_set_length(struct http_filter *f, struct header_map *h, size_t last)
+{
+    const struct buf *held = http_filter_encoding_buffer(f);
+    char *digits = arena_alloc(http_filter_arena(f), U64_DIGITS);
+    size_t length = last + (held != NULL ? buf_len(held) : 0);
+
+    header_set(h, HDR_CONTENT_LENGTH, str_n(digits, format_u64(length, digits)));
 }
 
 static enum filter_status bridge_encode_data(struct http_filter *f, struct buf *data,
@@ -133,25 +150,27 @@ static enum filter_status bridge_encode_data(struct http_filter *f, struct buf *
 {
     struct bridge *b = f->state;
 
-    if (!b->is_bridging || end_stream) {
+    size_t n = b->head_left < buf_len(data) ? b->head_left : buf_len(data);
+
+    if (!b->is_bridging) {
         return FILTER_CONTINUE;
     }
-    if (b->head_left > 0) {
-        size_t n = b->head_left < buf_len(data) ? b->head_left : buf_len(data);
-
-        buf_drain(data, n);
-        b->head_left -= n;
+    buf_drain(data, n);
+    b->head_left -= n;
+    if (!end_stream) {
+        return FILTER_STOP_AND_BUFFER;
     }
-    return FILTER_STOP_AND_BUFFER;
+    if (b->is_unframing) {
+        bridge_set_length(f, b->response, buf_len(data));
+    }
+    return FILTER_CONTINUE;
 }
 
 static enum filter_status bridge_encode_trailers(struct http_filter *f, struct header_map *trailers)
 {
     struct bridge *b = f->state;
-    const struct buf *held = http_filter_encoding_buffer(f);
     struct header_map *h = b->response;
     uint64_t status;
-    char *digits;
 
     if (!b->is_bridging || h == NULL) {
         return FILTER_CONTINUE;
@@ -167,9 +186,7 @@ static enum filter_status bridge_encode_trailers(struct http_filter *f, struct h
     if (header_has(trailers, HDR_GRPC_MESSAGE)) {
         header_set(h, HDR_GRPC_MESSAGE, header_get(trailers, HDR_GRPC_MESSAGE));
     }
-    digits = arena_alloc(http_filter_arena(f), U64_DIGITS);
-    header_set(h, HDR_CONTENT_LENGTH,
-               str_n(digits, format_u64(held != NULL ? buf_len(held) : 0, digits)));
+    bridge_set_length(f, h, 0);
     return FILTER_CONTINUE;
 }
 
