@@ -13,7 +13,8 @@ struct filter_state_object {
     const struct filter_state_object *next;
     struct str name;           /* Envoy's key: "envoy.filters.http.grpc_stats" */
     struct str plain;          /* PLAIN; ptr NULL: has none */
-    const struct value *typed; /* TYPED: its message as JSON; NULL: has none */
+    const struct value *typed; /* TYPED in a JSON log; NULL: has none */
+    struct str text;           /* TYPED in text: the message as Envoy prints it */
 };
 
 /* Once per name. */

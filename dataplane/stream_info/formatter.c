@@ -50,16 +50,20 @@ static void formatter_add_value(struct json_writer *w, const struct value *v)
 }
 
 /* Metadata in text: a string bare, a number as JSON prints it, everything else as JSON. */
-static void formatter_add_value_text(const struct value *v, struct strbuf *out)
+static void formatter_add_value_text(const struct formatted *v, struct strbuf *out)
 {
     struct json_writer w;
 
-    if (v->kind == VALUE_STRING) {
-        strbuf_add_str(out, v->string);
+    if (v->value_text.ptr != NULL) {
+        strbuf_add_str(out, v->value_text);
+        return;
+    }
+    if (v->value->kind == VALUE_STRING) {
+        strbuf_add_str(out, v->value->string);
         return;
     }
     json_init(&w, out, false);
-    formatter_add_value(&w, v);
+    formatter_add_value(&w, v->value);
 }
 
 static void formatter_add_text(const struct format_item *item, const struct formatted *v,
@@ -78,7 +82,7 @@ static void formatter_add_text(const struct format_item *item, const struct form
         strbuf_add_u64(out, v->u64);
         break;
     case FORMATTED_VALUE:
-        formatter_add_value_text(v->value, out);
+        formatter_add_value_text(v, out);
         break;
     }
     if (item->has_max_len && out->len - start > item->max_len) {

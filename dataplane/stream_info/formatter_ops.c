@@ -177,6 +177,7 @@ static void set_metadata(struct formatted *out, const struct format_item *item,
     }
     out->kind = FORMATTED_VALUE;
     out->value = v;
+    out->value_text = STR_NONE;
 }
 
 /* arg1: the name; arg2: "TYPED" (default), "PLAIN" or "FIELD:name" (no object here has fields, as
@@ -191,6 +192,7 @@ static void set_filter_state(struct formatted *out, const struct format_item *it
     } else if (o != NULL && o->typed != NULL && !str_starts(item->arg2, STR("FIELD"))) {
         out->kind = FORMATTED_VALUE;
         out->value = o->typed;
+        out->value_text = o->text;
     }
 }
 

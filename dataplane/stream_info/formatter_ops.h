@@ -24,6 +24,7 @@ struct formatted {
     struct str string;
     uint64_t u64;
     const struct value *value;
+    struct str value_text; /* FORMATTED_VALUE in text; ptr NULL: as its JSON */
     char scratch[FORMATTED_SCRATCH];
 };
 

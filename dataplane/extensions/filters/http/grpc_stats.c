@@ -11,6 +11,7 @@
  * Connect protocol is not counted.
  */
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "config/parse/check.h"
@@ -35,13 +36,15 @@ struct stats_config {
     size_t named_count;
 };
 
-/* What the access log shows: "2,2", or {"requestMessageCount":"2",...} without zeros. */
+/* What the access log shows. The message's fields are absent at zero; in a JSON log they are called
+ * by their names in the proto, in text by those of JSON. */
 struct stats_object {
     struct filter_state_object base;
     struct value typed;
     struct value_field fields[2];
-    char plain[2 * U64_DIGITS + 1];
     char digits[2][U64_DIGITS];
+    char plain[2 * U64_DIGITS + 1];
+    char text[128];
 };
 
 struct grpc_stats {
@@ -57,22 +60,42 @@ struct grpc_stats {
 
 /* --- filter state ----------------------------------------------------------------------------- */
 
-static void object_set_field(struct stats_object *o, struct str name, uint64_t count)
+static void object_add_field(struct stats_object *o, struct str name, struct str json_name,
+                             uint64_t count)
 {
     size_t i = o->typed.count;
+    struct str digits = str_n(o->digits[i], format_u64(count, o->digits[i]));
 
-    if (count > 0) {
-        o->fields[i].name = name;
-        o->fields[i].value = (struct value){
-            .kind = VALUE_STRING, .string = str_n(o->digits[i], format_u64(count, o->digits[i]))};
-        o->typed.count++;
+    if (count == 0) {
+        return;
     }
+    o->fields[i].name = name;
+    o->fields[i].value = (struct value){.kind = VALUE_STRING, .string = digits};
+    o->base.text.len += (size_t)snprintf(o->text + o->base.text.len,
+                                         sizeof(o->text) - o->base.text.len, "%s\"%.*s\":\"%.*s\"",
+                                         i > 0 ? "," : "", STR_ARG(json_name), STR_ARG(digits));
+    o->typed.count++;
+}
+
+/* Two names of 20 bytes, two numbers of at most 20 digits: it fits. */
+static void object_set(struct stats_object *o, uint64_t requests, uint64_t responses)
+{
+    size_t n = format_u64(requests, o->plain);
+
+    o->plain[n++] = ',';
+    n += format_u64(responses, o->plain + n);
+    o->base.plain = str_n(o->plain, n);
+    o->typed.count = 0;
+    o->text[0] = '{';
+    o->base.text = str_n(o->text, 1);
+    object_add_field(o, STR("request_message_count"), STR("requestMessageCount"), requests);
+    object_add_field(o, STR("response_message_count"), STR("responseMessageCount"), responses);
+    o->text[o->base.text.len++] = '}';
 }
 
 static void stats_write_object(struct http_filter *f, struct grpc_stats *s)
 {
     struct stats_object *o = s->object;
-    size_t n;
 
     if (!s->config->emits_filter_state) {
         return;
@@ -85,13 +108,7 @@ static void stats_write_object(struct http_filter *f, struct grpc_stats *s)
         filter_state_add(http_filter_info(f), &o->base);
         s->object = o;
     }
-    n = format_u64(s->request.count, o->plain);
-    o->plain[n++] = ',';
-    n += format_u64(s->response.count, o->plain + n);
-    o->base.plain = str_n(o->plain, n);
-    o->typed.count = 0;
-    object_set_field(o, STR("requestMessageCount"), s->request.count);
-    object_set_field(o, STR("responseMessageCount"), s->response.count);
+    object_set(o, s->request.count, s->response.count);
 }
 
 /* --- counting --------------------------------------------------------------------------------- */
