@@ -82,8 +82,8 @@ struct parse_context {
      * access logs; handed in by server/, NULL in unit tests: nobody counts, nobody logs. */
     struct stat_store *stats;
     struct access_log_hub *access_logs;
-    /* This machine's address as text, for x-forwarded-for of loopback peers; empty: whoever needs
-     * it asks the kernel each time. */
+    /* This machine's address as text, for x-forwarded-for of loopback peers; lives as long as any
+     * part. Empty in unit tests. */
     struct str local_ip;
     /* While a listener is parsed: its name in stats ("127.0.0.1_80" or its stat_prefix). */
     struct str listener_stat_name;

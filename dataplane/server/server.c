@@ -26,6 +26,7 @@
 #include "dataplane/server/cgroup.h"
 #include "dataplane/server/dns_clusters.h"
 #include "dataplane/server/listener_manager.h"
+#include "dataplane/server/local_ip.h"
 #include "dataplane/server/publish.h"
 #include "dataplane/server/server_stats.h"
 #include "dataplane/server/xds_dialer.h"
@@ -245,6 +246,7 @@ static void server_init_store(struct server *s)
         .xds = s->xds,
         .stats = s->stats,
         .access_logs = s->context.access_logs,
+        .local_ip = local_ip(&s->arena),
         .is_strict = s->options.is_strict,
         .allows_unknown_static = s->options.allow_unknown_static_fields,
         .rejects_unknown_dynamic = s->options.reject_unknown_dynamic_fields,

@@ -9,7 +9,6 @@
  * passed on (Envoy's default, SANITIZE).
  */
 
-#include <ifaddrs.h>
 #include <string.h>
 
 #include "config/parse/check.h"
@@ -384,32 +383,6 @@ static int hcm_parse_codec_type(struct parse_context *ctx, const hcm_message *m,
 
 /* --- headers and paths -------------------------------------------------------------------- */
 
-/* What Envoy appends to x-forwarded-for for a loopback peer: this machine's first address. */
-static struct str hcm_local_ip(struct arena *a)
-{
-    struct ifaddrs *list = NULL;
-    struct str ip = STR("127.0.0.1");
-
-    if (getifaddrs(&list) != 0) {
-        return ip;
-    }
-    for (const struct ifaddrs *i = list; i != NULL; i = i->ifa_next) {
-        char text[ADDRESS_TEXT_MAX];
-        struct address address = {.len = sizeof(address.in)};
-
-        if (i->ifa_addr == NULL || i->ifa_addr->sa_family != AF_INET) {
-            continue;
-        }
-        memcpy(&address.in, i->ifa_addr, sizeof(address.in));
-        if (!address_is_loopback(&address)) {
-            ip = arena_str(a, str_n(text, address_format_ip(&address, text)));
-            break;
-        }
-    }
-    freeifaddrs(list);
-    return ip;
-}
-
 static int hcm_parse_client_address(struct parse_context *ctx, const hcm_message *m,
                                     struct http_conn_manager_config *c)
 {
@@ -419,10 +392,7 @@ static int hcm_parse_client_address(struct parse_context *ctx, const hcm_message
     c->use_remote_address = parse_bool_or(m->use_remote_address, false);
     c->xff_num_trusted_hops = m->xff_num_trusted_hops;
     c->skip_xff_append = m->skip_xff_append;
-    if (c->use_remote_address) {
-        c->local_ip = ctx->local_ip.len > 0 ? arena_str(parse_arena(ctx), ctx->local_ip)
-                                            : hcm_local_ip(parse_arena(ctx));
-    }
+    c->local_ip = ctx->local_ip;
     if (m->internal_address_config != NULL) {
         at = path_push(ctx, "internal_address_config");
         c->unix_sockets_are_internal = m->internal_address_config->unix_sockets;
