@@ -151,7 +151,7 @@ void http_filter_count(struct http_filter *f, int stat)
 }
 
 /* The route itself is the answer. As Envoy: Location for 201 and all 3xx, also where the route is
- * no redirect. */
+ * no redirect; not where there is no path (CONNECT). */
 static void answer_directly(struct http_filter *f, const struct route *r)
 {
     struct http_stream *s = f->stream;
@@ -161,7 +161,7 @@ static void answer_directly(struct http_filter *f, const struct route *r)
 
     http_filter_count(f, CM_ROUTER_RQ_DIRECT_RESPONSE);
     header_map_init(&extra, &s->arena);
-    if (status == 201 || status / 100 == 3) {
+    if ((status == 201 || status / 100 == 3) && header_has(&s->request_headers, HDR_PATH)) {
         header_add(&extra, HDR_LOCATION,
                    redirect_location(r, is_redirect ? &r->redirect : NULL, &s->request_headers,
                                      &s->arena));

@@ -215,6 +215,7 @@ static void request_complete(struct upstream_request *rq)
 {
     struct router *r = rq->router;
     struct stream_info *info = request_info(rq);
+    struct codec_stream *stream = rq->stream;
 
     info->last_upstream_rx_ns = router_now_ns(r, info->first_upstream_rx_ns);
     if (r->request_done_ns != 0 && r->config->counts_codes && !info->is_health_check) {
@@ -224,6 +225,9 @@ static void request_complete(struct upstream_request *rq)
     }
     timer_cancel(request_loop(rq), &r->timer);
     request_detach(rq);
+    if (rq->protocol == POOL_TCP && !r->has_end_stream) {
+        stream->ops->reset(stream, RESET_LOCAL); /* as Envoy: the end of one way is that of both */
+    }
 }
 
 static int response_status_of(const struct header_map *h)
