@@ -182,6 +182,69 @@ static const char *filler(size_t n)
     return text;
 }
 
+/* Nothing is passed on of a piece that a filter took, but that it was the last. */
+static void test_taken_data(void **state)
+{
+    start(2);
+    t.fakes[0].takes_data = true;
+    http_test_send(&t, POST5 "he");
+    assert_string_equal(http_test_log(&t), "a.dh b.dh t.dh a.dd(2)");
+    http_test_send(&t, "llo");
+    assert_string_equal(http_test_log(&t),
+                        "a.dd(3)* b.dd(0)* t.dd(0)* b.eh a.eh b.ed(2)* a.ed(2)*");
+    assert_non_null(strstr(http_test_receive(&t), "\r\n\r\n"));
+    http_test_done(&t);
+}
+
+static void test_trailers_that_become_data(void **state)
+{
+    const char *out;
+
+    start(3);
+    t.answers_at_once = false;
+    http_test_send(&t, GET);
+    t.fakes[1].trailers_become = "more";
+    http_test_respond(&t, "200", "abc", false);
+    (void)http_test_log(&t);
+    http_test_respond_trailers(&t, "x-t", "1");
+    assert_string_equal(http_test_log(&t), "c.et b.et a.ed(4) a.et");
+    out = http_test_receive(&t);
+    assert_non_null(strstr(out, "\r\n3\r\nabc\r\n4\r\nmore\r\n0\r\n\r\n"));
+    http_test_done(&t);
+}
+
+/* What the filter held goes first. */
+static void test_trailers_that_become_data_behind_held_data(void **state)
+{
+    start(2);
+    t.answers_at_once = false;
+    http_test_send(&t, GET);
+    t.fakes[1].on_encode_headers = FILTER_STOP_AND_BUFFER;
+    t.fakes[1].on_encode_data = FILTER_STOP_AND_BUFFER;
+    t.fakes[1].trailers_become = "more";
+    http_test_respond(&t, "200", "abc", false);
+    http_test_respond_trailers(&t, "x-t", "1");
+    assert_string_equal(http_test_log(&t), "a.dh* b.dh* t.dh* b.eh b.ed(3) b.et a.eh a.ed(7) a.et");
+    assert_non_null(strstr(http_test_receive(&t), "abcmore\r\n0\r\n\r\n"));
+    http_test_done(&t);
+}
+
+/* The filter that stops at the trailers has seen what it added. */
+static void test_trailers_that_become_data_later(void **state)
+{
+    start(2);
+    t.answers_at_once = false;
+    http_test_send(&t, GET);
+    t.fakes[1].on_encode_trailers = FILTER_STOP;
+    t.fakes[1].trailers_become = "more";
+    http_test_respond(&t, "200", "abc", false);
+    http_test_respond_trailers(&t, "x-t", "1");
+    assert_string_equal(http_test_log(&t), "a.dh* b.dh* t.dh* b.eh a.eh b.ed(3) a.ed(3) b.et");
+    http_filter_continue_encoding(t.fakes[1].filter);
+    assert_string_equal(http_test_log(&t), "a.ed(4) a.et");
+    http_test_done(&t);
+}
+
 static void test_request_too_large_to_buffer(void **state)
 {
     const char *out;
@@ -415,6 +478,10 @@ int main(void)
         cmocka_unit_test(test_two_gates),
         cmocka_unit_test(test_stop_in_encode_headers),
         cmocka_unit_test(test_buffer_in_encode),
+        cmocka_unit_test(test_taken_data),
+        cmocka_unit_test(test_trailers_that_become_data),
+        cmocka_unit_test(test_trailers_that_become_data_behind_held_data),
+        cmocka_unit_test(test_trailers_that_become_data_later),
         cmocka_unit_test(test_request_too_large_to_buffer),
         cmocka_unit_test(test_response_too_large_to_buffer),
         cmocka_unit_test(test_stop_pauses_the_client),

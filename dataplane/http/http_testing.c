@@ -61,6 +61,9 @@ static enum filter_status fake_decode_headers(struct http_filter *f, struct head
 static enum filter_status fake_decode_data(struct http_filter *f, struct buf *data, bool end)
 {
     fake_log(f, "dd", data, end);
+    if (fake_of(f)->takes_data) {
+        buf_reset(data);
+    }
     return fake_act(f, "dd", &fake_of(f)->on_decode_data);
 }
 
@@ -85,12 +88,31 @@ static enum filter_status fake_encode_headers(struct http_filter *f, struct head
 static enum filter_status fake_encode_data(struct http_filter *f, struct buf *data, bool end)
 {
     fake_log(f, "ed", data, end);
+    if (fake_of(f)->takes_data) {
+        buf_reset(data);
+    }
     return fake_act(f, "ed", &fake_of(f)->on_encode_data);
+}
+
+static void fake_move_trailers(struct http_filter *f, struct header_map *trailers)
+{
+    struct buf data;
+
+    buf_init(&data, &current->loop.bufs);
+    buf_add_str(&data, str_c(fake_of(f)->trailers_become));
+    http_filter_add_encoded_data(f, &data);
+    header_for_each(h, trailers)
+    {
+        header_remove_entry(trailers, h);
+    }
 }
 
 static enum filter_status fake_encode_trailers(struct http_filter *f, struct header_map *trailers)
 {
     fake_log(f, "et", NULL, false);
+    if (fake_of(f)->trailers_become != NULL) {
+        fake_move_trailers(f, trailers);
+    }
     return fake_act(f, "et", &fake_of(f)->on_encode_trailers);
 }
 
@@ -191,6 +213,16 @@ void http_test_respond_data(struct http_test *t, const char *body, bool end_stre
     buf_add_str(&data, str_c(body));
     http_filter_respond_data(t->terminal.filter, &data, end_stream);
     buf_reset(&data);
+}
+
+void http_test_respond_trailers(struct http_test *t, const char *name, const char *value)
+{
+    struct http_filter *f = t->terminal.filter;
+    struct header_map *trailers = arena_alloc(http_filter_arena(f), sizeof(*trailers));
+
+    header_map_init(trailers, http_filter_arena(f));
+    header_add_name(trailers, str_c(name), str_c(value));
+    http_filter_respond_trailers(f, trailers);
 }
 
 /* --- access log --------------------------------------------------------------------------- */

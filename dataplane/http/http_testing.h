@@ -28,6 +28,9 @@ struct fake_filter {
     enum filter_status on_encode_trailers;
     /* Sends a local reply of 418 in that callback ("dh", "dd", "dt", "eh", "ed", "et"). */
     const char *replies_in;
+    bool takes_data; /* out of every piece of either body */
+    /* In encode_trailers: adds this as more body, and empties the trailers. NULL: neither. */
+    const char *trailers_become;
     struct http_filter *filter; /* of the newest stream */
     int destroyed;
     const void *last_override; /* at decode_headers */
@@ -79,6 +82,8 @@ uint64_t http_test_stat(struct http_test *t, enum conn_manager_stat stat);
 /* The terminal filter answers. */
 void http_test_respond(struct http_test *t, const char *status, const char *body, bool end_stream);
 void http_test_respond_data(struct http_test *t, const char *body, bool end_stream);
+/* Of one field; ends the response. */
+void http_test_respond_trailers(struct http_test *t, const char *name, const char *value);
 struct http_stream *http_test_stream(struct http_test *t);
 
 #endif
