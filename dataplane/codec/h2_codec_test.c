@@ -440,7 +440,7 @@ static void a_cookie_bomb_costs_the_stream(void **state)
     }
     cs->ops->encode_headers(cs, m, true);
     h2_pump(&p);
-    assert_log(&p.server, "R1 remote reset http2.too_many_headers\nX1\n");
+    assert_log(&p.server, "R1 remote reset http2.header_list_size_too_large\nX1\n");
 }
 
 static void a_broken_message_costs_the_connection(void **state)

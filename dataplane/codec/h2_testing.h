@@ -54,9 +54,10 @@ struct h2_test_stream {
     struct h2_side *side;
     struct codec_stream *cs;
     struct header_map headers;
+    unsigned disables; /* of reading, that the test asked for */
 };
 
-static struct h2_test_stream *test_stream_new(struct h2_side *side)
+static inline struct h2_test_stream *test_stream_new(struct h2_side *side)
 {
     struct h2_test_stream *ts = ARENA_NEW(&side->pair->arena, struct h2_test_stream);
 
@@ -65,7 +66,7 @@ static struct h2_test_stream *test_stream_new(struct h2_side *side)
     return ts;
 }
 
-static void log_map(struct h2_side *side, const struct header_map *m)
+static inline void log_map(struct h2_side *side, const struct header_map *m)
 {
     header_for_each(h, m)
     {
@@ -73,7 +74,7 @@ static void log_map(struct h2_side *side, const struct header_map *m)
     }
 }
 
-static void on_headers(void *user, bool end_stream)
+static inline void on_headers(void *user, bool end_stream)
 {
     struct h2_test_stream *ts = user;
 
@@ -82,7 +83,7 @@ static void on_headers(void *user, bool end_stream)
     strbuf_add_c(&ts->side->log, end_stream ? ".\n" : "\n");
 }
 
-static void on_1xx(void *user, struct header_map *headers)
+static inline void on_1xx(void *user, struct header_map *headers)
 {
     struct h2_test_stream *ts = user;
 
@@ -91,7 +92,7 @@ static void on_1xx(void *user, struct header_map *headers)
     strbuf_add_char(&ts->side->log, '\n');
 }
 
-static void on_data(void *user, struct buf *data, bool end_stream)
+static inline void on_data(void *user, struct buf *data, bool end_stream)
 {
     struct h2_test_stream *ts = user;
     char text[64];
@@ -104,7 +105,7 @@ static void on_data(void *user, struct buf *data, bool end_stream)
     }
 }
 
-static void on_trailers(void *user, struct header_map *trailers)
+static inline void on_trailers(void *user, struct header_map *trailers)
 {
     struct h2_test_stream *ts = user;
 
@@ -113,7 +114,7 @@ static void on_trailers(void *user, struct header_map *trailers)
     strbuf_add_char(&ts->side->log, '\n');
 }
 
-static void on_reset(void *user, enum stream_reset_reason reason, struct str details)
+static inline void on_reset(void *user, enum stream_reset_reason reason, struct str details)
 {
     struct h2_test_stream *ts = user;
 
@@ -121,7 +122,7 @@ static void on_reset(void *user, enum stream_reset_reason reason, struct str det
                 STR_ARG(details));
 }
 
-static void on_watermark(void *user, bool is_above)
+static inline void on_watermark(void *user, bool is_above)
 {
     struct h2_test_stream *ts = user;
 
@@ -137,14 +138,14 @@ static const struct codec_stream_callbacks test_stream_callbacks = {
     .on_watermark = on_watermark,
 };
 
-static void side_add(struct h2_side *side, struct codec_stream *cs)
+static inline void side_add(struct h2_side *side, struct codec_stream *cs)
 {
     CHECK(side->stream_count < H2_TEST_STREAMS);
     side->streams[side->stream_count++] = cs;
     side->last = cs;
 }
 
-static bool on_new_stream(void *owner, struct codec_stream *cs)
+static inline bool on_new_stream(void *owner, struct codec_stream *cs)
 {
     struct h2_side *side = owner;
     struct h2_test_stream *ts;
@@ -162,7 +163,7 @@ static bool on_new_stream(void *owner, struct codec_stream *cs)
     return true;
 }
 
-static void on_stream_end(void *owner, struct codec_stream *cs)
+static inline void on_stream_end(void *owner, struct codec_stream *cs)
 {
     struct h2_side *side = owner;
     size_t kept = 0;
@@ -178,7 +179,7 @@ static void on_stream_end(void *owner, struct codec_stream *cs)
     side->stream_count = kept;
 }
 
-static void on_error(void *owner, const struct codec_error *e)
+static inline void on_error(void *owner, const struct codec_error *e)
 {
     struct h2_side *side = owner;
 
@@ -188,28 +189,28 @@ static void on_error(void *owner, const struct codec_error *e)
     side->codec->ops->connection_closed(side->codec, RESET_CONNECTION_TERMINATION);
 }
 
-static void on_goaway(void *owner)
+static inline void on_goaway(void *owner)
 {
     struct h2_side *side = owner;
 
     strbuf_add_c(&side->log, "G\n");
 }
 
-static void on_output(void *owner)
+static inline void on_output(void *owner)
 {
 }
 
-static void on_capacity(void *owner)
+static inline void on_capacity(void *owner)
 {
     ((struct h2_side *)owner)->capacity_calls++;
 }
 
-static void on_ping_ack(void *owner)
+static inline void on_ping_ack(void *owner)
 {
     ((struct h2_side *)owner)->ping_acks++;
 }
 
-static void on_pending(void *owner)
+static inline void on_pending(void *owner)
 {
     ((struct h2_side *)owner)->is_pending = true;
 }
@@ -225,8 +226,8 @@ static const struct codec_callbacks test_callbacks = {
     .on_pending = on_pending,
 };
 
-static void side_init(struct h2_side *side, struct h2_pair *p, bool is_server,
-                      const struct codec_limits *limits)
+static inline void side_init(struct h2_side *side, struct h2_pair *p, bool is_server,
+                             const struct codec_limits *limits)
 {
     *side = (struct h2_side){.pair = p};
     buf_init(&side->out, &p->pool);
@@ -236,7 +237,7 @@ static void side_init(struct h2_side *side, struct h2_pair *p, bool is_server,
 }
 
 /* `options` may have been changed from http2_options_defaults. */
-static void h2_pair_init(struct h2_pair *p, const struct http2_options *options)
+static inline void h2_pair_init(struct h2_pair *p, const struct http2_options *options)
 {
     struct codec_limits limits = {
         .max_headers_bytes = 60 * 1024,
@@ -259,7 +260,7 @@ static void h2_pair_init(struct h2_pair *p, const struct http2_options *options)
     side_init(&p->client, p, false, &limits);
 }
 
-static void side_done(struct h2_side *side)
+static inline void side_done(struct h2_side *side)
 {
     if (!side->is_dead) {
         side->codec->ops->connection_closed(side->codec, RESET_CONNECTION_TERMINATION);
@@ -269,7 +270,7 @@ static void side_done(struct h2_side *side)
     strbuf_done(&side->log);
 }
 
-static void h2_pair_done(struct h2_pair *p)
+static inline void h2_pair_done(struct h2_pair *p)
 {
     side_done(&p->client);
     side_done(&p->server);
@@ -279,13 +280,13 @@ static void h2_pair_done(struct h2_pair *p)
     stat_store_free(p->store);
 }
 
-static uint64_t h2_stat_value(const struct h2_pair *p, enum h2_stat stat)
+static inline uint64_t h2_stat_value(const struct h2_pair *p, enum h2_stat stat)
 {
     return atomic_load_explicit(&p->stats->cells[stat], memory_order_relaxed);
 }
 
 /* One side's output to the other; true when something moved. */
-static bool side_flow(struct h2_side *from, struct h2_side *to)
+static inline bool side_flow(struct h2_side *from, struct h2_side *to)
 {
     struct buf bytes;
 
@@ -303,7 +304,7 @@ static bool side_flow(struct h2_side *from, struct h2_side *to)
 }
 
 /* Until neither has anything to say. */
-static void h2_pump(struct h2_pair *p)
+static inline void h2_pump(struct h2_pair *p)
 {
     bool is_moving = true;
 
@@ -313,7 +314,7 @@ static void h2_pump(struct h2_pair *p)
     }
 }
 
-static struct codec_stream *h2_open(struct h2_pair *p)
+static inline struct codec_stream *h2_open(struct h2_pair *p)
 {
     struct h2_side *side = &p->client;
     struct h2_test_stream *ts = test_stream_new(side);
@@ -325,7 +326,7 @@ static struct codec_stream *h2_open(struct h2_pair *p)
 }
 
 /* "name=value name=value ..." into a map that lives as long as the pair. */
-static struct header_map *h2_map(struct h2_pair *p, const char *text)
+static inline struct header_map *h2_map(struct h2_pair *p, const char *text)
 {
     struct header_map *m = ARENA_NEW(&p->arena, struct header_map);
     struct str rest = arena_str(&p->arena, str_c(text));
@@ -341,7 +342,8 @@ static struct header_map *h2_map(struct h2_pair *p, const char *text)
     return m;
 }
 
-static void h2_send_text(struct codec_stream *cs, struct h2_pair *p, const char *text, bool is_last)
+static inline void h2_send_text(struct codec_stream *cs, struct h2_pair *p, const char *text,
+                                bool is_last)
 {
     struct buf b;
 
@@ -351,7 +353,8 @@ static void h2_send_text(struct codec_stream *cs, struct h2_pair *p, const char 
     CHECK(buf_len(&b) == 0);
 }
 
-static void h2_send_bytes(struct codec_stream *cs, struct h2_pair *p, size_t len, bool is_last)
+static inline void h2_send_bytes(struct codec_stream *cs, struct h2_pair *p, size_t len,
+                                 bool is_last)
 {
     static const char zeros[4096];
     struct buf b;
