@@ -21,7 +21,12 @@ def bootstrap(origins, log):
          c.listener("underscore-drop", c.hcm(table, delayed_close_timeout="0.1s", stat_prefix="drop", log=log, common_http_protocol_options={
              "headers_with_underscores_action": "DROP_HEADER"})),
          c.listener("underscore-reject", c.hcm(table, delayed_close_timeout="0.1s", stat_prefix="reject", log=log, common_http_protocol_options={
-             "headers_with_underscores_action": "REJECT_REQUEST"}))],
+             "headers_with_underscores_action": "REJECT_REQUEST"})),
+         c.listener("lenient", c.hcm(table, delayed_close_timeout="0.1s", stat_prefix="lenient", log=log,
+                                     stream_error_on_invalid_http_message=True)),
+         c.listener("overridden", c.hcm(table, delayed_close_timeout="0.1s", stat_prefix="overridden", log=log,
+                                        stream_error_on_invalid_http_message=True, http_protocol_options={
+             "override_stream_error_on_invalid_http_message": False}))],
         [c.cluster("a", origins["a"].port)])
 
 
@@ -135,6 +140,11 @@ CASES = [
     case("underscores dropped", get("/", headers={"x_under": "1", "x-dash": "2"}), listener="underscore-drop",
          status=200, upstream_headers={"x_under": None, "x-dash": "2"}),
     case("underscores refused", get("/", headers={"x_under": "1"}), listener="underscore-reject", status=400),
+
+    # stream_error_on_invalid_http_message: what could be read costs its request, what could not the connection.
+    case("no host, lenient", b"GET / HTTP/1.1\r\n\r\n", listener="lenient", status=400, requests=0, closed=False),
+    refused("two lengths that differ, lenient", head(b"Content-Length: 5", b"Content-Length: 6") + b"hello!", listener="lenient"),
+    refused("no host, overridden", b"GET / HTTP/1.1\r\n\r\n", listener="overridden"),
 
     # What names headers in Connection cannot remove what matters.
     case("connection names a header", get("/", headers={"Connection": "x-role", "x-role": "admin"}), status=200),
