@@ -188,7 +188,8 @@ def play(proxy, listener, target, steps, method):
 @pytest.mark.parametrize("target", ["echo:443", "accepts.example:80", "off:443", "direct:443", "unknown"])
 def test_where_the_connection_manager_allows_none(proxies, target):
     """What the route alone allows, and what nobody does."""
-    got = {flavour: play(proxy, "closed", target, ["head"], "CONNECT") for flavour, proxy in proxies.items()}
+    steps = ["head", len("hello ")] if target.startswith("echo") else ["head"]
+    got = {flavour: play(proxy, "closed", target, steps, "CONNECT") for flavour, proxy in proxies.items()}
     assert len({repr(g) for g in got.values()}) == 1, "\n".join(f"{f}: {g}" for f, g in got.items())
 
 
