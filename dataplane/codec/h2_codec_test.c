@@ -269,6 +269,26 @@ static void the_peers_settings_bound_the_streams(void **state)
     assert_int_equal(p.client.ping_acks, 1);
 }
 
+/* Frames of SETTINGS, 6 bytes each: identifier and value. */
+static void settings_by_number_are_sent_as_they_are(void **state)
+{
+    static const char wanted[] = {0, 6, 0, 0, 0x12, 0x34, 0x0f, 0x0f, 0, 0, 0, 5};
+    struct http2_options options = http2_options_defaults(true);
+    char head[256];
+    size_t n;
+
+    options.custom_settings[0] = (struct http2_setting){.id = 6, .value = 0x1234};
+    options.custom_settings[1] = (struct http2_setting){.id = 0x0f0f, .value = 5};
+    options.custom_setting_count = 2;
+    h2_pair_done(&p);
+    h2_pair_init(&p, &options);
+    (void)side_flow(&p.client, &p.server);
+    n = buf_copy_out(&p.server.out, 0, head, sizeof(head));
+    assert_true(str_find(str_n(head, n), str_n(wanted, sizeof(wanted))) != STR_NPOS);
+    h2_pump(&p);
+    assert_false(p.client.is_dead || p.server.is_dead); /* unknown ones do not count */
+}
+
 /* --- flow control ----------------------------------------------------------------------------- */
 
 static void one_slow_stream_stalls_no_other(void **state)
@@ -579,6 +599,7 @@ int main(void)
         H2_TEST(a_request_that_goaway_overtook_was_not_processed),
         H2_TEST(a_lost_connection_resets_what_is_open),
         H2_TEST(the_peers_settings_bound_the_streams),
+        H2_TEST(settings_by_number_are_sent_as_they_are),
         H2_TEST(one_slow_stream_stalls_no_other),
         H2_TEST(what_is_read_once_more_comes_in_order),
         H2_TEST(a_full_socket_holds_bodies_back),
