@@ -94,9 +94,16 @@ void router_abort(struct router *r, int status, struct str body, bool is_dropped
 /* Towards the client's reads; at most one at a time is asked for. */
 void router_read_disable(struct router *r, bool disable);
 
-/* --- router.c ----------------------------------------------------------------------------------
+/* --- attempts.c --------------------------------------------------------------------------------
  */
 
+void router_attempts_init(struct router *r);
+/* Referenced for the caller. NULL: nobody is there to be asked. */
+struct host *router_pick_host(struct router *r);
+/* Counts the attempt that is about to start, in the request too where that is wanted. */
+void router_write_attempt(struct router *r, struct header_map *h);
+/* auto_host_rewrite. */
+void router_rewrite_host(struct router *r, const struct host *host);
 /* The attempt was reset before any response: true when another one follows. */
 bool router_try_again(struct router *r, enum stream_reset_reason reason);
 
