@@ -344,22 +344,6 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     return 0;
 }
 
-static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
-                     size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
-                     void *user)
-{
-    struct h2_conn *h = h2_from_user(user);
-    struct h2_stream *st = h2_find(h, frame->hd.stream_id);
-
-    if (st == NULL) {
-        h2_count(h, H2_HEADERS_CB_NO_STREAM);
-        return 0;
-    }
-    return st->is_attached ? h2_block_field(st, str_n((const char *)name, name_len),
-                                            str_n((const char *)value, value_len))
-                           : 0;
-}
-
 /* As Envoy: a broken message costs the connection, unless the configuration says its stream. */
 static bool message_is_invalid(struct h2_conn *h, struct h2_stream *st, struct str details)
 {
@@ -390,6 +374,34 @@ static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *fram
         h2_stream_submit_rst(st, NGHTTP2_PROTOCOL_ERROR); /* before nghttp2's own, less precise */
     }
     return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+}
+
+/* As Envoy: nghttp2 lets it pass. */
+static bool has_userinfo(struct str name, struct str value)
+{
+    return str_eq(name, STR(":authority")) && memchr(value.ptr, '@', value.len) != NULL;
+}
+
+static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
+                     size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
+                     void *user)
+{
+    struct h2_conn *h = h2_from_user(user);
+    struct h2_stream *st = h2_find(h, frame->hd.stream_id);
+    struct str name_str = str_n((const char *)name, name_len);
+    struct str value_str = str_n((const char *)value, value_len);
+
+    if (st == NULL) {
+        h2_count(h, H2_HEADERS_CB_NO_STREAM);
+        return 0;
+    }
+    if (!st->is_attached) {
+        return 0;
+    }
+    if (h->is_server && has_userinfo(name_str, value_str)) {
+        return on_invalid_header(session, frame, name, name_len, value, value_len, flags, user);
+    }
+    return h2_block_field(st, name_str, value_str);
 }
 
 static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data,
@@ -424,7 +436,12 @@ static void response_head_received(struct h2_stream *st)
     uint64_t status = 0;
     int r = parse_u64(header_get(st->base.headers, HDR_STATUS), &status);
 
-    CHECK(r == 0); /* nghttp2 has checked */
+    if (r != 0 || status < 100) { /* nghttp2 asks for three digits, whichever */
+        if (message_is_invalid(st->conn, st, STR("http2.violation.of.messaging.rule"))) {
+            h2_stream_submit_rst(st, NGHTTP2_PROTOCOL_ERROR);
+        }
+        return;
+    }
     if (status >= 200) {
         st->has_final = true;
         st->has_head = true;
@@ -650,7 +667,7 @@ static void deliver(struct h2_stream *st)
     }
     if (st->is_attached && !st->conn->is_server && st->is_end_delivered) {
         if (!st->is_local_end_sent) {
-            h2_stream_submit_rst(st, NGHTTP2_NO_ERROR); /* as Envoy: answered early */
+            h2_stream_submit_rst(st, NGHTTP2_INTERNAL_ERROR); /* as Envoy: answered early */
         }
         h2_stream_end(st, false, RESET_NO_ERROR);
     }
@@ -679,6 +696,9 @@ static enum stream_reset_reason reset_reason_of(struct h2_stream *st)
     }
     if (st->details.len == 0) {
         st->details = STR("http2.remote_reset");
+        if (st->conn->is_server && !st->is_peer_reset) {
+            return RESET_LOCAL; /* nghttp2's doing: the body is not as long as it said */
+        }
     }
     if (st->close_code == NGHTTP2_PROTOCOL_ERROR && !st->conn->is_server) {
         return RESET_PROTOCOL_ERROR; /* as Envoy: what we sent was wrong */
@@ -995,10 +1015,8 @@ static uint32_t code_of_reset(enum stream_reset_reason reason)
         return NGHTTP2_REFUSED_STREAM;
     case RESET_CONNECT_ERROR:
         return NGHTTP2_CONNECT_ERROR;
-    case RESET_PROTOCOL_ERROR:
-        return NGHTTP2_PROTOCOL_ERROR;
     default:
-        return NGHTTP2_NO_ERROR; /* as Envoy */
+        return NGHTTP2_INTERNAL_ERROR; /* as Envoy 1.40: a cut answer never looks complete */
     }
 }
 
