@@ -9,14 +9,14 @@
 
 #include "dataplane/base/log.h"
 #include "dataplane/base/xalloc.h"
-#include "dataplane/codec/h2_keepalive.h"
 #include "dataplane/net/transport_socket.h"
 #include "dataplane/runtime/thread_context.h"
 #include "dataplane/upstream/cluster.h"
 #include "dataplane/upstream/cluster_stats.h"
 #include "dataplane/upstream/conn_pool_internal.h"
 
-/* On an HTTP/2 connection whose peer has not said how many: what RFC 9113, 6.5.2 asks of all. */
+/* Streams on an HTTP/2 connection whose peer has not said how many it takes: what RFC 9113, 6.5.2
+ * asks of all. Envoy opens as many as there are requests; the peer refuses what is too much. */
 #define FIRST_STREAMS 100
 #define IDLE_TIMEOUT_DEFAULT_MS (3600 * 1000u) /* as Envoy */
 
@@ -86,20 +86,37 @@ static bool pool_conn_may_become(enum pool_conn_state from, enum pool_conn_state
     return false;
 }
 
+static uint64_t min_u64(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Brings `promised` up to date with what it follows from. */
+static void pool_conn_promise(struct pool_conn *pc)
+{
+    bool is_coming = pc->state == POOL_CONN_CONNECTING || pc->state == POOL_CONN_BUSY;
+    uint64_t room = pc->assumed > pc->active ? pc->assumed - pc->active : 0;
+
+    pc->pool->promised -= pc->promised;
+    pc->promised = is_coming ? min_u64(room, pc->requests_left) : 0;
+    pc->pool->promised += pc->promised;
+}
+
 void pool_conn_set_state(struct pool_conn *pc, enum pool_conn_state s)
 {
     struct conn_pool *p = pc->pool;
 
+    if (pc->state == s) {
+        pool_conn_promise(pc);
+        return;
+    }
     CHECK(pool_conn_may_become(pc->state, s));
     log_debug(LOG_C_POOL, "[C%llu] %s -> %s",
               (unsigned long long)(pc->conn != NULL ? pc->conn->id : 0),
               pool_conn_state_name(pc->state), pool_conn_state_name(s));
-    if (pc->state == POOL_CONN_CONNECTING) {
-        p->connecting_count--;
-        p->connecting_capacity -= pc->capacity;
-    }
     list_remove(&pc->node);
     pc->state = s;
+    pool_conn_promise(pc);
     switch (s) {
     case POOL_CONN_READY:
         list_add_head(&p->ready, &pc->node);
@@ -162,10 +179,21 @@ static void pool_fail_pending(struct conn_pool *p, enum pool_failure f, struct s
     }
 }
 
-/* What it can still carry decides where it stands. */
+/* Who waits is seen to soon. Not from here: the caller may be in the middle of a response. */
+static void pool_serve_later(struct conn_pool *p)
+{
+    if (!list_is_empty(&p->pending)) {
+        loop_task_schedule(p->loop, &p->serve_task);
+    }
+}
+
+/* What it can still carry decides where it stands. A draining pool keeps its connections while
+ * requests wait for them. */
 static void pool_conn_place(struct pool_conn *pc)
 {
-    if (pc->requests_left == 0 || pc->pool->is_draining) {
+    struct conn_pool *p = pc->pool;
+
+    if (pc->requests_left == 0 || (p->is_draining && list_is_empty(&p->pending))) {
         pool_conn_set_state(pc, POOL_CONN_DRAINING);
     } else {
         pool_conn_set_state(pc, pc->active < pc->capacity ? POOL_CONN_READY : POOL_CONN_BUSY);
@@ -220,9 +248,9 @@ void pool_conn_request_done(struct pool_conn *pc, struct codec_stream *s)
     cluster_unref(c);
 }
 
-static void pool_attach_task(struct loop_task *t)
+static void pool_serve(struct loop_task *t)
 {
-    struct conn_pool *p = container_of(t, struct conn_pool, attach_task);
+    struct conn_pool *p = container_of(t, struct conn_pool, serve_task);
     struct host *h = p->host;
 
     host_ref(h); /* keeps the pool through the callbacks */
@@ -232,6 +260,7 @@ static void pool_attach_task(struct loop_task *t)
         pool_unqueue(p, rq);
         pool_attach(p, list_first(&p->ready, struct pool_conn, node), rq);
     }
+    pool_connect_as_needed(p);
     if (p->is_draining) {
         conn_pool_drain(p);
     }
@@ -324,8 +353,8 @@ struct codec_stream *pool_request_open_stream(struct pool_request *rq,
     struct pool_conn *pc = pool_conn_from(rq->conn);
     struct codec_stream *s;
 
-    if (pc->keepalive != NULL) {
-        h2_keepalive_before_stream(pc->keepalive);
+    if (pc->http2 != NULL) {
+        h2_keepalive_before_stream(&pc->http2->keepalive);
     }
     s = pc->codec->ops->new_stream(pc->codec, cb, user, arena, headers);
     s->owner_data = rq->cluster; /* with the request's reference */
@@ -354,7 +383,7 @@ static void pool_conn_on_idle(struct timer *t)
 {
     struct pool_conn *pc = container_of(t, struct pool_conn, idle_timer);
 
-    if (pc->state == POOL_CONN_READY && pc->active == 0) { /* else armed again when it is idle */
+    if (pc->active == 0) { /* else armed again when it is idle */
         stat_inc(pool_stats(pc->pool), CLUSTER_UPSTREAM_CX_IDLE_TIMEOUT);
         pool_conn_close(pc);
     }
@@ -414,20 +443,26 @@ static void pool_conn_free(struct deferred *d)
         pc->codec->ops->free(pc->codec);
     }
     host_unref(pc->host);
-    free(pc->keepalive);
+    free(pc->http2);
     free(pc);
 }
 
-/* Before the host has said how many streams it takes. */
-static uint32_t pool_assumed_capacity(const struct conn_pool *p)
+/* Before the host has said how many streams this connection may have. */
+static void pool_conn_assume_capacity(struct pool_conn *pc)
 {
+    const struct conn_pool *p = pc->pool;
     uint32_t ours = pool_cluster(p)->config->http2.max_concurrent_streams;
-    uint32_t first = ours < FIRST_STREAMS ? ours : FIRST_STREAMS;
 
     if (p->type->is_serial) {
-        return 1;
+        pc->assumed = 1;
+        pc->capacity = 1;
+    } else if (p->max_streams > 0) {
+        pc->assumed = p->max_streams;
+        pc->capacity = p->max_streams;
+    } else {
+        pc->assumed = ours;
+        pc->capacity = (uint32_t)min_u64(ours, FIRST_STREAMS);
     }
-    return p->max_streams != UINT32_MAX && p->max_streams > 0 ? p->max_streams : first;
 }
 
 static void pool_conn_start(struct conn_pool *p)
@@ -447,9 +482,8 @@ static void pool_conn_start(struct conn_pool *p)
     loop_task_init(&pc->pending_task, pool_conn_run_pending);
     list_init(&pc->node);
     list_add_tail(&p->connecting, &pc->node);
-    pc->capacity = pool_assumed_capacity(p);
-    p->connecting_count++;
-    p->connecting_capacity += pc->capacity;
+    pool_conn_assume_capacity(pc);
+    pool_conn_promise(pc);
     host_ref(p->host);
     stat_inc(c->stats, CLUSTER_UPSTREAM_CX_TOTAL);
     if (p->type->cx_total != CLUSTER_UPSTREAM_CX_TOTAL) {
@@ -466,17 +500,16 @@ static void pool_conn_start(struct conn_pool *p)
 
 /* As Envoy: connections for all requests that wait and have none under way that will carry them. A
  * pool that has no connection at all may have one whatever the limit, or its requests would wait
- * for ever. */
+ * for ever. While a connection is ready, pool_serve comes first. */
 static void pool_connect_as_needed(struct conn_pool *p)
 {
-    while (p->pending_count > p->connecting_capacity) {
+    while (p->pending_count > p->promised && list_is_empty(&p->ready)) {
         bool is_within = breaker_try_acquire(pool_breaker(p), BREAKER_CONNECTIONS,
                                              pool_limit(p, BREAKER_CONNECTIONS));
 
         if (!is_within) {
             stat_inc(pool_stats(p), CLUSTER_UPSTREAM_CX_OVERFLOW);
-            if (!list_is_empty(&p->ready) || !list_is_empty(&p->busy) ||
-                !list_is_empty(&p->connecting)) {
+            if (!list_is_empty(&p->busy) || !list_is_empty(&p->connecting)) {
                 return;
             }
             breaker_acquire(pool_breaker(p), BREAKER_CONNECTIONS);
@@ -497,23 +530,14 @@ void pool_conn_connected(struct pool_conn *pc)
     }
     pool_conn_set_state(pc, POOL_CONN_READY);
     pool_conn_arm_idle(pc);
-    pool_attach_task(&p->attach_task);
+    pool_serve(&p->serve_task);
 }
 
 void pool_conn_drain(struct pool_conn *pc)
 {
     if (pc->state == POOL_CONN_READY || pc->state == POOL_CONN_BUSY) {
         pool_conn_set_state(pc, POOL_CONN_DRAINING);
-    }
-}
-
-static void pool_conn_offer(struct pool_conn *pc)
-{
-    struct conn_pool *p = pc->pool;
-
-    if (pc->state == POOL_CONN_READY && !list_is_empty(&p->pending)) {
-        /* Not from here: the caller may be in the middle of the previous response. */
-        loop_task_schedule(p->loop, &p->attach_task);
+        pool_serve_later(pc->pool);
     }
 }
 
@@ -523,7 +547,7 @@ void pool_conn_settle(struct pool_conn *pc)
         return;
     }
     if (!pc->codec->ops->is_reusable(pc->codec) ||
-        (pc->active == 0 && buf_len(&pc->conn->in) > 0)) {
+        (pc->pool->type->is_serial && pc->active == 0 && buf_len(&pc->conn->in) > 0)) {
         pool_conn_drain(pc);
     }
     if (pc->state != POOL_CONN_DRAINING) {
@@ -537,16 +561,17 @@ void pool_conn_settle(struct pool_conn *pc)
         pc->idle_since = pc->requests;
         pool_conn_arm_idle(pc);
     }
-    pool_conn_offer(pc);
+    pool_serve_later(pc->pool);
 }
 
 void pool_conn_capacity_changed(struct pool_conn *pc)
 {
     pc->capacity = pc->codec->ops->max_streams(pc->codec);
+    pc->assumed = pc->capacity;
     pc->pool->max_streams = pc->capacity;
     if (pc->state == POOL_CONN_READY || pc->state == POOL_CONN_BUSY) {
         pool_conn_place(pc);
-        pool_conn_offer(pc);
+        pool_serve_later(pc->pool);
     }
 }
 
@@ -558,7 +583,12 @@ void pool_conn_close(struct pool_conn *pc)
     if (pc->state == POOL_CONN_READY) {
         pool_conn_set_state(pc, POOL_CONN_DRAINING); /* nobody may pick it any more */
     }
-    conn_close(pc->conn, CONN_CLOSE_NOW);
+    if (pc->active == 0 && pc->codec != NULL && pc->codec->ops->goaway != NULL) {
+        pc->codec->ops->goaway(pc->codec, GOAWAY_NO_ERROR);
+        conn_close(pc->conn, CONN_CLOSE_FLUSH);
+    } else {
+        conn_close(pc->conn, CONN_CLOSE_NOW);
+    }
 }
 
 static void pool_conn_count_closed(struct pool_conn *pc, enum conn_close_cause cause)
@@ -622,11 +652,12 @@ static enum pool_failure pool_failure_of(enum conn_close_cause cause)
     return POOL_FAILURE_REMOTE_CONNECT;
 }
 
-/* As Envoy: an answer that breaks off is a protocol error, one that never began a lost connection.
- */
+/* As Envoy: an answer that breaks off is a protocol error, one that never began a lost connection;
+ * so is a tunnel's. */
 static enum stream_reset_reason pool_conn_reset_reason(const struct pool_conn *pc)
 {
-    bool is_cut_off = pc->stream != NULL && pc->stream->wire_bytes_in > 0;
+    bool is_tunnel = pc->conn->is_half_close_enabled;
+    bool is_cut_off = pc->stream != NULL && pc->stream->wire_bytes_in > 0 && !is_tunnel;
 
     return pc->is_broken || is_cut_off ? RESET_PROTOCOL_ERROR : RESET_CONNECTION_TERMINATION;
 }
@@ -644,8 +675,8 @@ void pool_conn_closed(struct pool_conn *pc, enum conn_close_cause cause)
     timer_cancel(p->loop, &pc->idle_timer);
     timer_cancel(p->loop, &pc->duration_timer);
     loop_task_cancel(&pc->pending_task);
-    if (pc->keepalive != NULL) {
-        h2_keepalive_stop(pc->keepalive);
+    if (pc->http2 != NULL) {
+        h2_keepalive_stop(&pc->http2->keepalive);
     }
     pool_conn_set_state(pc, POOL_CONN_CLOSED);
     breaker_release(pool_breaker(p), BREAKER_CONNECTIONS);
@@ -674,13 +705,12 @@ struct conn_pool *conn_pool_new(struct host *h, enum routing_priority priority,
     p->priority = priority;
     p->protocol = protocol;
     p->type = &pool_protocol_types[protocol];
-    p->max_streams = UINT32_MAX;
     p->is_draining = h->is_detached || !h->cluster->is_current;
     list_init(&p->ready);
     list_init(&p->busy);
     list_init(&p->connecting);
     list_init(&p->pending);
-    loop_task_init(&p->attach_task, pool_attach_task);
+    loop_task_init(&p->serve_task, pool_serve);
     return p;
 }
 
@@ -691,7 +721,7 @@ void conn_pool_free(struct conn_pool *p)
     }
     CHECK(list_is_empty(&p->ready) && list_is_empty(&p->busy) && list_is_empty(&p->connecting) &&
           list_is_empty(&p->pending));
-    loop_task_cancel(&p->attach_task);
+    loop_task_cancel(&p->serve_task);
     free(p);
 }
 
@@ -700,16 +730,16 @@ void conn_pool_drain(struct conn_pool *p)
     struct pool_conn *pc;
 
     p->is_draining = true;
-    /* Ready ones that waiting requests are about to take stay for them. */
-    while (list_is_empty(&p->pending) &&
-           (pc = list_first(&p->ready, struct pool_conn, node)) != NULL) {
+    if (!list_is_empty(&p->pending)) {
+        return; /* its connections stay for those that wait; pool_serve drains it after them */
+    }
+    while ((pc = list_first(&p->ready, struct pool_conn, node)) != NULL) {
         pool_conn_drain(pc);
         if (pc->active == 0) {
             pool_conn_close(pc);
         }
     }
-    while (list_is_empty(&p->pending) &&
-           (pc = list_first(&p->connecting, struct pool_conn, node)) != NULL) {
+    while ((pc = list_first(&p->connecting, struct pool_conn, node)) != NULL) {
         pool_conn_set_state(pc, POOL_CONN_DRAINING);
         pool_conn_close(pc);
     }

@@ -8,6 +8,7 @@
 
 #include "dataplane/base/list.h"
 #include "dataplane/codec/codec.h"
+#include "dataplane/codec/h2_keepalive.h"
 #include "dataplane/event/deferred.h"
 #include "dataplane/event/loop.h"
 #include "dataplane/net/connection.h"
@@ -28,7 +29,7 @@ enum pool_conn_state {
 struct pool_protocol_type {
     struct codec *(*new_codec)(const struct codec_callbacks *callbacks, void *owner,
                                struct buf *out, const struct codec_limits *limits);
-    enum cluster_stat cx_total; /* counted at each connection; 0: none */
+    enum cluster_stat cx_total; /* counted with upstream_cx_total, unless it is that itself */
     /* One request at a time: bytes that nobody asked for are an error, a FIN may end a message. */
     bool is_serial;
     bool is_half_close_enabled;
@@ -45,11 +46,16 @@ struct conn_pool {
     struct list connecting;
     struct list pending; /* of pool_request, oldest first */
     uint32_t pending_count;
-    uint32_t connecting_count;
-    uint64_t connecting_capacity; /* requests that they will carry, as far as known */
-    uint32_t max_streams;         /* that the host's last connection allowed; UINT32_MAX: unknown */
+    uint32_t max_streams; /* that the host's last connection allowed; 0: unknown, or none */
+    uint64_t promised;    /* the sum over its connections */
     bool is_draining;
-    struct loop_task attach_task; /* pending requests to ready connections, at the end of a turn */
+    struct loop_task serve_task; /* who waits is seen to at the end of a turn */
+};
+
+/* What HTTP/2 needs for one connection. */
+struct pool_http2 {
+    struct http2_options options; /* a copy: the cluster's configuration may be replaced */
+    struct h2_keepalive keepalive;
 };
 
 struct pool_conn {
@@ -64,11 +70,12 @@ struct pool_conn {
     struct timer duration_timer;
     struct deferred deferred;
     struct loop_task pending_task; /* the codec holds what came, for streams that are read again */
-    struct http2_options http2;    /* a copy: the cluster's configuration may be replaced */
-    struct h2_keepalive *keepalive;
-    struct codec_stream *stream; /* the only one, of serial protocols */
-    uint32_t active;             /* requests being carried; each holds a reference on its cluster */
-    uint32_t capacity;           /* for `active` */
+    struct pool_http2 *http2;      /* NULL for other protocols and before it is connected */
+    struct codec_stream *stream;   /* the only one, of serial protocols */
+    uint32_t active;   /* requests being carried; each holds a reference on its cluster */
+    uint32_t capacity; /* for `active`, as far as is known now */
+    uint32_t assumed;  /* the capacity to come, while the peer has not said; else `capacity` */
+    uint64_t promised; /* requests that it will take, but cannot yet */
     uint64_t started_ms;
     uint64_t requests;
     uint64_t idle_since;    /* after how many requests the idle timer was armed */
@@ -92,17 +99,17 @@ static inline struct pool_conn *pool_conn_from(void *p)
 
 struct cluster *pool_conn_cluster(const struct pool_conn *pc);
 void pool_conn_set_state(struct pool_conn *pc, enum pool_conn_state s);
-/* The transport is up: a waiting request may have it. */
+/* The transport is up: waiting requests may have it. */
 void pool_conn_connected(struct pool_conn *pc);
 /* A carried request is over: counts it off. Whether the connection stays is settled next. */
 void pool_conn_request_done(struct pool_conn *pc, struct codec_stream *s);
 /* The codec is at rest: back to the pool, or closed. */
 void pool_conn_settle(struct pool_conn *pc);
-/* The peer allows more or fewer streams. */
+/* The peer has said how many streams it allows. */
 void pool_conn_capacity_changed(struct pool_conn *pc);
 /* No more requests on it; closes when the last is over (pool_conn_settle). */
 void pool_conn_drain(struct pool_conn *pc);
-/* No more requests on it; closes now. */
+/* No more requests on it; closes now. With none open the peer is told first, where it can be. */
 void pool_conn_close(struct pool_conn *pc);
 /* The connection is gone. */
 void pool_conn_closed(struct pool_conn *pc, enum conn_close_cause cause);

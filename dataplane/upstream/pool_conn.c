@@ -10,7 +10,6 @@
 #include "dataplane/base/xalloc.h"
 #include "dataplane/codec/h1_codec.h"
 #include "dataplane/codec/h2_codec.h"
-#include "dataplane/codec/h2_keepalive.h"
 #include "dataplane/codec/tcp_codec.h"
 #include "dataplane/upstream/cluster.h"
 #include "dataplane/upstream/cluster_registry.h"
@@ -87,9 +86,7 @@ static void pool_conn_on_ping_ack(void *owner)
 {
     struct pool_conn *pc = pool_conn_from(owner);
 
-    if (pc->keepalive != NULL) {
-        h2_keepalive_acknowledged(pc->keepalive);
-    }
+    h2_keepalive_acknowledged(&pc->http2->keepalive);
 }
 
 static void pool_conn_on_pending(void *owner)
@@ -135,16 +132,20 @@ static const struct codec_callbacks pool_conn_codec_callbacks = {
 
 static void pool_conn_on_keepalive_timeout(void *owner)
 {
-    pool_conn_close(pool_conn_from(owner));
+    struct pool_conn *pc = pool_conn_from(owner);
+
+    pool_conn_drain(pc);
+    conn_close(pc->conn, CONN_CLOSE_NOW); /* nobody is there to be told */
 }
 
-static void pool_conn_start_keepalive(struct pool_conn *pc)
+static void pool_conn_init_http2(struct pool_conn *pc, struct codec_limits *limits)
 {
-    if (pc->pool->protocol == POOL_HTTP2 && h2_keepalive_is_wanted(&pc->http2.keepalive)) {
-        pc->keepalive = xcalloc(1, sizeof(*pc->keepalive));
-        h2_keepalive_start(pc->keepalive, pc->pool->loop, &pc->http2.keepalive, pc->codec,
-                           pool_conn_on_keepalive_timeout, pc);
-    }
+    const struct cluster_config *config = pool_conn_cluster(pc)->config;
+
+    pc->http2 = xcalloc(1, sizeof(*pc->http2));
+    pc->http2->options = config->http2;
+    limits->http2 = &pc->http2->options;
+    limits->http2_stats = cluster_shared_http2_stats(config->shared, pc->pool->loop->index);
 }
 
 static void pool_conn_on_connected(struct conn *c)
@@ -156,17 +157,18 @@ static void pool_conn_on_connected(struct conn *c)
         .max_headers_bytes = RESPONSE_HEADERS_MAX_BYTES,
         .max_headers_count = count->is_set ? count->value : RESPONSE_HEADERS_MAX_COUNT,
         .enable_trailers = config->enable_trailers,
-        .http2 = &pc->http2,
         .stream_buffer_bytes = config->per_connection_buffer_limit_bytes,
     };
 
     if (pc->pool->protocol == POOL_HTTP2) {
-        pc->http2 = config->http2;
-        limits.http2_stats = cluster_shared_http2_stats(config->shared, pc->pool->loop->index);
+        pool_conn_init_http2(pc, &limits);
     }
     c->is_half_close_enabled = pc->pool->type->is_half_close_enabled;
     pc->codec = pc->pool->type->new_codec(&pool_conn_codec_callbacks, pc, &c->out, &limits);
-    pool_conn_start_keepalive(pc);
+    if (pc->http2 != NULL) {
+        h2_keepalive_start(&pc->http2->keepalive, pc->pool->loop, &pc->http2->options.keepalive,
+                           pc->codec, pool_conn_on_keepalive_timeout, pc);
+    }
     conn_read_start(c);
     pool_conn_connected(pc);
 }
@@ -205,8 +207,8 @@ static void pool_conn_on_data(struct conn *c, struct buf *in, bool end_stream)
 {
     struct pool_conn *pc = pool_conn_from(c->user);
 
-    if (pc->keepalive != NULL) {
-        h2_keepalive_received(pc->keepalive);
+    if (pc->http2 != NULL) {
+        h2_keepalive_received(&pc->http2->keepalive);
     }
     pool_conn_receive(pc, in, end_stream);
 }
