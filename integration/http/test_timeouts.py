@@ -49,7 +49,8 @@ def bootstrap(origins, log):
     def listener(name, **more):
         table = c.routes(name, c.vhost("all", ["*"], *rows, *short))
         return c.listener(name, c.hcm(table, stat_prefix=name, log=log, use_remote_address=True,
-                                      internal_address_config=local, **more))
+                                      internal_address_config=local,
+                                      upgrade_configs=[{"upgrade_type": "websocket"}], **more))
 
     brief = c.http_options(common_http_protocol_options={"max_stream_duration": "0.2s"},
                            explicit_http_config={"http_protocol_options": {}})
@@ -105,6 +106,9 @@ def grpc(status, message, **more):
     return {"status": 200, "headers": {"grpc-status": str(status), "grpc-message": message}, **more}
 
 
+WEBSOCKET = get("/short/timeout", headers=[
+    ("connection", "upgrade"), ("upgrade", "WebSocket"), ("sec-websocket-version", "13"),
+    ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")])
 DURATION = {"details": "max_duration_timeout"}
 LATE = [
     late("the route's timeout", "/short/timeout", status=504, flags="UT", details="response_timeout"),
@@ -134,6 +138,7 @@ LATE = [
          more=[("x-envoy-upstream-stream-duration-ms", "200")]),
     late("per try", "/none/", status=504, flags="UT", details="upstream_per_try_timeout",
          more=[("x-envoy-upstream-rq-per-try-timeout-ms", "200")]),
+    late("a WebSocket that nobody accepts", "", status=504, flags="UT", details="response_timeout", data=WEBSOCKET),
     late("with another status", "/short/timeout", status=204, flags="UT",
          more=[("x-envoy-upstream-rq-timeout-alt-response", "1")]),
     late("with another status, gRPC", "/short/timeout", is_grpc=True, status=200, headers={"grpc-status": "2"},

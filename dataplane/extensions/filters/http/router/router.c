@@ -113,6 +113,13 @@ static bool router_is_pending(const struct router *r)
     return upstream_request_is_active(&r->request) || list_is_linked(&r->retry_task.node);
 }
 
+static void router_arm_timer(struct router *r)
+{
+    if (r->timeouts.response_ms > 0) {
+        timer_arm(router_loop(r), &r->timer, r->timeouts.response_ms);
+    }
+}
+
 /* The client's request is complete: the response's time starts. */
 static void router_request_done(struct router *r)
 {
@@ -123,9 +130,7 @@ static void router_request_done(struct router *r)
     if (!router_is_pending(r)) {
         return;
     }
-    if (r->timeouts.response_ms > 0) {
-        timer_arm(router_loop(r), &r->timer, r->timeouts.response_ms);
-    }
+    router_arm_timer(r);
     upstream_request_all_received(&r->request);
 }
 
@@ -157,6 +162,7 @@ static bool router_forward(struct router *r, struct header_map *h, bool end_stre
     r->is_internal = str_eq(header_get(h, HDR_X_ENVOY_INTERNAL), STR("true"));
     r->is_grpc = grpc_is_request(h);
     r->is_tunnel = str_eq(header_get(h, HDR_METHOD), STR("CONNECT")) || forwarding_is_upgrade(h);
+    r->is_websocket = r->is_tunnel && str_eq_nocase(header_get(h, HDR_UPGRADE), STR("websocket"));
     host = router_pick_host(r);
     if (host == NULL) {
         router_charge_code(r, 503, NULL);
@@ -171,10 +177,14 @@ static bool router_forward(struct router *r, struct header_map *h, bool end_stre
     r->has_end_stream = end_stream;
     r->was_answered = &was_answered;
     upstream_request_start(&r->request, host);
-    if (!was_answered) {
-        r->was_answered = NULL;
+    if (was_answered) {
+        return false;
     }
-    return !was_answered;
+    r->was_answered = NULL;
+    if (r->is_websocket) {
+        router_arm_timer(r); /* as Envoy: of all tunnels these alone, until they are accepted */
+    }
+    return true;
 }
 
 static enum filter_status router_decode_headers(struct http_filter *f, struct header_map *h,

@@ -65,7 +65,8 @@ struct router {
     bool is_internal;         /* x-envoy-internal */
     bool is_grpc;
     bool is_tunnel; /* CONNECT or an upgrade */
-    bool is_retry;  /* this is not the first attempt */
+    bool is_websocket;
+    bool is_retry; /* this is not the first attempt */
     bool is_response_started;
     bool is_read_disabled;        /* the client's body waits */
     bool is_downstream_saturated; /* the client is slow: the response waits */

@@ -30,6 +30,12 @@ static struct loop *request_loop(const struct upstream_request *rq)
     return router_loop(rq->router);
 }
 
+static void request_cancel_timers(struct upstream_request *rq)
+{
+    timer_cancel(request_loop(rq), &rq->try_timer);
+    timer_cancel(request_loop(rq), &rq->duration_timer);
+}
+
 /* --- Failures ------------------------------------------------------------------------------------
  */
 
@@ -96,6 +102,7 @@ static void request_failed(struct upstream_request *rq, enum stream_reset_reason
     struct router *r = rq->router;
     int status = reason == RESET_PROTOCOL_ERROR ? 502 : 503;
 
+    request_cancel_timers(rq);
     if (router_try_again(r, reason)) {
         if (rq->has_host_info) {
             host_stat_add(rq->host, HOST_RQ_ERROR, 1);
@@ -144,12 +151,6 @@ static void request_arm_try_timer(struct upstream_request *rq)
     if (rq->router->timeouts.per_try_ms > 0) {
         timer_arm(request_loop(rq), &rq->try_timer, rq->router->timeouts.per_try_ms);
     }
-}
-
-static void request_cancel_timers(struct upstream_request *rq)
-{
-    timer_cancel(request_loop(rq), &rq->try_timer);
-    timer_cancel(request_loop(rq), &rq->duration_timer);
 }
 
 /* --- The body that is kept -----------------------------------------------------------------------
@@ -297,19 +298,24 @@ static void request_commit(struct upstream_request *rq)
 static void request_on_headers(void *user, bool end_stream)
 {
     struct upstream_request *rq = user;
+    struct router *r = rq->router;
     struct stream_info *info = request_info(rq);
 
     rq->response_status = response_status_of(&rq->response);
+    if (r->is_websocket && rq->response_status == 101) {
+        timer_cancel(request_loop(rq), &r->timer);
+        timer_cancel(request_loop(rq), &rq->try_timer);
+    }
     request_commit(rq);
     info->first_upstream_rx_ns = clock_mono_ns();
     request_add_headers(rq);
     request_charge_response(rq, end_stream);
     info->response_code_details = STR("via_upstream");
-    http_filter_finalize_response(rq->router->filter, &rq->response);
+    http_filter_finalize_response(r->filter, &rq->response);
     if (end_stream) {
         request_complete(rq);
     }
-    http_filter_respond_headers(rq->router->filter, &rq->response, end_stream);
+    http_filter_respond_headers(r->filter, &rq->response, end_stream);
 }
 
 static void request_on_1xx(void *user, struct header_map *headers)
@@ -525,6 +531,9 @@ void upstream_request_start(struct upstream_request *rq, struct host *take_host)
     rq->protocol = router_terminates_connect(r)
                        ? POOL_TCP
                        : cluster_pool_protocol(r->cluster, request_info(rq)->protocol);
+    if (r->is_websocket) {
+        request_arm_try_timer(rq);
+    }
     cluster_request_stream(r->cluster, rq->host, r->forward->priority, rq->protocol,
                            &request_pool_ops, rq, &rq->pool_request);
 }
