@@ -1,8 +1,7 @@
 /*
  * Bytes to messages. What is read must pack again to bytes that read as the same; and protobuf-c's
- * own reader must agree about those, in which nothing is left to merge: it may refuse only what has
- * a known number with a wire type that does not fit. The first byte chooses the message. What was
- * read is printed as JSON, as the admin pages do.
+ * own reader must agree about those, in which nothing is left to merge. The first byte chooses the
+ * message. What was read is printed as JSON, as the admin pages do.
  */
 
 #include <stdlib.h>
@@ -39,6 +38,8 @@ static void check_same(const ProtobufCMessage *m, const uint8_t *bytes, size_t l
     free(again);
 }
 
+/* A known number with a wire type that does not fit: protobuf-c refuses it, or reads what it can.
+ */
 static bool has_misfit(const ProtobufCMessage *m)
 {
     const ProtobufCMessageDescriptor *d = m->descriptor;
@@ -58,7 +59,7 @@ static bool has_misfit(const ProtobufCMessage *m)
             (!is_repeated && pb_is_oneof(f) && *pb_oneof_case(m, f) != f->id)) {
             continue;
         }
-        items = is_repeated ? (ProtobufCMessage *const *)pb_elements(m, f)
+        items = is_repeated ? *(ProtobufCMessage *const *const *)pb_at(m, f)
                             : (ProtobufCMessage *const *)pb_at(m, f);
         n = is_repeated ? *pb_count(m, f) : *items != NULL;
         for (size_t k = 0; k < n; k++) {
@@ -80,12 +81,11 @@ static void check_reads_back(const ProtobufCMessage *m, struct arena *a)
     error_init(&err);
     CHECK(pb_unpack(m->descriptor, bytes, len, a, &again, &err) == 0);
     check_same(again, bytes, len);
-    again = protobuf_c_message_unpack(m->descriptor, NULL, len, bytes);
-    if (again != NULL) {
+    if (!has_misfit(again)) {
+        again = protobuf_c_message_unpack(m->descriptor, NULL, len, bytes);
+        CHECK(again != NULL);
         check_same(again, bytes, len);
         protobuf_c_message_free_unpacked(again, NULL);
-    } else {
-        CHECK(has_misfit(m));
     }
     error_done(&err);
 }
