@@ -84,6 +84,7 @@ static const struct {
     {508, "Loop Detected"},
     {510, "Not Extended"},
     {511, "Network Authentication Required"},
+    {599, "Last Unassigned Server Error Code"}, /* as Envoy */
 };
 
 const char *h1_reason_phrase(unsigned status)

@@ -266,15 +266,20 @@ static void append_via(struct header_map *h, struct str via)
     }
 }
 
+static bool is_http_scheme(struct str scheme)
+{
+    return str_eq_nocase(scheme, STR("http")) || str_eq_nocase(scheme, STR("https"));
+}
+
 static void set_scheme(const struct forwarding_request *rq)
 {
     struct header_map *h = rq->headers;
     struct str proto = header_get(h, HDR_X_FORWARDED_PROTO);
 
-    if (header_get(h, HDR_SCHEME).len > 0) {
+    if (is_http_scheme(header_get(h, HDR_SCHEME))) {
         return;
     }
-    if (!str_eq_nocase(proto, STR("http")) && !str_eq_nocase(proto, STR("https"))) {
+    if (!is_http_scheme(proto)) {
         proto = rq->peer->is_tls ? STR("https") : STR("http");
     }
     header_set(h, HDR_SCHEME, proto);

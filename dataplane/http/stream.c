@@ -513,7 +513,7 @@ static void stream_on_reset(void *user, enum stream_reset_reason reason, struct 
         return;
     }
     conn_manager_count(s->cm, CM_RQ_RX_RESET);
-    if (details.len > 0) {
+    if (details.len > 0 && !stream_info_has_flag(&s->info, FLAG_DOWNSTREAM_PROTOCOL_ERROR)) {
         s->info.response_code_details = details;
         stream_info_set_flag(&s->info, reason == RESET_LOCAL ? FLAG_DOWNSTREAM_PROTOCOL_ERROR
                                                              : FLAG_DOWNSTREAM_REMOTE_RESET);
