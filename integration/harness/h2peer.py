@@ -42,7 +42,7 @@ def octets(pairs):
 class H2Response(Response):
     reset: object = None  # the RST_STREAM's code by name, whether before or after the response's end
     goaway: object = None  # the GOAWAY's
-    closed: bool = False  # the connection ended before the stream did
+    closed: bool = False  # the connection ended before the stream did, or over it
 
 
 class _Wire:
@@ -153,6 +153,9 @@ class H2Client:
     def finish(self, stream):
         """The response, once the stream is over; when the request is not, also what the proxy does about that."""
         response = self.wait(stream, lambda r: r.complete, "end")
+        if response.goaway not in (None, "NO_ERROR") and not response.complete:
+            while not self.closed:
+                self._pump()
         if response.complete and stream not in self.sent_end:
             self.sock.settimeout(1.0)
             while response.reset is None and not self.closed:
@@ -176,7 +179,7 @@ class H2Client:
         if events is None:
             self.closed = True
             for response in self.responses.values():
-                response.closed = not response.complete
+                response.closed = True
             return
         for event in events:
             self._handle(event)

@@ -25,6 +25,7 @@ class Answer:
     interim: tuple = ()  # (status, headers) pairs, before it
     length: object = True  # or the number to claim
     early: bool = False  # on the headers alone
+    waits: bool = False  # early, over HTTP/2: with what is not interim until the request has ended
     stop: str = ""
     then: str = "reset"
     code: ErrorCodes = ErrorCodes.INTERNAL_ERROR
@@ -81,17 +82,20 @@ class Answer:
             stream.goaway(stream.id if self.goaway == "all" else self.goaway)
         for status, headers in self.interim:
             stream.head([(":status", str(status)), *headers])
+        if self.waits:
+            stream.wait_request_end()
         if self.stop == "none":
             return self._break_h2(stream)
         body = b"" if asked.method == "HEAD" else self.body
-        has_more = body or self.trailers or self.stop
+        breaks = self.stop in ("head", "body")
+        has_more = body or self.trailers or breaks
         stream.head([(":status", str(self.status)), *self.fields()], end=not has_more)
         if self.stop == "head":
             return self._break_h2(stream)
         body = body[:len(body) // 2] if self.stop == "body" else body
         if body:
-            stream.data(body, end=not self.trailers and not self.stop)
-        if self.trailers and not self.stop:
+            stream.data(body, end=not self.trailers and not breaks)
+        if self.trailers and not breaks:
             stream.head(list(self.trailers), end=True)
         return self._break_h2(stream) if self.stop else None
 
