@@ -580,15 +580,12 @@ void pool_conn_close(struct pool_conn *pc)
     if (pc->state == POOL_CONN_CLOSED) {
         return;
     }
-    if (pc->state == POOL_CONN_READY) {
-        pool_conn_set_state(pc, POOL_CONN_DRAINING); /* nobody may pick it any more */
-    }
+    pool_conn_set_state(pc, POOL_CONN_DRAINING); /* nobody may pick it any more */
     if (pc->active == 0 && pc->codec != NULL && pc->codec->ops->goaway != NULL) {
         pc->codec->ops->goaway(pc->codec, GOAWAY_NO_ERROR);
-        conn_close(pc->conn, CONN_CLOSE_FLUSH);
-    } else {
-        conn_close(pc->conn, CONN_CLOSE_NOW);
+        conn_flush(pc->conn); /* what the socket does not take now is not waited for */
     }
+    conn_close(pc->conn, CONN_CLOSE_NOW);
 }
 
 static void pool_conn_count_closed(struct pool_conn *pc, enum conn_close_cause cause)
@@ -725,25 +722,25 @@ void conn_pool_free(struct conn_pool *p)
     free(p);
 }
 
-void conn_pool_drain(struct conn_pool *p)
+static void pool_drain_all(struct list *l)
 {
     struct pool_conn *pc;
 
-    p->is_draining = true;
-    if (!list_is_empty(&p->pending)) {
-        return; /* its connections stay for those that wait; pool_serve drains it after them */
-    }
-    while ((pc = list_first(&p->ready, struct pool_conn, node)) != NULL) {
-        pool_conn_drain(pc);
-        if (pc->active == 0) {
+    list_for_each (pc, l, struct pool_conn, node) {
+        if (pc->active > 0) {
+            pool_conn_drain(pc);
+        } else {
             pool_conn_close(pc);
         }
     }
-    while ((pc = list_first(&p->connecting, struct pool_conn, node)) != NULL) {
-        pool_conn_set_state(pc, POOL_CONN_DRAINING);
-        pool_conn_close(pc);
-    }
-    list_for_each (pc, &p->busy, struct pool_conn, node) {
-        pool_conn_drain(pc);
+}
+
+void conn_pool_drain(struct conn_pool *p)
+{
+    p->is_draining = true;
+    if (list_is_empty(&p->pending)) { /* else pool_serve does it after those that wait */
+        pool_drain_all(&p->busy);
+        pool_drain_all(&p->ready);
+        pool_drain_all(&p->connecting);
     }
 }
