@@ -79,6 +79,14 @@ void grpc_frame_counter_feed(struct grpc_frame_counter *c, struct str bytes)
     }
 }
 
+size_t grpc_frame_counter_run(const struct grpc_frame_counter *c, size_t len)
+{
+    size_t left = c->head_bytes < sizeof(c->head) ? sizeof(c->head) - c->head_bytes
+                                                  : (size_t)c->message_bytes;
+
+    return left < len ? left : len;
+}
+
 void grpc_frame_counter_feed_buf(struct grpc_frame_counter *c, const struct buf *data)
 {
     for (const struct buf_seg *s = data->head; s != NULL; s = s->next) {

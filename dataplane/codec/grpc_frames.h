@@ -38,7 +38,7 @@ int grpc_frame_take(struct buf *in, uint32_t max_bytes, uint8_t allowed_flags,
 struct grpc_frame_counter {
     uint64_t count;     /* messages that have begun: the flag byte was seen, as Envoy counts */
     uint64_t completed; /* of those, the ones seen to their end */
-    uint8_t head[GRPC_FRAME_HEAD_BYTES];
+    uint8_t head[GRPC_FRAME_HEAD_BYTES]; /* of the message under way, or the last one */
     uint8_t head_bytes;     /* of the head under way; all of them while inside a message */
     uint32_t message_bytes; /* still to come of the message under way */
 };
@@ -46,6 +46,9 @@ struct grpc_frame_counter {
 void grpc_frame_counter_feed(struct grpc_frame_counter *c, struct str bytes);
 /* The same for all of `data`, which stays as it is. */
 void grpc_frame_counter_feed_buf(struct grpc_frame_counter *c, const struct buf *data);
+/* How many of the next `len` bytes belong to the same head or message: who feeds no more at once
+ * sees every message end (`completed` moves). */
+size_t grpc_frame_counter_run(const struct grpc_frame_counter *c, size_t len);
 /* Between two messages: a body may end here. */
 static inline bool grpc_frame_counter_is_between(const struct grpc_frame_counter *c)
 {

@@ -82,6 +82,47 @@ CALLS = [
     (call("/rewritten/M"), answer(b"x")),
 ]
 
+STREAM = "application/connect+json"
+UNARY = [("connect-protocol-version", "1")]
+JSON = {"content-type": "application/json"}
+
+
+def connect_end(text):
+    return frame(text, 2)
+
+
+def connect_answer(*frames, status=200, **more):
+    return Reply(status, [("content-type", STREAM)], chunks=list(frames), reason="x", **more)
+
+
+# The same in the Connect protocol.
+CONNECT_CALLS = [
+    (call("/u/Ok", b"{}", "application/json", UNARY), Reply(200, JSON, b"{}")),
+    (call("/u/Failed", b"{}", "application/json", UNARY), Reply(404, JSON, b"{}", reason="x")),
+    (call("/u/Empty", b"", "application/json", UNARY), Reply(200, JSON, b"")),
+    (call("/u/NoContent", b"x", "application/json", UNARY), Reply(204)),
+    (call("/u/NoVersion", b"x", "application/json"), Reply(200, JSON, b"{}")),
+    *[(call("/s/" + name, frame(b"a") + frame(b""), STREAM), answer_) for name, answer_ in (
+        ("Ok", connect_answer(frame(b"x"), frame(b"y"), connect_end(b"{}"))),
+        ("InOnePiece", connect_answer(frame(b"x") + connect_end(b"{}"))),
+        ("ByteByByte", connect_answer(*[bytes([b]) for b in frame(b"xy") + connect_end(b'{"a": [1, {"error": 2}]}')])),
+        ("Failed", connect_answer(frame(b"x"), connect_end(b'{"error": {"code": "internal"}}'))),
+        ("FailedText", connect_answer(connect_end(b'{"error": "x"}'))),
+        ("FailedNull", connect_answer(connect_end(b'{"error": null}'))),
+        ("Metadata", connect_answer(connect_end(b'{"metadata": {"error": ["x"]}}'))),
+        ("NoJson", connect_answer(connect_end(b"nope"))),
+        ("NoObject", connect_answer(connect_end(b"[]"))),
+        ("EmptyEnd", connect_answer(connect_end(b""))),
+        ("CutEnd", connect_answer(connect_end(b"{}")[:-1])),
+        ("NoEnd", connect_answer(frame(b"x"))),
+        ("AfterEnd", connect_answer(frame(b"x"), connect_end(b"{}"), frame(b"y"))),
+        ("Error500", connect_answer(frame(b"x"), connect_end(b"{}"), status=500)),
+        ("NoStream", Reply(500, JSON, b"{}", reason="x")),
+        ("Trailers", connect_answer(connect_end(b"{}"), trailers=[("grpc-status", "0")])),
+        ("Nothing", Reply(200, {"content-type": STREAM}, b"")),
+    )],
+]
+
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_series(duel, variant):
@@ -89,7 +130,7 @@ def test_series(duel, variant):
     seen = {}
     for flavour, proxy in duel.each():
         before = grpc_stats_of(proxy)
-        for request, action in CALLS:
+        for request, action in CALLS + CONNECT_CALLS:
             duel.play(flavour, case("call", request, action=action, listener=variant, log=True))
         after = grpc_stats_of(proxy)
         seen[flavour] = {n: v - before.get(n, 0) for n, v in after.items() if v != before.get(n, 0)}
@@ -131,6 +172,14 @@ def test_upstream_time(duel):
                     and line.endswith(" 1")]
 
         wait_for(counted, f"{flavour}: the histogram has a value", 15)
+
+
+def test_a_connect_stream_with_a_version_is_counted_once(duel):
+    """A difference: Envoy counts it as a unary call, too, and its messages as those of one."""
+    for flavour, proxy in duel.each():
+        duel.play(flavour, case("call", call("/once/M", frame(b"a"), STREAM, UNARY), listener="all",
+                                action=connect_answer(frame(b"x"), connect_end(b"{}"))))
+        assert proxy.stat("cluster.other_name.grpc.once.M.total") == (1 if flavour == "nuncio" else 2)
 
 
 def test_unknown_statuses_are_failures(duel):
@@ -178,7 +227,11 @@ def test_names_invented_by_a_client_are_bounded(duel):
     (call(content_type="application/json"), Reply(body=b"abc"), "-"),
     (call(content_type="application/json"), answer(b"abc"), "0,1"),
     (call("/no/method/here"), answer(b"abc"), "2,1"),
-], ids=["both", "request only", "response only", "begun", "empty", "no gRPC", "gRPC answer", "no method"])
+    (call("/u/m", b"x", "application/json", UNARY), Reply(200, JSON, b"{}"), "1,1"),
+    (call("/u/m", b"", "application/json", UNARY), Reply(200, JSON, b"{}"), "0,1"),
+    (call("/s/m", frame(b"a") * 3, STREAM), connect_answer(frame(b"x"), frame(b"y"), connect_end(b"{}")), "3,2"),
+], ids=["both", "request only", "response only", "begun", "empty", "no gRPC", "gRPC answer", "no method", "Connect",
+        "Connect response only", "Connect stream"])
 def test_filter_state(duel, request_bytes, action, plain):
     seen = {}
     for flavour, _ in duel.each():

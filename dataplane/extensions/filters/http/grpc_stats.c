@@ -1,5 +1,6 @@
 /*
- * Counts gRPC calls and their messages in the upstream cluster's scope:
+ * Counts calls of gRPC, and of the Connect protocol, and their messages in the upstream cluster's
+ * scope:
  * cluster.<name>.grpc[.<service>.<method>].{success,failure,total,<status>,request_message_count,
  * response_message_count,upstream_rq_time}, and leaves the numbers of messages for the access log.
  * Looks on only. Worker threads; stats_parse: main thread.
@@ -7,8 +8,8 @@
  * Trust: paths and bodies are the client's, responses the upstream's; bodies are counted, not read.
  * Buffers: nothing.
  * Differs from Envoy: with stats_for_all_methods the names are bounded (upstream/grpc_series.h); a
- * status that gRPC does not know is counted as a failure only, without a series of its own; the
- * Connect protocol is not counted.
+ * status that gRPC does not know is counted as a failure only, without a series of its own; of the
+ * end of a Connect stream only a member "error" is looked for, its JSON is not checked further.
  */
 
 #include <stdio.h>
@@ -16,6 +17,7 @@
 
 #include "config/parse/check.h"
 #include "config/parse/context.h"
+#include "dataplane/codec/connect_end.h"
 #include "dataplane/codec/grpc_frames.h"
 #include "dataplane/http/filter.h"
 #include "dataplane/runtime/thread_context.h"
@@ -47,15 +49,21 @@ struct stats_object {
     char text[128];
 };
 
+enum stats_protocol { STATS_NONE, STATS_GRPC, STATS_CONNECT_UNARY, STATS_CONNECT_STREAM };
+
 struct grpc_stats {
     const struct stats_config *config;
     struct cluster *cluster;   /* referenced; NULL: nothing is counted */
     struct stat_block *series; /* of the cluster; NULL likewise */
     struct stats_object *object;
-    bool is_grpc_request;
+    enum stats_protocol protocol;
     bool is_grpc_response;
+    bool is_at_connect_end; /* of a stream: its last message, which does not count, has begun */
     struct grpc_frame_counter request;
     struct grpc_frame_counter response;
+    struct connect_end connect_end;
+    uint64_t request_messages;
+    uint64_t response_messages;
 };
 
 /* --- filter state ----------------------------------------------------------------------------- */
@@ -108,7 +116,7 @@ static void stats_write_object(struct http_filter *f, struct grpc_stats *s)
         filter_state_add(http_filter_info(f), &o->base);
         s->object = o;
     }
-    object_set(o, s->request.count, s->response.count);
+    object_set(o, s->request_messages, s->response_messages);
 }
 
 /* --- counting --------------------------------------------------------------------------------- */
@@ -149,20 +157,39 @@ static void stats_find_series(struct http_filter *f, struct grpc_stats *s,
                                     c->names_all && c->replaces_dots);
 }
 
-static void stats_count_messages(struct http_filter *f, struct grpc_frame_counter *counter,
-                                 const struct buf *data, enum grpc_stat stat)
+static void stats_add_requests(struct http_filter *f, uint64_t count)
 {
     struct grpc_stats *s = f->state;
+
+    if (count > 0) {
+        s->request_messages += count;
+        stats_write_object(f, s);
+        if (s->series != NULL) {
+            stat_add(s->series, GRPC_REQUEST_MESSAGE_COUNT, count);
+        }
+    }
+}
+
+static void stats_add_responses(struct http_filter *f, uint64_t count)
+{
+    struct grpc_stats *s = f->state;
+
+    if (count > 0) {
+        s->response_messages += count;
+        stats_write_object(f, s);
+        if (s->series != NULL) {
+            stat_add(s->series, GRPC_RESPONSE_MESSAGE_COUNT, count);
+        }
+    }
+}
+
+/* Returns how many messages begin in `data`. */
+static uint64_t stats_feed(struct grpc_frame_counter *counter, const struct buf *data)
+{
     uint64_t before = counter->count;
 
     grpc_frame_counter_feed_buf(counter, data);
-    if (counter->count == before) {
-        return;
-    }
-    stats_write_object(f, s);
-    if (s->series != NULL) {
-        stat_add(s->series, stat, counter->count - before);
-    }
+    return counter->count - before;
 }
 
 static void stats_count_status(const struct grpc_stats *s, const struct header_map *h)
@@ -184,6 +211,60 @@ static void stats_count_time(const struct http_filter *f, const struct grpc_stat
     }
 }
 
+/* --- the Connect protocol -----------------------------------------------------------------------
+ */
+
+static bool is_connect_stream(const struct header_map *h)
+{
+    return str_starts(header_get(h, HDR_CONTENT_TYPE), STR("application/connect+"));
+}
+
+/* As Envoy: a stream is one also where the header says the version. */
+static enum stats_protocol stats_protocol_of(const struct header_map *h)
+{
+    if (grpc_is_request(h)) {
+        return STATS_GRPC;
+    }
+    if (header_has(h, HDR_PATH) && is_connect_stream(h)) {
+        return STATS_CONNECT_STREAM;
+    }
+    if (header_has(h, HDR_PATH) && header_find_name(h, STR("connect-protocol-version")) != NULL) {
+        return STATS_CONNECT_UNARY;
+    }
+    return STATS_NONE;
+}
+
+/* Bytes of one head or message. */
+static void connect_feed_run(struct grpc_stats *s, struct str run)
+{
+    bool is_message = s->response.head_bytes == GRPC_FRAME_HEAD_BYTES;
+
+    grpc_frame_counter_feed(&s->response, run);
+    if ((s->response.head[0] & CONNECT_FRAME_END) != 0) {
+        s->is_at_connect_end = true;
+        connect_end_feed(&s->connect_end, is_message ? run : STR_NONE);
+    }
+}
+
+/* Returns how many messages begin, without the one that ends the stream. */
+static uint64_t connect_feed(struct grpc_stats *s, const struct buf *data)
+{
+    struct grpc_frame_counter *c = &s->response;
+    uint64_t before = c->count - s->is_at_connect_end;
+
+    for (const struct buf_seg *seg = data->head; seg != NULL; seg = seg->next) {
+        struct str rest = str_n((const char *)seg->data, seg->len);
+
+        while (rest.len > 0 && !(s->is_at_connect_end && grpc_frame_counter_is_between(c))) {
+            struct str run = str_sub(rest, 0, grpc_frame_counter_run(c, rest.len));
+
+            connect_feed_run(s, run);
+            rest = str_sub(rest, run.len, rest.len);
+        }
+    }
+    return c->count - s->is_at_connect_end - before;
+}
+
 /* --- the filter ------------------------------------------------------------------------------- */
 
 static enum filter_status stats_decode_headers(struct http_filter *f, struct header_map *h,
@@ -193,8 +274,8 @@ static enum filter_status stats_decode_headers(struct http_filter *f, struct hea
 
     (void)end_stream;
     s->config = f->config;
-    s->is_grpc_request = grpc_is_request(h);
-    if (s->is_grpc_request) {
+    s->protocol = stats_protocol_of(h);
+    if (s->protocol != STATS_NONE) {
         stats_find_series(f, s, h);
     }
     return FILTER_CONTINUE;
@@ -205,9 +286,10 @@ static enum filter_status stats_decode_data(struct http_filter *f, struct buf *d
 {
     struct grpc_stats *s = f->state;
 
-    (void)end_stream;
-    if (s->is_grpc_request) {
-        stats_count_messages(f, &s->request, data, GRPC_REQUEST_MESSAGE_COUNT);
+    if (s->protocol == STATS_CONNECT_UNARY) {
+        stats_add_requests(f, end_stream ? 1 : 0);
+    } else if (s->protocol != STATS_NONE) {
+        stats_add_requests(f, stats_feed(&s->request, data));
     }
     return FILTER_CONTINUE;
 }
@@ -216,13 +298,19 @@ static enum filter_status stats_encode_headers(struct http_filter *f, struct hea
                                                bool end_stream)
 {
     struct grpc_stats *s = f->state;
+    bool is_ok = str_eq(header_get(h, HDR_STATUS), STR("200"));
 
     s->is_grpc_response = grpc_is_response(h, end_stream);
-    if (s->series != NULL) {
+    if (s->series == NULL) {
+        return FILTER_CONTINUE;
+    }
+    if (s->protocol == STATS_CONNECT_UNARY) {
+        grpc_series_count_result(s->series, is_ok);
+    } else if (!is_ok || !is_connect_stream(h)) {
         stats_count_status(s, h);
-        if (end_stream) {
-            stats_count_time(f, s);
-        }
+    }
+    if (end_stream) {
+        stats_count_time(f, s);
     }
     return FILTER_CONTINUE;
 }
@@ -231,10 +319,24 @@ static enum filter_status stats_encode_data(struct http_filter *f, struct buf *d
                                             bool end_stream)
 {
     struct grpc_stats *s = f->state;
+    bool is_counted = s->series != NULL && end_stream && !s->is_grpc_response;
 
-    (void)end_stream;
-    if (s->config != NULL && s->is_grpc_response) {
-        stats_count_messages(f, &s->response, data, GRPC_RESPONSE_MESSAGE_COUNT);
+    if (s->config == NULL) { /* the request was answered before it came here */
+        return FILTER_CONTINUE;
+    }
+    if (s->is_grpc_response) {
+        stats_add_responses(f, stats_feed(&s->response, data));
+    } else if (s->protocol == STATS_CONNECT_STREAM) {
+        stats_add_responses(f, connect_feed(s, data));
+        if (is_counted) {
+            grpc_series_count_result(s->series, connect_end_is_success(&s->connect_end));
+            stats_count_time(f, s);
+        }
+    } else if (s->protocol == STATS_CONNECT_UNARY) {
+        stats_add_responses(f, end_stream ? 1 : 0);
+        if (is_counted) {
+            stats_count_time(f, s);
+        }
     }
     return FILTER_CONTINUE;
 }
@@ -243,7 +345,7 @@ static enum filter_status stats_encode_trailers(struct http_filter *f, struct he
 {
     struct grpc_stats *s = f->state;
 
-    if (s->series != NULL) {
+    if (s->series != NULL && s->protocol == STATS_GRPC) {
         stats_count_status(s, trailers);
         stats_count_time(f, s);
     }

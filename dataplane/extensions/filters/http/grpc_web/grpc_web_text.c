@@ -39,17 +39,6 @@ int grpc_web_text_decode(struct base64_decoder *d, struct buf *data)
     return 0;
 }
 
-/* How much of `rest` belongs to the same message's head or body. */
-static size_t run_length(const struct grpc_frame_counter *c, struct str rest)
-{
-    size_t left = c->head_bytes < GRPC_FRAME_HEAD_BYTES
-                      ? (size_t)GRPC_FRAME_HEAD_BYTES - c->head_bytes
-                      : c->message_bytes;
-
-    left = left < STEP_BYTES ? left : STEP_BYTES;
-    return left < rest.len ? left : rest.len;
-}
-
 static void encode_run(struct grpc_web_text_encoder *e, struct str run, struct buf *out)
 {
     uint64_t completed = e->frames.completed;
@@ -72,7 +61,8 @@ void grpc_web_text_encode(struct grpc_web_text_encoder *e, struct buf *data, boo
         struct str rest = str_n((const char *)s->data, s->len);
 
         while (rest.len > 0) {
-            struct str run = str_sub(rest, 0, run_length(&e->frames, rest));
+            struct str step = str_sub(rest, 0, STEP_BYTES);
+            struct str run = str_sub(step, 0, grpc_frame_counter_run(&e->frames, step.len));
 
             encode_run(e, run, &out);
             rest = str_sub(rest, run.len, rest.len);
