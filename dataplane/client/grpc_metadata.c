@@ -2,31 +2,18 @@
 
 #include "dataplane/client/grpc_metadata.h"
 
+#include "dataplane/base/base64.h"
 #include "dataplane/codec/grpc_timeout.h"
 #include "dataplane/stream_info/grpc_status.h"
 
 /* --- The request's head --------------------------------------------------------------------------
  */
 
-static struct str base64_encode(struct arena *a, struct str s)
+static struct str encode_binary(struct arena *a, struct str s)
 {
-    static const char alphabet[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    char *out = arena_alloc(a, s.len / 3 * 4 + 4);
-    size_t n = 0;
+    char *out = arena_alloc(a, BASE64_ENCODED_BYTES(s.len));
 
-    for (size_t i = 0; i < s.len; i += 3) {
-        size_t have = s.len - i < 3 ? s.len - i : 3;
-        uint32_t bits = (uint32_t)(uint8_t)s.ptr[i] << 16;
-
-        bits |= have > 1 ? (uint32_t)(uint8_t)s.ptr[i + 1] << 8 : 0;
-        bits |= have > 2 ? (uint8_t)s.ptr[i + 2] : 0;
-        out[n++] = alphabet[bits >> 18];
-        out[n++] = alphabet[bits >> 12 & 63];
-        out[n++] = have > 1 ? alphabet[bits >> 6 & 63] : '=';
-        out[n++] = have > 2 ? alphabet[bits & 63] : '=';
-    }
-    return str_n(out, n);
+    return str_n(out, base64_encode(s, out));
 }
 
 static void add_metadata(struct header_map *h, const struct initial_metadata *m)
@@ -36,7 +23,7 @@ static void add_metadata(struct header_map *h, const struct initial_metadata *m)
 
     str_lower_in_place(name, m->key.len);
     header_set_name(h, lower,
-                    str_ends(lower, STR("-bin")) ? base64_encode(h->arena, m->value)
+                    str_ends(lower, STR("-bin")) ? encode_binary(h->arena, m->value)
                                                  : arena_str(h->arena, m->value));
 }
 
