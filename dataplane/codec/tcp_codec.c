@@ -103,6 +103,10 @@ static void tcp_encode_headers(struct codec_stream *s, const struct header_map *
         return;
     }
     t->base.callbacks->on_tunnel(t->base.owner);
+    if (end_stream) {
+        t->is_local_end = true;
+        t->base.callbacks->on_shutdown_write(t->base.owner);
+    }
     t->base.callbacks->on_pending(t->base.owner); /* the answer comes from dispatch */
 }
 

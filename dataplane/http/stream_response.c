@@ -47,6 +47,17 @@ static void response_mark_complete(struct http_stream *s)
     }
 }
 
+/* As Envoy: whose fault it was, as far as HTTP/2 has a word for it. */
+static enum stream_reset_reason reset_reason(const struct http_stream *s)
+{
+    if (s->is_upgrade && (stream_info_has_flag(&s->info, FLAG_UPSTREAM_CONNECTION_FAILURE) ||
+                          stream_info_has_flag(&s->info, FLAG_UPSTREAM_CONNECTION_TERMINATION))) {
+        return RESET_CONNECT_ERROR;
+    }
+    return stream_info_has_flag(&s->info, FLAG_UPSTREAM_PROTOCOL_ERROR) ? RESET_PROTOCOL_ERROR
+                                                                        : RESET_LOCAL;
+}
+
 void stream_reset(struct http_stream *s)
 {
     if (stream_has_ended(s)) {
@@ -60,9 +71,7 @@ void stream_reset(struct http_stream *s)
         conn_manager_set_closing(s->cm);
     }
     if (s->codec != NULL) {
-        s->codec->ops->reset(s->codec, stream_info_has_flag(&s->info, FLAG_UPSTREAM_PROTOCOL_ERROR)
-                                           ? RESET_PROTOCOL_ERROR
-                                           : RESET_LOCAL);
+        s->codec->ops->reset(s->codec, reset_reason(s));
     }
     stream_end(s);
 }

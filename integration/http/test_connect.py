@@ -2,11 +2,13 @@
 
 import re
 import socket
+import threading
 
 import pytest
 
 from harness import config as c
 from harness.differential import LogFile
+from harness.h2peer import H2Client, H2Origin
 from harness.proxy import Proxy
 from harness.upstream import RawOrigin, Refused
 
@@ -30,6 +32,41 @@ def goodbye(sock):
     sock.shutdown(socket.SHUT_WR)
     while sock.recv(65536):
         pass
+
+
+def breaking(sock):
+    """Says hello and resets."""
+    sock.sendall(b"hello ")
+    PLACES["heard"].wait(10)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+
+
+def mute(sock):
+    """Takes everything and says nothing, not even at the end."""
+    while sock.recv(65536):
+        pass
+    PLACES["ended"].wait(10)
+
+
+class NextH2Proxy:
+    """The same in HTTP/2, as an action of an H2Origin."""
+
+    early = True
+
+    def run_h2(self, stream, request):
+        if request.pseudo[":authority"].startswith("h2-refuses"):
+            stream.head([(":status", "403")], end=True)
+            return
+        stream.head([(":status", "200")])
+        stream.data(b"hello ")
+        told = 0
+        while not (request.complete and told == len(request.body)) and not request.reset and not stream.served.ended:
+            with stream.served.changed:
+                stream.served.changed.wait_for(
+                    lambda: len(request.body) > told or request.complete or request.reset or stream.served.ended, 10)
+                piece, told = request.body[told:], len(request.body)
+            stream.data(piece)
+        stream.data(b" bye", end=True)
 
 
 def next_proxy(sock):
@@ -62,8 +99,11 @@ def next_proxy(sock):
 
 @pytest.fixture(scope="module")
 def proxies(flavours, tmp_path_factory):
-    with RawOrigin(echo) as echoing, RawOrigin(goodbye) as leaving, RawOrigin(next_proxy) as proxy, Refused() as refused:
-        PLACES.update(echo=echoing.port, leaving=leaving.port, proxy=proxy.port, refused=refused.port, heads=[], after=[])
+    with RawOrigin(echo) as echoing, RawOrigin(goodbye) as leaving, RawOrigin(next_proxy) as proxy, \
+            RawOrigin(mute) as silent, RawOrigin(breaking) as breaks, Refused() as refused:
+        speaking = H2Origin("h2", NextH2Proxy())
+        PLACES.update(echo=echoing.port, leaving=leaving.port, proxy=proxy.port, mute=silent.port, refused=refused.port,
+                      h2=speaking.port, breaking=breaks.port, heard=threading.Event(), ended=threading.Event(), heads=[], after=[])
         made = {}
         try:
             for flavour in flavours:
@@ -76,6 +116,8 @@ def proxies(flavours, tmp_path_factory):
         finally:
             for one in made.values():
                 one.stop()
+            speaking.close()
+            PLACES["ended"].set()
 
 
 def bootstrap(log):
@@ -98,6 +140,9 @@ def bootstrap(log):
         host("headers", c.route({**anything, "headers": [{"name": "x-go", "present_match": True}]},
                                 {"cluster": "echo", "upgrade_configs": [ENDED]})),
         host("off", c.route(anything, {"cluster": "echo", "upgrade_configs": [{**CONNECT, "enabled": False}]})),
+        host("mute", c.route(anything, {"cluster": "mute", "timeout": "0.3s", "upgrade_configs": [ENDED]})),
+        c.vhost("h2", ["h2.example:80", "h2-refuses.example:80"], c.route(anything, "h2")),
+        host("breaking", c.route(anything, {"cluster": "breaking", "upgrade_configs": [ENDED]})),
         host("direct", c.direct(anything, 200, "here")),
         host("moved", c.route(anything, redirect={"host_redirect": "elsewhere"})),
         host("brief", c.route(anything, {"cluster": "echo", "timeout": "0.3s", "upgrade_configs": [ENDED]})),
@@ -107,8 +152,11 @@ def bootstrap(log):
         c.vhost("rest", ["*"], c.route(anything, {"cluster": "proxy", "timeout": "0.3s"}), c.route("/", "echo")))
     return c.static_bootstrap(
         [c.listener("l", c.hcm(table, log=log, upgrade_configs=[CONNECT])),
+         c.listener("h2", c.hcm({**table, "name": "h2"}, log=log, upgrade_configs=[CONNECT],
+                                http2_protocol_options={"allow_connect": True})),
          c.listener("closed", c.hcm({**table, "name": "s"}, log=log))],
-        [c.cluster(name, PLACES[name]) for name in ("echo", "leaving", "proxy", "refused")] + [c.cluster("empty")])
+        [c.cluster(name, PLACES[name]) for name in ("breaking", "echo", "leaving", "mute", "proxy", "refused")] +
+        [c.cluster("empty"), c.cluster("h2", PLACES["h2"], typed_extension_protocol_options=c.http_options())])
 
 
 def connect(target, *lines, method="CONNECT"):
@@ -211,3 +259,73 @@ def test_connect(proxies, name):
         got[flavour] = play(proxy, "l", target, steps, *(method or ["CONNECT"]))
         got[flavour] += [sorted(x for x in h.lower().split(b"\r\n") if b"-id:" not in x) + [rest] for h, rest in PLACES["heads"]] + PLACES["after"]
     assert len({repr(g) for g in got.values()}) == 1, "\n".join(f"{f}: {g}" for f, g in got.items())
+
+
+# The same from HTTP/2, whose streams end one way at a time. What a client does: bytes are sent, an int is how much of the
+# body to wait for, "fin" ends the request, "over" waits for the stream's end, "reset" resets it.
+STREAMS = {
+    "a tunnel": ("echo:443", [6, b"ping", 10, "fin", "over"]),
+    "sent with the head": ("echo:443", [b"early", 11, "fin", "over"]),
+    "the client ends first": ("echo:443", [b"ping", "fin", "over"]),
+    "the client ends first and the route has a timeout": ("brief:443", [b"ping", "fin", "over"]),
+    "nothing but an end": ("echo:443", ["fin", "over"]),
+    "the origin ends first": ("leaving:443", [7, "over"]),
+    "the client resets": ("echo:443", [6, "reset"]),
+    "refused": ("refused:443", ["over"]),
+    "no host": ("empty:443", ["over"]),
+    "idle": ("idle:443", [6, "over"]),
+    "too long": ("short:443", [6, "over"]),
+    "half closed, silent and with a timeout": ("mute:443", [b"ping", "fin", "over"]),
+    "answered by the route": ("direct:443", ["over"]),
+    "the origin breaks": ("breaking:443", [6, "over"]),
+    "refused by the next": ("refuses.example:80", [b"secret", "over"]),
+    "the next closes": ("closes.example:80", ["over"]),
+    "passed on in HTTP/2": ("h2.example:80", [6, b"ping", 10, "fin", "over"]),
+    "refused in HTTP/2": ("h2-refuses.example:80", ["over"]),
+}
+
+
+def play_h2(proxy, target, steps):
+    log = proxy.access_log
+    log.skip()
+    PLACES["heard"].clear()
+    with H2Client(proxy.address("h2")) as client:
+        stream = client.start([(":method", "CONNECT"), (":authority", target)])
+        response = None
+        for step in steps:
+            if step == "fin":
+                client.data(stream, b"", end=True)
+            elif step == "over":
+                response = client.finish(stream)
+            elif step == "reset":
+                client.reset(stream)
+            elif isinstance(step, bytes):
+                client.data(stream, step)
+            else:
+                response = client.wait(stream, lambda r, n=step: len(r.body) >= n, "the tunnel")
+                PLACES["heard"].set()
+        # Envoy resets with CONNECT_ERROR also behind a whole answer that tells of the error.
+        reset = None if response is None or response.complete else response.reset
+        out = [] if response is None else [response.status, response.body, reset, response.complete]
+    lines = log.read(1)
+    for line in lines:
+        if line["code"] == "403":
+            del line["received"]
+    return out + [{k: re.sub(r":\d+", ":<port>", v) for k, v in line.items()} for line in lines]
+
+
+@pytest.mark.differential
+@pytest.mark.parametrize("name", STREAMS)
+def test_connect_over_http2(proxies, name):
+    target, steps = STREAMS[name]
+    got = {flavour: play_h2(proxy, target, steps) for flavour, proxy in sorted(proxies.items())}
+    assert len({repr(g) for g in got.values()}) == 1, "\n".join(f"{f}: {g}" for f, g in got.items())
+
+
+@pytest.mark.parametrize("steps", [[6, b"ping", 10, "fin", "over"], [6, "fin", "over"], ["fin", "over"]])
+def test_each_way_of_a_tunnel_ends_by_itself(proxies, steps):
+    """Towards an HTTP/1 proxy Envoy gives up all of a tunnel when the client has no more to say."""
+    if "nuncio" not in proxies:
+        pytest.skip("nuncio's own")
+    seen = play_h2(proxies["nuncio"], "accepts.example:80", steps)
+    assert seen[0] == 200 and seen[1].startswith(b"hello ") and seen[1].endswith(b" bye") and seen[2:4] == [None, True]
