@@ -104,6 +104,9 @@ struct codec_stream {
     uint64_t wire_bytes_out;
     uint64_t header_bytes_in;
     uint64_t header_bytes_out;
+    /* HTTP/2 client, at on_stream_end: why it was reset, by either side; RESET_NO_ERROR: it was
+     * not. */
+    enum stream_reset_reason end_reason;
 };
 
 /* Errors on the whole connection, for the reply and the counters. */

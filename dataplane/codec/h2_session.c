@@ -115,6 +115,7 @@ void h2_stream_end(struct h2_stream *st, bool is_reset, enum stream_reset_reason
 
     CHECK(st->is_attached);
     st->is_attached = false;
+    st->base.end_reason = reason;
     list_remove(&st->ready_node);
     list_remove(&st->closed_node);
     list_remove(&st->measured_node);
@@ -479,8 +480,8 @@ static void connection_frame_received(struct h2_conn *h, const nghttp2_frame *fr
 
     switch (frame->hd.type) {
     case NGHTTP2_GOAWAY:
+        h->wants_goaway_call |= !h->has_goaway;
         h->has_goaway = true;
-        h->wants_goaway_call = true;
         break;
     case NGHTTP2_SETTINGS:
         h->wants_capacity_call |= !is_ack;
@@ -669,7 +670,7 @@ static void deliver(struct h2_stream *st)
         if (!st->is_local_end_sent) {
             h2_stream_submit_rst(st, NGHTTP2_INTERNAL_ERROR); /* as Envoy: answered early */
         }
-        h2_stream_end(st, false, RESET_NO_ERROR);
+        h2_stream_end(st, false, st->is_local_end_sent ? RESET_NO_ERROR : RESET_LOCAL);
     }
 }
 

@@ -53,6 +53,8 @@
     X(UPSTREAM_RQ_PER_CX, "upstream_rq_per_cx", STAT_HISTOGRAM)                                    \
     X(UPSTREAM_RQ_PENDING_FAILURE_EJECT, "upstream_rq_pending_failure_eject", STAT_COUNTER)        \
     X(UPSTREAM_RQ_CANCELLED, "upstream_rq_cancelled", STAT_COUNTER)                                \
+    X(UPSTREAM_RQ_RX_RESET, "upstream_rq_rx_reset", STAT_COUNTER)                                  \
+    X(UPSTREAM_RQ_TX_RESET, "upstream_rq_tx_reset", STAT_COUNTER)                                  \
     X(UPSTREAM_RQ_TIMEOUT, "upstream_rq_timeout", STAT_COUNTER)                                    \
     X(UPSTREAM_RQ_MAX_DURATION_REACHED, "upstream_rq_max_duration_reached", STAT_COUNTER)          \
     X(UPSTREAM_RQ_PER_TRY_TIMEOUT, "upstream_rq_per_try_timeout", STAT_COUNTER)                    \

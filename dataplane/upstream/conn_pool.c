@@ -592,11 +592,13 @@ static void pool_conn_count_closed(struct pool_conn *pc, enum conn_close_cause c
 {
     struct stat_block *stats = pool_stats(pc->pool);
     bool is_local = cause == CONN_CLOSED_LOCAL || cause == CONN_CLOSED_CONNECT_TIMEOUT;
+    /* As Envoy: what ends streams of HTTP/2 by a protocol error is no lost connection. */
+    bool has_lost_requests = pc->active > 0 && !(pc->is_broken && pc->http2 != NULL);
 
     stat_inc(stats, CLUSTER_UPSTREAM_CX_DESTROY);
     stat_inc(stats,
              is_local ? CLUSTER_UPSTREAM_CX_DESTROY_LOCAL : CLUSTER_UPSTREAM_CX_DESTROY_REMOTE);
-    if (pc->active > 0) {
+    if (has_lost_requests) {
         stat_inc(stats, CLUSTER_UPSTREAM_CX_DESTROY_WITH_ACTIVE_RQ);
         stat_inc(stats, is_local ? CLUSTER_UPSTREAM_CX_DESTROY_LOCAL_WITH_ACTIVE_RQ
                                  : CLUSTER_UPSTREAM_CX_DESTROY_REMOTE_WITH_ACTIVE_RQ);

@@ -22,10 +22,40 @@
 /* --- From the codec ----------------------------------------------------------------------------
  */
 
+/* As Envoy: of HTTP/2 only, and a lost connection counts as if its requests had still waited. */
+static void pool_conn_count_reset(struct pool_conn *pc, enum stream_reset_reason reason)
+{
+    struct stat_block *stats = pool_conn_cluster(pc)->stats;
+
+    switch (reason) {
+    case RESET_CONNECTION_TERMINATION:
+    case RESET_LOCAL_CONNECTION_FAILURE:
+    case RESET_REMOTE_CONNECTION_FAILURE:
+    case RESET_CONNECTION_TIMEOUT:
+        stat_inc(stats, CLUSTER_UPSTREAM_RQ_PENDING_FAILURE_EJECT);
+        break;
+    case RESET_LOCAL:
+    case RESET_PROTOCOL_ERROR:
+        stat_inc(stats, CLUSTER_UPSTREAM_RQ_TX_RESET);
+        break;
+    case RESET_REMOTE:
+        stat_inc(stats, CLUSTER_UPSTREAM_RQ_RX_RESET);
+        break;
+    case RESET_REMOTE_REFUSED:
+    case RESET_OVERFLOW:
+    case RESET_CONNECT_ERROR:
+    case RESET_NO_ERROR:
+        break;
+    }
+}
+
 static void pool_conn_on_stream_end(void *owner, struct codec_stream *s)
 {
     struct pool_conn *pc = pool_conn_from(owner);
 
+    if (pc->http2 != NULL) {
+        pool_conn_count_reset(pc, s->end_reason);
+    }
     pool_conn_request_done(pc, s);
     if (!pc->is_dispatching) {
         pool_conn_settle(pc);
