@@ -139,7 +139,7 @@ struct codec_callbacks {
      * refused it; its on_reset is not called: encode `e->status` with connection: close on it, if
      * its response has not begun, and close. */
     void (*on_error)(void *owner, const struct codec_error *e);
-    void (*on_goaway)(void *owner); /* the peer wants no more streams; NULL: ignored */
+    void (*on_goaway)(void *owner); /* the peer wants no more streams: once; NULL: ignored */
     /* Client: whether and how many streams can be opened may have changed. NULL: ignored. */
     void (*on_capacity)(void *owner);
     /* HTTP/2: something received waits in the codec (a stream is read again): dispatch, with nothing
