@@ -1,10 +1,14 @@
 """HTTP/2 origins that reset streams, go away or talk nonsense: the local reply, its flag and details, and that a request
 which the origin provably did not look at is sent once more (there nuncio differs from Envoy on purpose)."""
 
+import random
+import threading
+
 import pytest
 
 from harness import config as c
 from harness import scripted_h2 as h2
+from harness.client import ConnectionEnded, ProtocolError
 from harness.differential import LogFile, case, check, describe, diff, get, post, view
 from harness.proxy import Proxy
 from harness.scripted_h2 import ScriptedH2
@@ -181,3 +185,40 @@ def test_the_replay_can_be_switched_off(one):
         PLACES["h2"].restart([[h2.rst(REFUSED)], OK])
         assert client.get("/").status == 503
         assert counted(proxy) == [0, 0, 0, 0]
+
+
+def test_an_origin_of_many_moods(one):
+    """Refusals, resets, GOAWAYs and closes at random, bodies under way: every request is answered, and nothing stays."""
+    moods = random.Random(7)
+    answers = [OK] * 6 + [[h2.rst(REFUSED)]] * 4 + [[h2.rst(8)], [h2.goaway(0)], [h2.goaway(2**31 - 1), *OK],
+                                                   [h2.close()], [HEAD, h2.rst(REFUSED)], [HEAD, h2.close()]]
+
+    class Moody(list):
+        def pop(self, _):
+            return moods.choice(answers)
+
+    def work(proxy, number, seen):
+        sizes = random.Random(number)
+        for _ in range(40):
+            body = b"x" * sizes.choice((0, 1, 1000, 20000, 200000))
+            with proxy.connect("l") as client:
+                try:
+                    seen.append(client.exchange(post("/x", body)).status)
+                except (ConnectionEnded, ProtocolError):
+                    seen.append(0)  # the answer had begun
+
+    with one() as proxy:
+        PLACES["h2"].restart([])
+        PLACES["h2"].answers = Moody()
+        seen = []
+        workers = [threading.Thread(target=work, args=(proxy, n, seen)) for n in range(8)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join(60)
+        assert len(seen) == 320 and set(seen) <= {0, 200, 502, 503}, sorted(set(seen))
+        assert seen.count(200) > 100
+        assert counted(proxy)[0] > 20
+        proxy.wait_stat("cluster.h2.upstream_rq_active", 0)
+        proxy.wait_stat("cluster.h2.circuit_breakers.default.rq_retry_open", 0)
+        proxy.wait_stat("http.ingress.downstream_rq_active", 0)
