@@ -9,6 +9,7 @@ from harness import config as c
 from harness.differential import post
 from harness.grpc_frames import GRPC, frame, grpc_http1_bridge, grpc_stats, grpc_stats_of, grpc_web, text, trailers_frame
 from harness.grpc_native import Caller, Server
+from harness.h2peer import H2Client
 from harness.proxy import Proxy
 from harness.wait import wait_for
 
@@ -125,6 +126,36 @@ def test_grpc_web(proxy, is_text):
     moved(proxy, before, {
         **series("Echo", _0=1, success=1, total=1, request_message_count=1, response_message_count=1),
         **series("Echo", "grpc-web", _0=1, success=1, total=1)})
+
+
+@pytest.mark.parametrize("is_text", [False, True], ids=["binary", "text"])
+def test_grpc_web_over_http2(proxy, is_text):
+    """As browsers do: the body ends the stream, there are no trailers behind it."""
+    kind = "application/grpc-web-text" if is_text else "application/grpc-web"
+    body = frame(b"hello")
+    with H2Client(proxy.address("l")) as client:
+        stream = client.start([(":method", "POST"), (":scheme", "http"), (":authority", "test"), (":path", "/pkg.Svc/Echo"),
+                               ("content-type", kind), ("accept", kind)])
+        client.data(stream, base64.b64encode(body) if is_text else body, end=True)
+        answer = client.finish(stream)
+    assert (answer.status, answer.trailers, answer.reset) == (200, [], None)
+    assert answer.header("content-type") == kind + "+proto"
+    expected = body + trailers_frame("grpc-status:0", "grpc-message:")
+    shorter = body + trailers_frame("grpc-status:0")  # depends on the version of the server
+    if is_text:
+        expected, shorter = text(body, expected[len(body):]), text(body, shorter[len(body):])
+    assert answer.body in (expected, shorter)
+
+
+def test_protobuf_over_http2_is_framed_by_the_client(proxy):
+    """The bridge leaves HTTP/2 alone, but for the type of content that it was told to upgrade."""
+    with H2Client(proxy.address("l")) as client:
+        stream = client.start([(":method", "POST"), (":scheme", "http"), (":authority", "test"), (":path", "/pkg.Svc/Echo"),
+                               ("content-type", "application/x-protobuf"), ("te", "trailers")])
+        client.data(stream, frame(b"hello"), end=True)
+        answer = client.finish(stream)
+    assert answer.status == 200 and answer.body == frame(b"hello")
+    assert ("grpc-status", "0") in answer.trailers
 
 
 def test_grpc_web_failure(proxy):
