@@ -138,10 +138,12 @@ static void await_head(struct h1_client *s)
     h1_parser_start(&s->exchange->parser, H1_RESPONSE, &s->base.limits, st->arena, st->headers);
 }
 
+/* A 101 that does not say to what is none. */
 static bool is_tunnel_accepted(const struct h1_client *s, unsigned status)
 {
-    return s->tunnel == TUNNEL_UPGRADE ? status == 101
-                                       : s->tunnel == TUNNEL_CONNECT && status / 100 == 2;
+    return s->tunnel == TUNNEL_UPGRADE
+               ? status == 101 && header_has(s->stream.headers, HDR_UPGRADE)
+               : s->tunnel == TUNNEL_CONNECT && status / 100 == 2;
 }
 
 /* From here on bytes, both ways. What was kept back goes out. */
@@ -280,10 +282,17 @@ static int client_body(struct h1_client *s, struct buf *in)
 /* FIN: the end of a body that nothing else delimits; of anything else, its loss. */
 static int client_fin(struct h1_client *s)
 {
+    struct codec_stream *st = &s->stream;
     struct buf none;
 
     s->should_close = true;
     if (!s->has_stream) {
+        return 0;
+    }
+    if (s->tunnel == TUNNEL_OPEN && s->send != SEND_DONE) { /* as Envoy: both ways are lost then */
+        detach(s);
+        st->callbacks->on_reset(st->user, RESET_CONNECTION_TERMINATION, STR_NONE);
+        ended(s);
         return 0;
     }
     if (s->recv == RECV_BODY && s->exchange->body.framing == H1_BODY_UNTIL_CLOSE) {

@@ -256,6 +256,12 @@ static void drop_h2c_upgrade(struct h1_parser *p)
     p->wants_upgrade = false;
 }
 
+/* As Envoy: what Connection says there is for the server. */
+static bool asks_for_tunnel(const struct h1_parser *p)
+{
+    return p->is_connect || (p->wants_upgrade && header_has(p->headers, HDR_UPGRADE));
+}
+
 /* --- Framing ---------------------------------------------------------------------------------- */
 
 static int request_framing(struct h1_parser *p, enum h1_framing *ret_framing)
@@ -289,7 +295,7 @@ int h1_request_finish(struct h1_parser *p, const struct codec_limits *limits,
         drop_h2c_upgrade(p);
     }
     r = request_framing(p, ret_framing);
-    if (r == 0 && NUNCIO_UNLIKELY(p->has_connection_options)) {
+    if (r == 0 && NUNCIO_UNLIKELY(p->has_connection_options) && !asks_for_tunnel(p)) {
         r = finish_connection(p);
     }
     if (r == 0) {

@@ -177,10 +177,10 @@ static int server_head(struct h1_server *s, struct buf *in)
     if (r < 0) {
         return r;
     }
-    if (p->wants_close || p->wants_upgrade || p->is_connect) {
+    s->exchange->is_upgrade = p->wants_upgrade && header_has(st->headers, HDR_UPGRADE);
+    if (p->wants_close || s->exchange->is_upgrade || p->is_connect) {
         s->should_close = true; /* what follows is no request */
     }
-    s->exchange->is_upgrade = p->wants_upgrade && header_has(st->headers, HDR_UPGRADE);
     if (s->exchange->is_upgrade || p->is_connect) {
         s->recv = RECV_HELD; /* whatever it says of its length: as Envoy */
         st->callbacks->on_headers(st->user, false);

@@ -295,13 +295,34 @@ static void request_commit(struct upstream_request *rq)
     }
 }
 
+/* An answer to a WebSocket handshake over HTTP/1 that is neither consent nor an error. As Envoy:
+ * its head alone is passed on, for a client reads no more of it. */
+static bool request_is_failed_handshake(const struct upstream_request *rq)
+{
+    return rq->router->is_websocket && rq->protocol == POOL_HTTP1 && rq->response_status != 101 &&
+           rq->response_status < 400;
+}
+
+static void request_drop_body(struct upstream_request *rq)
+{
+    struct codec_stream *stream = rq->stream;
+
+    (void)header_remove(&rq->response, HDR_CONTENT_LENGTH);
+    (void)header_remove(&rq->response, HDR_CONTENT_TYPE);
+    request_complete(rq);
+    stream->ops->reset(stream, RESET_LOCAL);
+}
+
 static void request_on_headers(void *user, bool end_stream)
 {
     struct upstream_request *rq = user;
     struct router *r = rq->router;
     struct stream_info *info = request_info(rq);
 
+    bool is_answer_only;
+
     rq->response_status = response_status_of(&rq->response);
+    is_answer_only = request_is_failed_handshake(rq);
     if (r->is_websocket && rq->response_status == 101) {
         timer_cancel(request_loop(rq), &r->timer);
         timer_cancel(request_loop(rq), &rq->try_timer);
@@ -310,12 +331,15 @@ static void request_on_headers(void *user, bool end_stream)
     info->first_upstream_rx_ns = clock_mono_ns();
     request_add_headers(rq);
     request_charge_response(rq, end_stream);
-    info->response_code_details = STR("via_upstream");
+    info->response_code_details =
+        is_answer_only ? STR("websocket_handshake_unsuccessful") : STR("via_upstream");
     http_filter_finalize_response(r->filter, &rq->response);
-    if (end_stream) {
+    if (is_answer_only && !end_stream) {
+        request_drop_body(rq);
+    } else if (end_stream) {
         request_complete(rq);
     }
-    http_filter_respond_headers(r->filter, &rq->response, end_stream);
+    http_filter_respond_headers(r->filter, &rq->response, end_stream || is_answer_only);
 }
 
 static void request_on_1xx(void *user, struct header_map *headers)
