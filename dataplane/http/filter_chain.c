@@ -49,6 +49,17 @@ static bool filter_is_enabled(const struct http_stream *s, const struct http_fil
     return !fc->is_disabled;
 }
 
+static void chain_tell_watermark(struct http_stream *s, bool is_above)
+{
+    for (size_t i = 0; i < s->filter_count && s->phase != STREAM_ENDED; i++) {
+        struct http_filter *f = &s->filters[i];
+
+        if (f->type->on_downstream_watermark != NULL) {
+            f->type->on_downstream_watermark(f, is_above);
+        }
+    }
+}
+
 void filter_chain_create(struct http_stream *s)
 {
     const struct http_conn_manager_config *c = s->cm->config;
@@ -74,6 +85,9 @@ void filter_chain_create(struct http_stream *s)
             f->state = arena_calloc(&s->arena, 1, fc->type->stream_size);
         }
         s->filter_count++;
+    }
+    if (s->watermark_count > 0) { /* since before the head was complete */
+        chain_tell_watermark(s, true);
     }
 }
 
@@ -538,11 +552,5 @@ void filter_chain_on_watermark(struct http_stream *s, bool is_above)
     if (s->watermark_count != (is_above ? 1U : 0U)) {
         return; /* it was above for another reason, or still is */
     }
-    for (size_t i = 0; i < s->filter_count && s->phase != STREAM_ENDED; i++) {
-        struct http_filter *f = &s->filters[i];
-
-        if (f->type->on_downstream_watermark != NULL) {
-            f->type->on_downstream_watermark(f, is_above);
-        }
-    }
+    chain_tell_watermark(s, is_above);
 }

@@ -46,6 +46,21 @@ static void test_body_and_trailers(void **state)
     http_test_done(&t);
 }
 
+/* The connection's output may rise and fall while a head is still coming in. */
+static void test_watermark_before_the_head_is_complete(void **state)
+{
+    start(0);
+    t.answers_at_once = false;
+    http_test_send(&t, "GET / HTTP/1.1\r\nhost:");
+    conn_manager_on_watermark(t.cm, true);
+    assert_string_equal(http_test_log(&t), "");
+    http_test_send(&t, " h\r\n\r\n");
+    assert_string_equal(http_test_log(&t), "t.above t.dh*");
+    conn_manager_on_watermark(t.cm, false);
+    assert_string_equal(http_test_log(&t), "t.below");
+    http_test_done(&t);
+}
+
 /* FILTER_STOP in headers: nothing is shown until the filter continues, then to itself first. */
 static void test_stop_in_headers(void **state)
 {
@@ -469,6 +484,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_order),
         cmocka_unit_test(test_body_and_trailers),
+        cmocka_unit_test(test_watermark_before_the_head_is_complete),
         cmocka_unit_test(test_stop_in_headers),
         cmocka_unit_test(test_stop_in_headers_of_a_bodyless_request),
         cmocka_unit_test(test_stop_and_buffer),

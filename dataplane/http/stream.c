@@ -525,7 +525,7 @@ static void stream_on_watermark(void *user, bool is_above)
 {
     struct http_stream *s = stream_from(user);
 
-    if (!stream_has_ended(s) && s->has_filters) {
+    if (!stream_has_ended(s)) {
         filter_chain_on_watermark(s, is_above);
     }
 }
