@@ -214,6 +214,34 @@ static void a_refused_stream_says_so(void **state)
     assert_log(&p.client, "R1 remote refused stream reset http2.remote_refuse\nX1\n");
 }
 
+/* More streams than we take, opened before our SETTINGS arrived: those are refused one by one, and
+ * what was already on its way for them is no mistake of the client's. */
+static void what_follows_a_refused_stream_is_passed_over(void **state)
+{
+    struct http2_options options = http2_options_defaults(true);
+    struct codec_stream *refused;
+    struct codec_stream *first;
+
+    options.max_concurrent_streams = 1;
+    h2_pair_done(&p);
+    h2_pair_init(&p, &options);
+    first = request(POST, false);
+    refused = request(POST, false);
+    (void)side_flow(&p.client, &p.server); /* no acknowledgement of SETTINGS among it */
+    assert_log(&p.server, "H1 :method=POST; :scheme=http; :authority=h; :path=/p;\n");
+    h2_send_text(first, &p, "a", true);
+    (void)side_flow(&p.client, &p.server);
+    respond(":status=200", true);
+    assert_log(&p.server, "D1 a.\nX1\n");
+    (void)request(POST, false);
+    h2_send_text(refused, &p, "b", true);
+    (void)side_flow(&p.client, &p.server);
+    assert_log(&p.server, "H5 :method=POST; :scheme=http; :authority=h; :path=/p;\n");
+    h2_pump(&p);
+    assert_log(&p.client, "R3 remote refused stream reset http2.remote_refuse\nX3\n"
+                          "H1 :status=200;.\nX1\n");
+}
+
 static void draining_takes_streams_until_the_last_goaway(void **state)
 {
     (void)request(GET, true);
@@ -240,6 +268,21 @@ static void a_request_that_goaway_overtook_was_not_processed(void **state)
     assert_log(&p.server, "");
     assert_string_equal(p.client.log.ptr,
                         "R1 remote refused stream reset http2.remote_refuse\nX1\nG\n");
+}
+
+/* An owner may open one more before it is told of GOAWAY: its peer never hears of that stream. */
+static void a_request_behind_goaway_is_refused_here(void **state)
+{
+    (void)request(GET, true);
+    h2_pump(&p);
+    p.server.codec->ops->goaway(p.server.codec, GOAWAY_NO_ERROR);
+    h2_pump(&p);
+    assert_log(&p.client, "G\n");
+    (void)request(GET, true);
+    h2_pump(&p);
+    assert_log(&p.client, "R3 remote refused stream reset http2.remote_refuse\nX3\n");
+    assert_int_equal(h2_stat_value(&p, H2_RX_RESET), 0);
+    assert_false(p.server.is_dead);
 }
 
 static void a_lost_connection_resets_what_is_open(void **state)
@@ -595,8 +638,10 @@ int main(void)
         H2_TEST(host_is_authority),
         H2_TEST(resets_travel),
         H2_TEST(a_refused_stream_says_so),
+        H2_TEST(what_follows_a_refused_stream_is_passed_over),
         H2_TEST(draining_takes_streams_until_the_last_goaway),
         H2_TEST(a_request_that_goaway_overtook_was_not_processed),
+        H2_TEST(a_request_behind_goaway_is_refused_here),
         H2_TEST(a_lost_connection_resets_what_is_open),
         H2_TEST(the_peers_settings_bound_the_streams),
         H2_TEST(settings_by_number_are_sent_as_they_are),

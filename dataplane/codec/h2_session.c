@@ -555,8 +555,10 @@ static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame
     struct h2_conn *h = h2_from_user(user);
     struct h2_stream *st = h2_find(h, frame->hd.stream_id);
 
-    if (error == NGHTTP2_ERR_REFUSED_STREAM) {
+    if (error == NGHTTP2_ERR_REFUSED_STREAM) { /* the client has not heard of our limit yet */
         h2_count(h, H2_STREAM_REFUSED_ERRORS);
+        h2_history_open(h, (uint32_t)frame->hd.stream_id);
+        h2_history_end(h, (uint32_t)frame->hd.stream_id, H2_PAST_RESET);
         return 0;
     }
     if (error == NGHTTP2_ERR_HTTP_HEADER || error == NGHTTP2_ERR_HTTP_MESSAGING) {
