@@ -223,18 +223,6 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
     return 0;
 }
 
-static struct h2_stream *find_unopened(struct h2_conn *h, int32_t id)
-{
-    struct h2_stream *st;
-
-    list_for_each (st, &h->streams, struct h2_stream, node) {
-        if (st->is_open && st->base.id == (uint32_t)id) {
-            return st;
-        }
-    }
-    return NULL;
-}
-
 static enum h2_past_end past_of(const struct h2_stream *st)
 {
     if (st->is_remote_end && st->is_local_end_sent) {
@@ -259,24 +247,17 @@ static void stream_closed(struct h2_stream *st, uint32_t code)
     }
 }
 
-/* A request that GOAWAY overtook, or a frame that nghttp2 cannot make. */
+/* A head that nghttp2 cannot send. A request's (GOAWAY overtook it, or it was cancelled in the
+ * queue) must not be followed by RST_STREAM: the peer has not heard of that stream, and would take
+ * it for an error of the whole connection. nghttp2 closes it. */
 static int on_frame_not_send(nghttp2_session *session, const nghttp2_frame *frame, int error,
                              void *user)
 {
-    struct h2_conn *h = h2_from_user(user);
-    struct h2_stream *st;
+    struct h2_stream *st = h2_find(h2_from_user(user), frame->hd.stream_id);
 
-    if (frame->hd.type != NGHTTP2_HEADERS) {
-        return 0;
-    }
-    st = h2_find(h, frame->hd.stream_id);
-    if (st != NULL) {
+    if (st != NULL && frame->hd.type == NGHTTP2_HEADERS &&
+        frame->headers.cat != NGHTTP2_HCAT_REQUEST) {
         h2_stream_submit_rst(st, NGHTTP2_INTERNAL_ERROR);
-        return 0;
-    }
-    st = find_unopened(h, frame->hd.stream_id);
-    if (st != NULL) {
-        stream_closed(st, NGHTTP2_REFUSED_STREAM);
     }
     return 0;
 }
