@@ -141,9 +141,8 @@ static void await_head(struct h1_client *s)
 /* A 101 that does not say to what is none. */
 static bool is_tunnel_accepted(const struct h1_client *s, unsigned status)
 {
-    return s->tunnel == TUNNEL_UPGRADE
-               ? status == 101 && header_has(s->stream.headers, HDR_UPGRADE)
-               : s->tunnel == TUNNEL_CONNECT && status / 100 == 2;
+    return s->tunnel == TUNNEL_UPGRADE ? status == 101 && header_has(s->stream.headers, HDR_UPGRADE)
+                                       : s->tunnel == TUNNEL_CONNECT && status / 100 == 2;
 }
 
 /* From here on bytes, both ways. What was kept back goes out. */

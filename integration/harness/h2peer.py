@@ -48,11 +48,12 @@ class H2Response(Response):
 class _Wire:
     """A socket and the HTTP/2 connection on it. Not thread-safe: its owner locks."""
 
-    def __init__(self, sock, client_side):
+    def __init__(self, sock, client_side, settings=None):
         self.sock = sock
         self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(
             client_side=client_side, header_encoding=None, validate_outbound_headers=False,
             normalize_outbound_headers=False, validate_inbound_headers=False, normalize_inbound_headers=False))
+        self.h2.local_settings.update(settings or {})
         self.h2.initiate_connection()
         self.flush()
 
@@ -289,7 +290,7 @@ class _Served:
     def serve(self):
         try:
             with self.lock:
-                self.wire = _Wire(self.sock, False)
+                self.wire = _Wire(self.sock, False, self.origin.settings)
             while (events := self._receive()) is not None:
                 with self.changed:
                     for event in events:
@@ -369,9 +370,10 @@ class H2Origin:
     come and filled as they go on.
     """
 
-    def __init__(self, name, default):
+    def __init__(self, name, default, settings=None):
         self.name = name
         self.default = default
+        self.settings = settings  # code -> value, besides hyper-h2's own
         self.queue = []
         self.malformed = []
         self.requests = []
