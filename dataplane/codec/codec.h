@@ -130,20 +130,20 @@ struct codec_callbacks {
      * ops->reset); `s` dies now. Client: after the stream's own last callback; is_reusable then
      * tells whether the connection may carry another request. */
     void (*on_stream_end)(void *owner, struct codec_stream *s);
-    /* Malformed bytes, or a flood; no further dispatch is possible. HTTP/2, both sides: what there is
-     * to say (GOAWAY) is in the output, status is 0; `is_outbound_flood`: the peer does not read,
-     * so nothing should be waited for. Streams are still open: close, with connection_closed. May
-     * come from inside an encoding call. Client: NULL is allowed for HTTP/1, whose errors come as a
-     * reset and E_PROTOCOL. HTTP/1 server: the stream is open (what
-     * was parsed of the head is in its headers, on_headers may not have come) unless on_new_stream
-     * refused it; its on_reset is not called: encode `e->status` with connection: close on it, if
-     * its response has not begun, and close. */
+    /* Malformed bytes, or a flood; no further dispatch is possible. HTTP/2, both sides: what there
+     * is to say (GOAWAY) is in the output, status is 0; `is_outbound_flood`: the peer does not
+     * read, so nothing should be waited for. Streams are still open: close, with connection_closed.
+     * May come from inside an encoding call. Client: NULL is allowed for HTTP/1, whose errors come
+     * as a reset and E_PROTOCOL. HTTP/1 server: the stream is open (what was parsed of the head is
+     * in its headers, on_headers may not have come) unless on_new_stream refused it; its on_reset
+     * is not called: encode `e->status` with connection: close on it, if its response has not
+     * begun, and close. */
     void (*on_error)(void *owner, const struct codec_error *e);
     void (*on_goaway)(void *owner); /* the peer wants no more streams: once; NULL: ignored */
     /* Client: whether and how many streams can be opened may have changed. NULL: ignored. */
     void (*on_capacity)(void *owner);
-    /* HTTP/2: something received waits in the codec (a stream is read again): dispatch, with nothing
-     * new if need be, from the end of the turn. */
+    /* HTTP/2: something received waits in the codec (a stream is read again): dispatch, with
+     * nothing new if need be, from the end of the turn. */
     void (*on_pending)(void *owner);
     /* The answer to ops->ping. NULL: ignored. */
     void (*on_ping_ack)(void *owner);

@@ -4,7 +4,9 @@
 /*
  * What the files of the HTTP/2 codec share.
  *
- *   h2_session.c  a connection: nghttp2's callbacks, the order in which events are handed out, ends
+ *   h2_setup.c    how a session is made
+ *   h2_callbacks.c  what nghttp2 tells, written down
+ *   h2_session.c  a connection: the order in which it is handed out, windows, ends
  *   h2_headers.c  received header blocks
  *   h2_encode.c   what a stream sends
  *   h2_flood.c    how much of what a peer may cause
@@ -200,6 +202,12 @@ static inline void h2_gauge(struct h2_conn *h, enum h2_stat stat, int64_t delta)
     }
 }
 
+/* --- h2_callbacks.c, h2_setup.c ----------------------------------------------------------------
+ */
+
+/* The table of callbacks, to be deleted by the caller. */
+nghttp2_session_callbacks *h2_callbacks_new(void);
+
 /* --- h2_session.c ----------------------------------------------------------------------------- */
 
 /* Session, SETTINGS and window, not yet sent. */
@@ -219,6 +227,10 @@ void h2_stream_attach(struct h2_stream *st);
 /* nghttp2 has opened it. */
 void h2_stream_opened(struct h2_stream *st, int32_t id);
 void h2_stream_mark_ready(struct h2_stream *st);
+/* What it has not sent is given up. */
+void h2_stream_drop_output(struct h2_stream *st);
+/* Nobody refers to it any more: freed when the outermost call returns. */
+void h2_stream_bury(struct h2_stream *st);
 /* Tells the owner that it is over; `reason` counts only when `is_reset`. */
 void h2_stream_end(struct h2_stream *st, bool is_reset, enum stream_reset_reason reason);
 /* RST_STREAM at the next send. */
