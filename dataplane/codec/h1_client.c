@@ -407,6 +407,7 @@ static void client_encode_headers(struct codec_stream *st, const struct header_m
     }
     h1_encode_request_head(s->base.out, h, &tail);
     st->header_bytes_out += buf_len(s->base.out) - before;
+    s->exchange->is_held_end = end_stream && s->tunnel != TUNNEL_NONE;
     s->send = end_stream && s->exchange->send_remaining == 0 && s->tunnel == TUNNEL_NONE
                   ? SEND_DONE
                   : SEND_BODY;

@@ -589,6 +589,48 @@ static void fin_in_the_middle(void **state)
     assert_log("H :status=200; content-length=5;\nD ok\nR protocol error\nX\n");
 }
 
+static void ask_for_tunnel(bool end_stream)
+{
+    struct header_map m;
+
+    h1_tester_init(&t, false, &limits);
+    header_map_init(&m, &t.arena);
+    header_add(&m, HDR_METHOD, STR("CONNECT"));
+    header_add(&m, HDR_AUTHORITY, STR("a:1"));
+    t.stream = t.codec->ops->new_stream(t.codec, &h1_stream_callbacks, &t, &t.arena, &t.headers);
+    t.stream->ops->encode_headers(t.stream, &m, end_stream);
+    assert_out("CONNECT a:1 HTTP/1.1\r\nhost: a:1\r\n\r\n");
+}
+
+static void nothing_is_sent_before_a_tunnel_is_accepted(void **state)
+{
+    ask_for_tunnel(false);
+    send_data("secret", true);
+    assert_out("");
+    assert_int_equal(feed("HTTP/1.1 200 OK\r\n\r\nhello"), 0);
+    assert_out("secret");
+    assert_log("W+\nU\nF\nW-\nH :status=200;\nD hello\n");
+    assert_int_equal(h1_feed(&t, "", 0, true), 0);
+    assert_log(".\nX\n");
+}
+
+static void a_tunnel_that_ends_with_its_head(void **state)
+{
+    ask_for_tunnel(true);
+    assert_int_equal(feed("HTTP/1.1 200 OK\r\n\r\n"), 0);
+    assert_out("");
+    assert_log("U\nF\nH :status=200;\n");
+}
+
+static void a_refused_tunnel_sends_nothing(void **state)
+{
+    ask_for_tunnel(false);
+    send_data("secret", false);
+    assert_int_equal(feed("HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\n\r\nno"), 0);
+    assert_out("");
+    assert_false(t.codec->ops->is_reusable(t.codec));
+}
+
 static void bytes_without_a_request(void **state)
 {
     h1_tester_init(&t, false, &limits);
@@ -660,6 +702,9 @@ int main(void)
         CASE(bad_chunks_after_good_ones),
         CASE(fin_ends_a_body_that_nothing_else_delimits),
         CASE(fin_in_the_middle),
+        CASE(nothing_is_sent_before_a_tunnel_is_accepted),
+        CASE(a_tunnel_that_ends_with_its_head),
+        CASE(a_refused_tunnel_sends_nothing),
         CASE(bytes_without_a_request),
         CASE(a_response_before_its_request_is_complete),
         CASE(a_reset_ends_reuse),

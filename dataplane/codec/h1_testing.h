@@ -4,7 +4,8 @@
 /*
  * A codec with a user that writes down what it is told: for tests and fuzzers of the HTTP/1 codecs.
  * The log of a stream: "H name=value;..." (+ "." when it ends there), "D bytes", "T ...", "1 ..."
- * (informational), "R reason", "E status details", "X" (stream over).
+ * (informational), "R reason", "E status details", "X" (stream over); "W+", "W-" (watermark). Of the
+ * connection: "U" (it is a tunnel now), "F" (nothing more is sent).
  */
 
 #include "dataplane/base/buf.h"
@@ -130,12 +131,18 @@ static void h1_on_reset(void *user, enum stream_reset_reason reason, struct str 
     strbuf_addf(&t->log, "%s\n", stream_reset_reason_name(reason));
 }
 
+static void h1_on_watermark(void *user, bool is_above)
+{
+    h1_note(user, is_above ? "W+\n" : "W-\n");
+}
+
 static const struct codec_stream_callbacks h1_stream_callbacks = {
     .on_headers = h1_on_headers,
     .on_1xx = h1_on_1xx,
     .on_data = h1_on_data,
     .on_trailers = h1_on_trailers,
     .on_reset = h1_on_reset,
+    .on_watermark = h1_on_watermark,
 };
 
 static bool h1_on_new_stream(void *owner, struct codec_stream *s)
@@ -189,12 +196,24 @@ static void h1_on_read_disable(void *owner, bool disable)
     CHECK(t->read_disables >= 0);
 }
 
+static void h1_on_tunnel(void *owner)
+{
+    h1_note(owner, "U\n");
+}
+
+static void h1_on_shutdown_write(void *owner)
+{
+    h1_note(owner, "F\n");
+}
+
 static const struct codec_callbacks h1_owner_callbacks = {
     .on_new_stream = h1_on_new_stream,
     .on_stream_end = h1_on_stream_end,
     .on_error = h1_on_error,
     .on_output = h1_on_output,
     .on_read_disable = h1_on_read_disable,
+    .on_tunnel = h1_on_tunnel,
+    .on_shutdown_write = h1_on_shutdown_write,
 };
 
 static void h1_tester_init(struct h1_tester *t, bool is_server, const struct codec_limits *limits)
