@@ -24,7 +24,7 @@ BIG = b"x" * (10 << 20)
 
 def bootstrap(origin):
     table = c.routes("r", c.vhost("all", ["*"], c.route("/", "a")))
-    impatient = c.hcm(table, stat_prefix="impatient", stream_idle_timeout="3s", delayed_close_timeout="0.1s")
+    impatient = c.hcm(table, stat_prefix="impatient", stream_idle_timeout="6s", delayed_close_timeout="0.1s")
     lenient = c.hcm(table, stat_prefix="lenient", delayed_close_timeout="0.1s", http2_protocol_options={
         "override_stream_error_on_invalid_http_message": True, "allow_connect": True})
     return c.static_bootstrap(
