@@ -4,8 +4,8 @@
 /*
  * A codec with a user that writes down what it is told: for tests and fuzzers of the HTTP/1 codecs.
  * The log of a stream: "H name=value;..." (+ "." when it ends there), "D bytes", "T ...", "1 ..."
- * (informational), "R reason", "E status details", "X" (stream over); "W+", "W-" (watermark). Of the
- * connection: "U" (it is a tunnel now), "F" (nothing more is sent).
+ * (informational), "R reason", "E status details", "X" (stream over); "W+", "W-" (watermark). Of
+ * the connection: "U" (it is a tunnel now), "F" (nothing more is sent).
  */
 
 #include "dataplane/base/buf.h"

@@ -49,8 +49,9 @@ struct http_filter_type {
     /* Downstream cannot take more response (true) or can again (false): terminal filters pause
      * the upstream. */
     void (*on_downstream_watermark)(struct http_filter *f, bool is_above);
-    /* The stream is over and about to be logged: the last moment to write into its stream_info.
-     * Nothing may be sent or answered any more. */
+    /* The stream is about to be logged, or its response is complete, though the client may take
+     * long to read it: the last moment to write into its stream_info, and to end what works for
+     * it. Nothing may be sent or answered any more. Called once. */
     void (*on_stream_complete)(struct http_filter *f);
     /* The stream is over; timers and side calls must be gone when this returns. State memory is
      * the stream's. Called once, also when decode_headers never ran for this filter. */

@@ -93,6 +93,10 @@ void filter_chain_create(struct http_stream *s)
 
 void filter_chain_complete(struct http_stream *s)
 {
+    if (s->has_told_end) {
+        return;
+    }
+    s->has_told_end = true;
     for (size_t i = 0; i < s->filter_count; i++) {
         struct http_filter *f = &s->filters[i];
 

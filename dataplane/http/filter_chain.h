@@ -16,7 +16,7 @@ enum chain_direction { CHAIN_DECODE, CHAIN_ENCODE };
 /* Makes the stream's filters from the configuration, without those that are disabled for `route`.
  * Once per stream; the state of all is zeroed. */
 void filter_chain_create(struct http_stream *s);
-/* Calls on_stream_complete of each. */
+/* Calls on_stream_complete of each, once. */
 void filter_chain_complete(struct http_stream *s);
 /* Calls on_destroy of each, and drops what gates hold. */
 void filter_chain_destroy(struct http_stream *s);

@@ -58,6 +58,7 @@ struct http_stream {
     bool is_encode_cut;   /* a local reply replaces a response that filters held back */
     bool is_direct_reply; /* it goes to the codec past the filters */
     bool has_head;        /* the request's head is complete */
+    bool has_told_end;    /* they were told that it is over */
     bool is_upgrade;      /* it may become a tunnel */
     bool is_upgrade_refused;
     bool is_tunnel; /* it has become one */

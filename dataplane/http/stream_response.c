@@ -86,6 +86,15 @@ void stream_read_disable(struct http_stream *s, bool disable)
     s->codec->ops->read_disable(s->codec, disable);
 }
 
+/* The last of it is with the codec. The client's window may be closed for long: as Envoy, nobody
+ * works for the stream meanwhile. */
+static void response_handed_over(struct http_stream *s)
+{
+    if (!stream_has_ended(s)) {
+        filter_chain_complete(s);
+    }
+}
+
 /* --- the head ----------------------------------------------------------------------------- */
 
 static void response_add_base_headers(struct http_stream *s, struct header_map *h)
@@ -173,6 +182,9 @@ void stream_send_headers(struct http_stream *s, bool end_stream)
         response_mark_complete(s);
     }
     s->codec->ops->encode_headers(s->codec, h, end_stream);
+    if (end_stream) {
+        response_handed_over(s);
+    }
 }
 
 void stream_send_data(struct http_stream *s, struct buf *take_data, bool end_stream)
@@ -187,6 +199,9 @@ void stream_send_data(struct http_stream *s, struct buf *take_data, bool end_str
         response_mark_complete(s);
     }
     s->codec->ops->encode_data(s->codec, take_data, end_stream);
+    if (end_stream) {
+        response_handed_over(s);
+    }
 }
 
 void stream_send_trailers(struct http_stream *s, struct header_map *trailers)
@@ -196,6 +211,7 @@ void stream_send_trailers(struct http_stream *s, struct header_map *trailers)
     }
     response_mark_complete(s);
     s->codec->ops->encode_trailers(s->codec, trailers);
+    response_handed_over(s);
 }
 
 /* --- local replies ------------------------------------------------------------------------ */

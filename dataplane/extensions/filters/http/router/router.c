@@ -272,13 +272,21 @@ static void router_note_cluster_of_route(struct http_filter *f)
     }
 }
 
+/* Nobody is to be answered any more. */
+static void router_give_up(struct router *r)
+{
+    timer_cancel(router_loop(r), &r->timer);
+    loop_task_cancel(&r->retry_task);
+    upstream_request_reset(&r->request);
+}
+
 /* Before the access log, so that it has the bytes of a request that is given up. */
 static void router_on_stream_complete(struct http_filter *f)
 {
     struct router *r = f->state;
 
     if (r->filter != NULL) {
-        upstream_request_reset(&r->request);
+        router_give_up(r);
     } else {
         router_note_cluster_of_route(f);
     }
@@ -291,9 +299,7 @@ static void router_on_destroy(struct http_filter *f)
     if (r->filter == NULL) {
         return; /* the request never came this far */
     }
-    timer_cancel(router_loop(r), &r->timer);
-    loop_task_cancel(&r->retry_task);
-    upstream_request_reset(&r->request);
+    router_give_up(r);
     if (r->retry.cluster != NULL) {
         retry_state_done(&r->retry);
     }
