@@ -21,6 +21,7 @@
 
 struct access_log_hub; /* dataplane/access_log/hub.h */
 struct stat_store;     /* dataplane/stats/stats.h */
+struct tls_builder;    /* config/model/tls.h */
 
 /* Path to the field being read, as text: "filter_chains[0].filters[1].typed_config". */
 #define FIELD_PATH_MAX 1024
@@ -76,8 +77,9 @@ struct parse_context {
     struct subscription_ref *subscriptions;
     size_t subscription_count;
     size_t subscription_cap;
-    /* Validates TLS contexts and secrets; handed in by server/, NULL in unit tests. */
-    int (*check_secret)(const void *secret, struct error *reterr);
+    /* Makes certificates and CAs of what was read; handed in by server/, NULL in unit tests: the
+     * built members are NULL then. */
+    const struct tls_builder *tls;
     /* Where extensions make what counts (stat_scope_ref; freed by a part cleanup) and what writes
      * access logs; handed in by server/, NULL in unit tests: nobody counts, nobody logs. */
     struct stat_store *stats;

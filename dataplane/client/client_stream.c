@@ -419,7 +419,7 @@ struct str client_stream_scheme(struct thread_context *t, const struct client_cl
             ? (const struct transport_socket *)cluster_config_of(cluster)->transport_socket
             : NULL;
 
-    return transport != NULL && transport->encrypt != NULL ? STR("https") : STR("http");
+    return transport != NULL && transport->is_secure ? STR("https") : STR("http");
 }
 
 void client_stream_add_envoy_headers(struct client_stream *s, struct str forwarded_for)

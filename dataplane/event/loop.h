@@ -22,6 +22,8 @@
 #define LOOP_MAGIC MAGIC('L', 'O', 'O', 'P')
 #define LOOP_MAIN_INDEX (-1)
 
+struct part_table; /* config/model/part_handle.h */
+
 /* Something to run once at the end of the current loop turn (after all I/O callbacks), before the
  * loop sleeps: connections gather their output and are flushed here. */
 struct loop_task {
@@ -49,7 +51,8 @@ struct loop {
     uint64_t wall_refreshed_ms; /* loop time of the last refresh */
     char http_date[32];         /* cached RFC 9110 date of http_date_second, 29 bytes */
     uint64_t http_date_second;
-    void *owner; /* the worker or the server, for its own callbacks */
+    void *owner;              /* the worker or the server, for its own callbacks */
+    struct part_table *parts; /* what its thread sees of the configuration; set by server/ */
 };
 
 /* E_SYS when the kernel refuses (fd limit). */

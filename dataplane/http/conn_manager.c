@@ -102,7 +102,7 @@ bool conn_manager_is_http1(const struct conn_manager *cm)
 
 bool conn_manager_is_tls(const struct conn_manager *cm)
 {
-    return cm->conn->transport != NULL && cm->conn->transport->encrypt != NULL;
+    return conn_is_secure(cm->conn);
 }
 
 struct str conn_manager_remote_ip(struct conn_manager *cm)
@@ -473,20 +473,11 @@ static void conn_manager_make_codec(struct conn_manager *cm, enum http_protocol 
     }
 }
 
-static struct str conn_manager_alpn(const struct conn_manager *cm)
-{
-    const struct conn *c = cm->conn;
-
-    return c->transport != NULL && c->transport->alpn != NULL
-               ? c->transport->alpn(c, c->transport_state)
-               : STR_NONE;
-}
-
 /* What the client speaks, from ALPN or, without it, its first bytes. False: they do not say yet. */
 static bool conn_manager_know_protocol(struct conn_manager *cm, const struct buf *in,
                                        bool end_stream, enum http_protocol *ret_protocol)
 {
-    struct str alpn = conn_manager_alpn(cm);
+    struct str alpn = conn_alpn(cm->conn);
 
     *ret_protocol = HTTP_11;
     switch (cm->config->codec_type) {

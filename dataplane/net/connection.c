@@ -78,6 +78,25 @@ int conn_fd(const struct conn *c)
     return c->fd;
 }
 
+bool conn_is_secure(const struct conn *c)
+{
+    return c->transport != NULL && c->transport->is_secure;
+}
+
+struct str conn_alpn(const struct conn *c)
+{
+    return c->transport != NULL && c->transport->alpn != NULL
+               ? c->transport->alpn(c, c->transport_state)
+               : STR_NONE;
+}
+
+struct tls_info *conn_tls_info(const struct conn *c)
+{
+    return c->transport != NULL && c->transport->info != NULL
+               ? c->transport->info(c, c->transport_state)
+               : NULL;
+}
+
 const struct address *conn_direct_remote(const struct conn *c)
 {
     return c->direct_remote != NULL ? c->direct_remote : &c->remote;
@@ -766,7 +785,8 @@ static int conn_adopt_fd(struct conn *c, int take_fd)
 }
 
 static int conn_open_transport(struct conn *c, const struct transport_socket *transport,
-                               const void *config, bool is_server)
+                               const void *config, bool is_server,
+                               const struct transport_options *options)
 {
     c->transport = transport;
     if (transport == NULL) {
@@ -776,7 +796,9 @@ static int conn_open_transport(struct conn *c, const struct transport_socket *tr
         c->wire = xmalloc(sizeof(*c->wire));
         buf_init(c->wire, &c->loop->bufs);
     }
-    return transport->open != NULL ? transport->open(c, config, is_server, &c->transport_state) : 0;
+    return transport->open != NULL
+               ? transport->open(c, config, is_server, options, &c->transport_state)
+               : 0;
 }
 
 int conn_accept(struct loop *l, int take_fd, bool is_unix, const struct address *remote,
@@ -799,7 +821,7 @@ int conn_accept(struct loop *l, int take_fd, bool is_unix, const struct address 
 int conn_set_server_transport(struct conn *c, const struct transport_socket *transport,
                               const void *config)
 {
-    return conn_open_transport(c, transport, config, true);
+    return conn_open_transport(c, transport, config, true, NULL);
 }
 
 static void conn_start_connect(struct conn *c)
@@ -836,7 +858,8 @@ int conn_connect(struct loop *l, const struct conn_connect_options *o, const str
         return E_SYS;
     }
     c->remote = o->remote;
-    if (conn_open_transport(c, o->transport, o->transport_config, false) != 0) {
+    if (conn_open_transport(c, o->transport, o->transport_config, false, o->transport_options) !=
+        0) {
         conn_finish(c, CONN_CLOSED_LOCAL, false); /* no ops yet: nobody is told */
         return E_SYS;
     }

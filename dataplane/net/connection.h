@@ -126,6 +126,7 @@ struct conn_connect_options {
     uint64_t timeout_ms;                      /* connect + handshake; 0: none */
     const struct transport_socket *transport; /* NULL: raw */
     const void *transport_config;
+    const struct transport_options *transport_options; /* NULL: none; read during the call */
 };
 
 /* Starts connecting; the outcome comes as on_connected or on_closed, never from inside. */
@@ -155,6 +156,12 @@ void conn_set_watermark(struct conn *c, uint32_t high);
 /* Output that the kernel has not taken yet. */
 size_t conn_unwritten(const struct conn *c);
 int conn_fd(const struct conn *c);
+/* Whether the transport is encrypted. */
+bool conn_is_secure(const struct conn *c);
+/* Negotiated protocol; empty: none. */
+struct str conn_alpn(const struct conn *c);
+/* Of a finished TLS handshake, NULL without. Not counted: ref it to keep it. */
+struct tls_info *conn_tls_info(const struct conn *c);
 /* The address of the socket's peer, whatever `remote` says now. */
 const struct address *conn_direct_remote(const struct conn *c);
 

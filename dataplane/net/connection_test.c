@@ -497,7 +497,8 @@ struct flip {
     bool is_ready;
 };
 
-static int flip_open(struct conn *c, const void *config, bool is_server, void **ret_state)
+static int flip_open(struct conn *c, const void *config, bool is_server,
+                     const struct transport_options *options, void **ret_state)
 {
     struct flip *f = calloc(1, sizeof(*f));
 

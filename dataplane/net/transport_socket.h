@@ -10,15 +10,40 @@
 #include <stddef.h>
 
 #include "config/model/extension.h"
+#include "dataplane/base/address.h"
 #include "dataplane/base/buf.h"
 #include "dataplane/base/str.h"
 
 struct conn;
+struct tls_info; /* dataplane/tls/info.h */
+
+/* What the request or connection that an upstream connection is opened for has to say about its
+ * transport. Connections of different options are never shared: pools compare `hash`. */
+struct transport_options {
+    uint64_t hash;          /* of all that follows; 0: nothing is set */
+    struct str server_name; /* the SNI instead of the configured one */
+    struct str host_name;   /* of the endpoint, for auto_host_sni */
+    const struct str *sans; /* one of them must be among the peer's names */
+    size_t san_count;
+    const struct str *alpn; /* instead of the configured protocols */
+    size_t alpn_count;
+    const struct str *alpn_fallback; /* when nothing is configured */
+    size_t alpn_fallback_count;
+    /* PROXY protocol: the downstream connection, NULL for our own address (LOCAL). */
+    const struct address *proxy_source;
+    const struct address *proxy_destination;
+    struct str proxy_tlvs; /* encoded, for version 2 */
+};
 
 struct transport_socket {
     struct extension ext;
-    /* Per connection state from the parsed config; NULL: none. */
-    int (*open)(struct conn *c, const void *config, bool is_server, void **ret_state);
+    /* Encrypted: "https", x-forwarded-client-cert, auto_sni. */
+    bool is_secure;
+    /* Per connection state from the parsed config; NULL: none. `options` (of outgoing connections,
+     * NULL for none) lives only during the call. E_TLS: the connection's failure_reason says why.
+     */
+    int (*open)(struct conn *c, const void *config, bool is_server,
+                const struct transport_options *options, void **ret_state);
     /* Takes all of `wire` and adds what is plain to `plain`; may add to c->wire (handshake). E_TLS
      * sets the connection's failure_reason. There when `encrypt` is; NULL: untouched. */
     int (*decrypt)(struct conn *c, void *state, struct buf *wire, struct buf *plain);
@@ -28,6 +53,8 @@ struct transport_socket {
     bool (*is_ready)(const struct conn *c, const void *state);
     /* Negotiated ALPN protocol; empty when none. NULL: none. */
     struct str (*alpn)(const struct conn *c, const void *state);
+    /* Of a finished handshake; counted by whoever keeps it. NULL: none. */
+    struct tls_info *(*info)(const struct conn *c, const void *state);
     /* Before FIN (close_notify). */
     void (*shutdown)(struct conn *c, void *state, struct buf *wire);
     void (*free)(void *state);

@@ -223,6 +223,7 @@ static void server_init_context(struct server *s)
     }
     s->releaser.release = server_release_part;
     part_table_init(&s->parts, &s->releaser);
+    s->loop.parts = &s->parts;
     s->context = (struct thread_context){
         .loop = &s->loop,
         .stats = s->stats,

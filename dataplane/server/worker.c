@@ -401,6 +401,7 @@ int worker_start(struct worker *w, const struct worker_params *p)
     w->releaser.release = worker_release_part;
     release_batch_init(&w->released, &w->loop, p->main_loop);
     part_table_init(&w->parts, &w->releaser);
+    w->loop.parts = &w->parts;
     map_init(&w->chains);
     w->context.clusters = cluster_manager_new(&w->context);
     if (pthread_create(&w->thread, NULL, worker_thread, w) != 0) {

@@ -1,0 +1,36 @@
+#ifndef DATAPLANE_TLS_CONTEXT_H
+#define DATAPLANE_TLS_CONTEXT_H
+
+/*
+ * A TLS context of either side, as a transport socket uses it: the SSL_CTX with everything that is
+ * the same for all connections, and the configuration by which each handshake chooses certificate,
+ * verification and tickets. Made on main while its listener or cluster is parsed, freed with that
+ * part; read by all threads (session caches lock inside).
+ */
+
+#include "config/model/tls.h"
+#include "dataplane/base/error.h"
+#include "dataplane/stats/stats.h"
+
+struct tls_context;
+
+struct tls_context_params {
+    const struct tls_server_config *server; /* one of the two; both live as long as the part */
+    const struct tls_client_config *client;
+    /* "listener.<address>." or "cluster.<name>."; NULL: nobody counts. */
+    struct stat_store *stats;
+    struct str stat_prefix;
+};
+
+/* E_INVALID in Envoy's words ("Failed to initialize cipher suites ..."). */
+int tls_context_build(struct part *part, const struct tls_context_params *p,
+                      const struct tls_context **ret, struct error *reterr) MUST_CHECK;
+
+/* The configuration it was made of: one of the two is NULL. */
+const struct tls_server_config *tls_context_server(const struct tls_context *c);
+const struct tls_client_config *tls_context_client(const struct tls_context *c);
+
+/* All contexts there are, for /certs and the days-until-expiration gauges. Main thread. */
+void tls_context_visit(void (*visit)(void *user, const struct tls_context *c), void *user);
+
+#endif

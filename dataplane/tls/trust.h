@@ -1,0 +1,66 @@
+#ifndef DATAPLANE_TLS_TRUST_H
+#define DATAPLANE_TLS_TRUST_H
+
+/*
+ * CAs and CRLs, and the verdict on a peer's chain: what Envoy's default and SPIFFE certificate
+ * validators decide, with their words. Trust is made on main and read by all threads.
+ */
+
+#include <openssl/ssl.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "config/model/tls.h"
+#include "dataplane/base/str.h"
+#include "dataplane/base/strbuf.h"
+
+struct tls_trust {
+    X509_STORE *store;               /* CAs (and CRLs); NULL: no CA */
+    STACK_OF(X509) * cas;            /* for /certs */
+    STACK_OF(CRYPTO_BUFFER) * names; /* subjects, as a server offers them to clients */
+    STACK_OF(X509_CRL) * crls;       /* NULL: none */
+    struct str ca_name;              /* of the source */
+};
+
+/* struct tls_builder's. E_INVALID in Envoy's words. Freed with the part. Main thread. */
+int tls_trust_build(struct part *part, const struct tls_trust_source *src,
+                    const struct tls_trust **ret, struct error *reterr) MUST_CHECK;
+
+/* Which counter of ssl.* a refusal moves. */
+enum tls_verify_result {
+    TLS_VERIFIED,
+    TLS_FAIL_NO_CERT,   /* fail_verify_no_cert */
+    TLS_FAIL_ERROR,     /* fail_verify_error: the chain */
+    TLS_FAIL_SAN,       /* fail_verify_san */
+    TLS_FAIL_CERT_HASH, /* fail_verify_cert_hash */
+};
+
+struct tls_verify_params {
+    /* The context's own, then the secret's; the second may be NULL. No validation at all: whatever
+     * comes is accepted. */
+    const struct tls_validation *parts[2];
+    bool is_server;         /* the peer is a client */
+    bool is_san_from_sni;   /* auto_sni_san_validation, */
+    struct str server_name; /* of this SNI, as DNS name or IP */
+    const struct str *sans; /* verify_subject_alt_name overrides; exact; count 0: none */
+    size_t san_count;
+    int64_t now_s;
+};
+
+/* Whether this peer, whose chain is in `ssl`, is one to talk to. `reason` gets Envoy's sentence
+ * ("verify cert failed: ..."), `ret_alert` the alert to send. `*ret_validated`: a check was made
+ * and passed (not: nothing was asked for). */
+enum tls_verify_result tls_verify_peer(const SSL *ssl, const struct tls_verify_params *p,
+                                       struct strbuf *reason, uint8_t *ret_alert,
+                                       bool *ret_validated);
+
+/* Whether anything is checked at all, and whether a CA is: what a server asks its client for. */
+bool tls_validation_is_active(const struct tls_validation *const parts[2]);
+/* The CA of the two, NULL for none: of the secret's when it has one. */
+const struct tls_trust *tls_validation_ca(const struct tls_validation *const parts[2]);
+
+/* One name against one pattern of a certificate ("*.a.b" stands for one label), RFC 6125 as Envoy
+ * reads it. Both lower case. */
+bool tls_dns_name_matches(struct str name, struct str pattern);
+
+#endif
