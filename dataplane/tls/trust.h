@@ -12,7 +12,7 @@
 
 #include "config/model/tls.h"
 #include "dataplane/base/str.h"
-#include "dataplane/base/strbuf.h"
+#include "dataplane/base/str.h"
 
 struct tls_trust {
     X509_STORE *store;               /* CAs (and CRLs); NULL: no CA */
