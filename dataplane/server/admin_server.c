@@ -193,17 +193,16 @@ int server_admin_start(struct server *s, struct error *reterr)
     return admin_listen(s, a, reterr);
 }
 
-static void admin_on_closed(void *user)
+void server_admin_stop(struct server *s, void (*on_closed)(void *user), void *user)
 {
-    (void)user; /* freed by server_admin_free, after the loop has run */
-}
+    struct worker_listener *wl = s->admin != NULL ? s->admin->listener : NULL;
 
-void server_admin_stop(struct server *s)
-{
-    if (s->admin != NULL && s->admin->listener != NULL) {
-        worker_listener_close(s->admin->listener, false, 0, admin_on_closed, NULL);
-        s->admin->listener = NULL;
+    if (wl == NULL) {
+        on_closed(user);
+        return;
     }
+    s->admin->listener = NULL;
+    worker_listener_close(wl, false, 0, on_closed, user);
 }
 
 void server_admin_free(struct server *s)

@@ -14,8 +14,9 @@ struct admin_server;
 /* Binds, listens and serves, if the bootstrap has an admin address; writes --admin-address-path.
  * E_SYS with the reason. */
 int server_admin_start(struct server *s, struct error *reterr) MUST_CHECK;
-/* Closes the listener and its connections; the loop must run once more. */
-void server_admin_stop(struct server *s);
+/* Closes the listener and its connections. `on_closed` comes when the last is gone, at once when
+ * there is none. */
+void server_admin_stop(struct server *s, void (*on_closed)(void *user), void *user);
 /* After that. */
 void server_admin_free(struct server *s);
 

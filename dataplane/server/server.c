@@ -550,9 +550,14 @@ void server_drain(struct server *s)
     timer_arm(&s->loop, &s->drain_timer, DRAIN_POLL_MS);
 }
 
-static void server_on_xds_closed(void *user)
+/* The gRPC thread is gone, or the last client of the admin listener. */
+static void server_on_closed(void *user)
 {
-    loop_stop(&((struct server *)user)->loop);
+    struct server *s = user;
+
+    if (--s->closing_count == 0) {
+        loop_stop(&s->loop);
+    }
 }
 
 /* Workers first, then what they used; the loop runs in between to take back what they held. */
@@ -566,10 +571,11 @@ static void server_teardown(struct server *s)
     for (size_t i = 0; i < s->worker_count && s->workers != NULL; i++) {
         worker_join(&s->workers[i]);
     }
-    server_admin_stop(s);
+    s->closing_count = 2;
+    server_admin_stop(s, server_on_closed, s);
     config_store_stop(s->store);
-    xds_client_close(s->xds, server_on_xds_closed, s);
-    loop_run(&s->loop); /* until the gRPC thread is gone; runs what workers posted */
+    xds_client_close(s->xds, server_on_closed, s);
+    loop_run(&s->loop); /* until both are closed; runs what workers posted */
     dns_clusters_close(s->dns);
     cluster_manager_free(s->context.clusters);
     part_table_done(&s->parts);

@@ -70,6 +70,7 @@ struct server {
     struct loop_signal sigterm;
     struct loop_signal sigint;
     struct loop_signal sigusr1;
+    uint32_t closing_count; /* of what the teardown waits for */
     bool is_stopping;
     bool is_drained; /* no stream was open when the drain ended */
 };

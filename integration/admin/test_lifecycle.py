@@ -77,6 +77,18 @@ def test_quitquitquit(flavour, origin):
         assert proxy.wait_exit(10) == 0
 
 
+def test_quitquitquit_with_clients_at_the_admin_port(flavour, origin):
+    """Scrapers keep their connections: those are closed, and nothing is made of it."""
+    with Proxy(flavour, small(origin)) as proxy:
+        clients = [Client(proxy.admin_address) for _ in range(4)]
+        for client in clients[1:]:
+            assert client.get("/ready").status == 200  # idle from here on; the first has never said a word
+        assert clients[1].exchange(request("POST", "/quitquitquit")).status == 200
+        assert proxy.wait_exit(10) == 0
+        for client in clients:
+            client.close()
+
+
 def test_sigterm_without_traffic_ends_at_once(flavour, origin):
     with Proxy(flavour, small(origin)) as proxy:
         proxy.signal(signal.SIGTERM)
