@@ -52,8 +52,7 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
 
     switch (frame->hd.type) {
     case NGHTTP2_GOAWAY:
-        h2_count(h, H2_GOAWAY_SENT);
-        if (frame->goaway.error_code != NGHTTP2_NO_ERROR) { /* nghttp2 gave the connection up */
+        if (frame->goaway.error_code != h->goaway_code) { /* nghttp2 gave the connection up */
             h2_fail(h, frame->goaway.error_code, STR("http2.protocol_error"));
         }
         break;

@@ -91,7 +91,8 @@ int h2_block_field(struct h2_stream *st, struct str name, struct str value)
         return 0;
     }
     if (m->byte_size + name.len + value.len > h->base.limits.max_headers_bytes) {
-        return refuse_block(st, H2_HEADER_OVERFLOW, STR("http2.header_list_size_too_large"));
+        return refuse_block(st, H2_HEADER_LIST_SIZE_TOO_LARGE,
+                            STR("http2.header_list_size_too_large"));
     }
     if (id == HDR_COOKIE && m != st->trailers) {
         join_cookie(st, value);

@@ -102,6 +102,7 @@ struct h2_conn {
     uint32_t open_count;     /* streams that nghttp2 has open */
     struct str failure;      /* empty: none */
     uint32_t failure_code;   /* for GOAWAY */
+    uint32_t goaway_code;    /* what our own says that is no failure */
     bool is_outbound_flood;
     struct h2_flood flood;
     struct h2_scan scan;

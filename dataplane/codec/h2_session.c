@@ -511,6 +511,8 @@ void h2_goaway(struct codec *c, enum goaway_reason reason)
     }
     h2_enter(h);
     h->has_sent_goaway = true;
+    h->goaway_code = code;
+    h2_count(h, H2_GOAWAY_SENT); /* as Envoy: not the notice, nor what a failure says */
     (void)nghttp2_submit_goaway(h->session, NGHTTP2_FLAG_NONE,
                                 nghttp2_session_get_last_proc_stream_id(h->session), code, NULL,
                                 0); /* nothing that can be mended */
@@ -557,7 +559,8 @@ bool h2_should_close(const struct codec *c)
 {
     const struct h2_conn *h = h2_from_const_codec(c);
 
-    return h->failure.len > 0 || h->is_closed;
+    /* Once the peer has gone away and no stream is left, nghttp2 ignores what else it opens. */
+    return h->failure.len > 0 || h->is_closed || h->has_goaway;
 }
 
 void h2_free(struct codec *c)

@@ -10,6 +10,7 @@
     X(H2_DEFERRED_STREAM_CLOSE, "deferred_stream_close", STAT_GAUGE)                               \
     X(H2_DROPPED_HEADERS_WITH_UNDERSCORES, "dropped_headers_with_underscores", STAT_COUNTER)       \
     X(H2_GOAWAY_SENT, "goaway_sent", STAT_COUNTER)                                                 \
+    X(H2_HEADER_LIST_SIZE_TOO_LARGE, "header_list_size_too_large", STAT_COUNTER)                   \
     X(H2_HEADER_OVERFLOW, "header_overflow", STAT_COUNTER)                                         \
     X(H2_HEADERS_CB_NO_STREAM, "headers_cb_no_stream", STAT_COUNTER)                               \
     X(H2_INBOUND_EMPTY_FRAMES_FLOOD, "inbound_empty_frames_flood", STAT_COUNTER)                   \

@@ -200,6 +200,8 @@ static void conn_manager_check_resets(struct conn_manager *cm)
         return;
     }
     conn_manager_count(cm, CM_RQ_TOO_MANY_PREMATURE_RESETS);
+    conn_manager_count(cm, CM_CX_PROTOCOL_ERROR);
+    cm->close_details = STR("too_many_premature_resets");
     if (cm->codec->ops->goaway != NULL) {
         cm->codec->ops->goaway(cm->codec, GOAWAY_ENHANCE_YOUR_CALM);
     }
@@ -389,17 +391,6 @@ static void conn_manager_on_read_disable(void *owner, bool disable)
     }
 }
 
-/* The client opens no more streams: what is open is finished. */
-static void conn_manager_on_goaway(void *owner)
-{
-    struct conn_manager *cm = conn_manager_from(owner);
-
-    conn_manager_set_closing(cm);
-    if (list_is_empty(&cm->streams)) {
-        conn_manager_close(cm, CONN_CLOSE_FLUSH);
-    }
-}
-
 static void conn_manager_on_ping_ack(void *owner)
 {
     struct conn_manager *cm = conn_manager_from(owner);
@@ -411,7 +402,10 @@ static void conn_manager_on_ping_ack(void *owner)
 
 static void conn_manager_on_keepalive_timeout(void *owner)
 {
-    conn_manager_close(conn_manager_from(owner), CONN_CLOSE_NOW);
+    struct conn_manager *cm = conn_manager_from(owner);
+
+    cm->close_details = STR("downstream_local_disconnect(http2_ping_timeout)");
+    conn_close(cm->conn, CONN_CLOSE_NOW); /* streams end with it: conn_manager_on_closed */
 }
 
 static void conn_manager_on_pending(void *owner)
@@ -419,6 +413,18 @@ static void conn_manager_on_pending(void *owner)
     struct conn_manager *cm = conn_manager_from(owner);
 
     loop_task_schedule(cm->thread->loop, &cm->pending_task);
+}
+
+/* The client wants no streams of ours, and gets none: its own are served, also new ones while one
+ * is open. With the last the connection ends (the codec's should_close). */
+static void conn_manager_on_goaway(void *owner)
+{
+    struct conn_manager *cm = conn_manager_from(owner);
+
+    if (list_is_empty(&cm->streams)) {
+        conn_manager_set_closing(cm);
+        conn_manager_close(cm, CONN_CLOSE_FLUSH);
+    }
 }
 
 static const struct codec_callbacks conn_manager_codec_callbacks = {
@@ -635,11 +641,15 @@ void conn_manager_on_closed(struct conn_manager *cm, enum conn_close_cause cause
     if (cm->conn->is_close_timed_out) {
         conn_manager_count(cm, CM_CX_DELAYED_CLOSE_TIMEOUT);
     }
-    cm->is_remote_close = !is_local;
     cm->is_closed = true;
+    if (!is_local) {
+        cm->close_details = STR("downstream_remote_disconnect");
+    } else if (cm->close_details.len == 0) { /* the listener's doing */
+        cm->close_details = STR("downstream_local_disconnect(filter_chain_is_being_removed)");
+    }
     if (!list_is_empty(&cm->streams)) {
-        conn_manager_count(cm, is_local ? CM_CX_DESTROY_LOCAL_ACTIVE_RQ
-                                        : CM_CX_DESTROY_REMOTE_ACTIVE_RQ);
+        /* As Envoy: whoever closed it. */
+        conn_manager_count(cm, CM_CX_DESTROY_REMOTE_ACTIVE_RQ);
         conn_manager_count(cm, CM_CX_DESTROY_ACTIVE_RQ);
         cm->codec->ops->connection_closed(cm->codec, RESET_CONNECTION_TERMINATION);
     }

@@ -40,9 +40,8 @@ enum drain_state {
 struct conn_manager {
     uint32_t magic;
     uint32_t request_count;
-    uint8_t drain_state; /* enum drain_state */
-    bool is_closed;      /* the connection is gone; the memory follows */
-    bool is_remote_close;
+    uint8_t drain_state;   /* enum drain_state */
+    bool is_closed;        /* the connection is gone; the memory follows */
     uint8_t remote_ip_len; /* 0: not formatted yet */
     uint32_t buffer_limit_bytes;
     const struct http_conn_manager_config *config;
@@ -59,6 +58,7 @@ struct conn_manager {
     /* Of streams that the client or the codec ended; see conn_manager_check_resets. */
     uint64_t ended_count;
     uint64_t premature_reset_count;
+    struct str close_details; /* of the streams that its end cuts off; empty: they have their own */
     struct timer timer;
     uint64_t opened_ms;
     uint64_t idle_deadline_ms;

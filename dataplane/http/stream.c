@@ -595,8 +595,10 @@ void stream_end(struct http_stream *s)
     if (s->info.end_ns == 0) {
         s->info.end_ns = clock_mono_ns();
     }
-    if (cm->is_remote_close) {
-        s->info.response_code_details = STR("downstream_remote_disconnect");
+    if (cm->close_details.len > 0) {
+        s->info.response_code_details = cm->close_details;
+    }
+    if (cm->is_closed) {
         stream_info_set_flag(&s->info, FLAG_DOWNSTREAM_CONNECTION_TERMINATION);
     }
     if (cm->stats != NULL) {
