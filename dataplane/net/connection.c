@@ -73,6 +73,12 @@ bool conn_is_connected(const struct conn *c)
     return c->state == CONN_OPEN;
 }
 
+/* Its user has not been told that it is connected. */
+static bool conn_is_opening(const struct conn *c)
+{
+    return c->state <= CONN_HANDSHAKING && !c->is_accepted;
+}
+
 int conn_fd(const struct conn *c)
 {
     return c->fd;
@@ -314,10 +320,22 @@ static void conn_on_write_error(struct conn *c, bool tell_now)
     }
 }
 
+/* Also the transport's last words, when nothing follows. */
 static bool conn_encrypt_output(struct conn *c)
 {
-    return c->wire == NULL || c->out.len == 0 ||
-           c->transport->encrypt(c, c->transport_state, &c->out, c->wire) == 0;
+    if (c->wire == NULL) {
+        return true;
+    }
+    if (c->out.len > 0 && c->transport->encrypt(c, c->transport_state, &c->out, c->wire) != 0) {
+        return false;
+    }
+    if ((c->wants_fin || c->state == CONN_FLUSHING) && c->out.len == 0 && !c->is_transport_ended) {
+        c->is_transport_ended = true;
+        if (c->transport->shutdown != NULL) {
+            c->transport->shutdown(c, c->transport_state, c->wire);
+        }
+    }
+    return true;
 }
 
 /* A peer that takes nothing holds a closing connection no longer than this, as in Envoy; each
@@ -449,12 +467,16 @@ static void conn_transport_became_ready(struct conn *c)
     }
 }
 
+static void conn_on_eof(struct conn *c);
+
 static void conn_decrypt(struct conn *c, struct buf *wire)
 {
     struct buf plain;
+    int r;
 
     buf_init(&plain, &c->loop->bufs);
-    if (c->transport->decrypt(c, c->transport_state, wire, &plain) != 0) {
+    r = c->transport->decrypt(c, c->transport_state, wire, &plain);
+    if (r < 0 && r != E_CLOSED) {
         buf_reset(wire);
         buf_reset(&plain);
         conn_flush(c); /* the alert */
@@ -471,6 +493,9 @@ static void conn_decrypt(struct conn *c, struct buf *wire)
     }
     buf_reset(&plain);
     buf_reset(wire);
+    if (r == E_CLOSED && c->state != CONN_CLOSED && !c->is_eof) {
+        conn_on_eof(c);
+    }
 }
 
 static void conn_on_eof(struct conn *c)
@@ -489,9 +514,7 @@ static void conn_on_eof(struct conn *c)
         conn_rearm(c);
         conn_offer(c, &c->in, true);
     } else {
-        conn_finish(c,
-                    c->state == CONN_HANDSHAKING ? CONN_CLOSED_CONNECT_FAILED : CONN_CLOSED_REMOTE,
-                    true);
+        conn_finish(c, conn_is_opening(c) ? CONN_CLOSED_CONNECT_FAILED : CONN_CLOSED_REMOTE, true);
     }
 }
 
@@ -520,7 +543,7 @@ static void conn_on_read_error(struct conn *c, int error)
 {
     enum conn_close_cause cause = CONN_CLOSED_RESET;
 
-    if (c->state == CONN_HANDSHAKING) {
+    if (conn_is_opening(c)) {
         cause = CONN_CLOSED_CONNECT_FAILED;
         conn_fail(c, "delayed connect error", error);
     } else if (conn_is_closing(c)) {
@@ -633,6 +656,10 @@ static void conn_connected(struct conn *c)
         !c->transport->is_ready(c, c->transport_state)) {
         conn_set_state(c, CONN_HANDSHAKING);
         conn_rearm(c);
+        if (c->transport->encrypt(c, c->transport_state, &c->out, c->wire) != 0) {
+            conn_finish(c, CONN_CLOSED_TRANSPORT, true); /* it could not even begin */
+            return;
+        }
         conn_write_out(c, true);
         return;
     }
@@ -813,15 +840,25 @@ int conn_accept(struct loop *l, int take_fd, bool is_unix, const struct address 
     c->remote = *remote;
     c->local = *local;
     c->detects_early_close = true;
+    c->is_accepted = true;
     c->state = CONN_OPEN;
     *ret_conn = c;
     return 0;
 }
 
 int conn_set_server_transport(struct conn *c, const struct transport_socket *transport,
-                              const void *config)
+                              const void *config, uint64_t timeout_ms)
 {
-    return conn_open_transport(c, transport, config, true, NULL);
+    int r = conn_open_transport(c, transport, config, true, NULL);
+
+    if (r == 0 && transport != NULL && transport->is_ready != NULL &&
+        !transport->is_ready(c, c->transport_state)) {
+        c->state = CONN_HANDSHAKING; /* nothing was told of it yet: as if it began so */
+        if (timeout_ms > 0) {
+            timer_arm(c->loop, &c->close_timer, timeout_ms);
+        }
+    }
+    return r;
 }
 
 static void conn_start_connect(struct conn *c)
@@ -901,13 +938,6 @@ void conn_close(struct conn *c, enum conn_close_mode mode)
         if (c->is_write_broken) {
             conn_finish(c, CONN_CLOSED_LOCAL, false);
             break;
-        }
-        if (c->transport != NULL && c->transport->shutdown != NULL) {
-            if (!conn_encrypt_output(c)) {
-                conn_finish(c, CONN_CLOSED_LOCAL, false);
-                break;
-            }
-            c->transport->shutdown(c, c->transport_state, conn_wire(c));
         }
         conn_set_state(c, CONN_FLUSHING);
         c->is_delayed_close = mode == CONN_CLOSE_FLUSH_AND_DELAY;

@@ -31,12 +31,12 @@
 struct conn;
 
 enum conn_close_cause {
-    CONN_CLOSED_LOCAL,          /* conn_close by us, everything asked for was flushed or dropped */
-    CONN_CLOSED_REMOTE,         /* FIN (half-close not enabled) */
-    CONN_CLOSED_RESET,          /* RST or another socket error */
-    CONN_CLOSED_CONNECT_FAILED, /* never connected */
-    CONN_CLOSED_CONNECT_TIMEOUT,
-    CONN_CLOSED_TRANSPORT, /* the transport socket refused (TLS) */
+    CONN_CLOSED_LOCAL,           /* conn_close by us, everything asked for was flushed or dropped */
+    CONN_CLOSED_REMOTE,          /* FIN (half-close not enabled) */
+    CONN_CLOSED_RESET,           /* RST or another socket error */
+    CONN_CLOSED_CONNECT_FAILED,  /* never connected */
+    CONN_CLOSED_CONNECT_TIMEOUT, /* or its handshake took too long */
+    CONN_CLOSED_TRANSPORT,       /* the transport socket refused (TLS) */
 };
 
 enum conn_close_mode {
@@ -49,7 +49,8 @@ enum conn_close_mode {
 };
 
 struct conn_ops {
-    /* Outgoing connections: connected, transport handshake done. NULL allowed. */
+    /* Outgoing connections: connected, transport handshake done. Accepted ones: handshake done;
+     * not called where there is none. NULL allowed. */
     void (*on_connected)(struct conn *c);
     /* `end_stream`: the peer has shut down writing (only with half-close enabled). */
     void (*on_data)(struct conn *c, struct buf *in, bool end_stream);
@@ -71,6 +72,8 @@ struct conn {
     bool is_blocked;   /* the socket took no more: output waits until it is writable */
     bool is_eof;       /* the peer's FIN was seen */
     bool is_fin_sent;
+    bool is_accepted;        /* else we connected */
+    bool is_transport_ended; /* transport->shutdown was called */
     bool wants_fin;
     bool wants_offer;
     bool is_delayed_close;
@@ -113,9 +116,11 @@ struct conn {
 int conn_accept(struct loop *l, int take_fd, bool is_unix, const struct address *remote,
                 const struct address *local, struct conn **ret_conn) MUST_CHECK;
 
-/* An accepted connection speaks through this; before conn_read_start. E_TLS. */
+/* An accepted connection speaks through this; before conn_read_start. It is closed
+ * (CONN_CLOSED_CONNECT_TIMEOUT) when the handshake is not done after `timeout_ms`, 0: none. E_TLS.
+ */
 int conn_set_server_transport(struct conn *c, const struct transport_socket *transport,
-                              const void *config) MUST_CHECK;
+                              const void *config, uint64_t timeout_ms) MUST_CHECK;
 
 struct conn_connect_options {
     struct address remote;

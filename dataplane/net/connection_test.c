@@ -163,7 +163,7 @@ static void accept_from(int listener, const struct transport_socket *transport)
     assert_int_equal(conn_accept(&loop, fd, false, &remote, &remote, &server.conn), 0);
     server.conn->ops = &ops;
     server.conn->user = &server;
-    assert_int_equal(conn_set_server_transport(server.conn, transport, NULL), 0);
+    assert_int_equal(conn_set_server_transport(server.conn, transport, NULL, 0), 0);
     conn_read_start(server.conn);
 }
 

@@ -247,7 +247,8 @@ static void worker_listener_adopt(struct worker_listener *wl, int take_fd, bool 
                               ? wl->params.config->per_connection_buffer_limit_bytes.value
                               : LISTENER_DEFAULT_WATERMARK);
     if (conn_set_server_transport(c, (const struct transport_socket *)chain->transport_socket,
-                                  chain->transport_socket_config) != 0 ||
+                                  chain->transport_socket_config,
+                                  chain->transport_socket_connect_timeout_ms) != 0 ||
         lc_open_filters(lc) != 0) {
         conn_close(c, CONN_CLOSE_NOW);
         return;

@@ -45,7 +45,8 @@ struct transport_socket {
     int (*open)(struct conn *c, const void *config, bool is_server,
                 const struct transport_options *options, void **ret_state);
     /* Takes all of `wire` and adds what is plain to `plain`; may add to c->wire (handshake). E_TLS
-     * sets the connection's failure_reason. There when `encrypt` is; NULL: untouched. */
+     * sets the connection's failure_reason; E_CLOSED: the peer has said that nothing follows.
+     * There when `encrypt` is; NULL: untouched. */
     int (*decrypt)(struct conn *c, void *state, struct buf *wire, struct buf *plain);
     /* Takes of `plain` what it can and adds it to `wire`, before writing. NULL: untouched. */
     int (*encrypt)(struct conn *c, void *state, struct buf *plain, struct buf *wire);
@@ -54,8 +55,8 @@ struct transport_socket {
     /* Negotiated ALPN protocol; empty when none. NULL: none. */
     struct str (*alpn)(const struct conn *c, const void *state);
     /* Of a finished handshake; counted by whoever keeps it. NULL: none. */
-    struct tls_info *(*info)(const struct conn *c, const void *state);
-    /* Before FIN (close_notify). */
+    struct tls_info *(*info)(const struct conn *c, void *state);
+    /* Everything is in `wire`, FIN follows (close_notify). Once. */
     void (*shutdown)(struct conn *c, void *state, struct buf *wire);
     void (*free)(void *state);
 };

@@ -17,9 +17,10 @@ struct tls_context;
 struct tls_context_params {
     const struct tls_server_config *server; /* one of the two; both live as long as the part */
     const struct tls_client_config *client;
-    /* "listener.<address>." or "cluster.<name>."; NULL: nobody counts. */
+    /* Where ssl.* is counted: `stat_scope` is of the listener or cluster ("cluster.<name>."; its
+     * schema is not looked at). `stats` NULL: nobody counts. */
     struct stat_store *stats;
-    struct str stat_prefix;
+    struct stat_scope_spec stat_scope;
 };
 
 /* E_INVALID in Envoy's words ("Failed to initialize cipher suites ..."). */

@@ -16,8 +16,9 @@
 
 struct tls_info;
 
-/* Takes what it needs from `ssl`. refs = 1. `is_peer_validated`: tls_verify_peer said so. */
-struct tls_info *tls_info_new(const SSL *ssl, bool is_peer_validated);
+/* Takes what it needs from `ssl`. refs = 1. `local`: the leaf that we showed (a reference is
+ * taken), NULL for none. `is_peer_validated`: tls_verify_peer said so. */
+struct tls_info *tls_info_new(const SSL *ssl, X509 *local, bool is_peer_validated);
 void tls_info_ref(struct tls_info *i);
 void tls_info_unref(struct tls_info *i); /* NULL allowed */
 
