@@ -43,6 +43,8 @@ struct tls_certificate_source {
 struct tls_trust_source {
     struct tls_data ca;  /* PEM; may be empty when there is only a CRL */
     struct tls_data crl; /* PEM */
+    /* The SPIFFE validator's bundle of this domain: errors name it. Empty: not one. */
+    struct str trust_domain;
 };
 
 /* Errors are Envoy's sentences ("Failed to load certificate chain from <inline>"); the caller puts

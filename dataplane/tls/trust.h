@@ -9,17 +9,19 @@
 #include <openssl/ssl.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "config/model/tls.h"
 #include "dataplane/base/str.h"
-#include "dataplane/base/str.h"
 
 struct tls_trust {
-    X509_STORE *store;               /* CAs (and CRLs); NULL: no CA */
+    X509_STORE *store;               /* CAs with the CRLs among them; NULL: no CA */
     STACK_OF(X509) * cas;            /* for /certs */
     STACK_OF(CRYPTO_BUFFER) * names; /* subjects, as a server offers them to clients */
-    STACK_OF(X509_CRL) * crls;       /* NULL: none */
+    STACK_OF(X509_CRL) * crls;       /* of the source's `crl`; NULL: none configured */
+    bool has_bundled_crls;           /* the store holds CRLs: revocation is checked */
     struct str ca_name;              /* of the source */
+    uint8_t digest[32];              /* of all CAs and CRLs: for session id contexts */
 };
 
 /* struct tls_builder's. E_INVALID in Envoy's words. Freed with the part. Main thread. */
@@ -45,6 +47,9 @@ struct tls_verify_params {
     const struct str *sans; /* verify_subject_alt_name overrides; exact; count 0: none */
     size_t san_count;
     int64_t now_s;
+    /* Gets what ACCEPT_UNTRUSTED let pass (its counter moves too), else TLS_VERIFIED. NULL:
+     * nobody asks. */
+    enum tls_verify_result *ret_overlooked;
 };
 
 /* Whether this peer, whose chain is in `ssl`, is one to talk to. `reason` gets Envoy's sentence
@@ -53,14 +58,25 @@ struct tls_verify_params {
 enum tls_verify_result tls_verify_peer(const SSL *ssl, const struct tls_verify_params *p,
                                        struct strbuf *reason, uint8_t *ret_alert,
                                        bool *ret_validated);
+/* The same for a chain at hand, leaf first. */
+enum tls_verify_result tls_verify_chain(STACK_OF(X509) * chain, const struct tls_verify_params *p,
+                                        struct strbuf *reason, uint8_t *ret_alert,
+                                        bool *ret_validated);
 
 /* Whether anything is checked at all, and whether a CA is: what a server asks its client for. */
 bool tls_validation_is_active(const struct tls_validation *const parts[2]);
 /* The CA of the two, NULL for none: of the secret's when it has one. */
 const struct tls_trust *tls_validation_ca(const struct tls_validation *const parts[2]);
 
+/* SSL_VERIFY_*: whether a peer is asked for a certificate, and whether it must have one. Envoy lets
+ * a server require one (`is_required`) only where there is a CA or something to compare. */
+int tls_validation_verify_mode(const struct tls_validation *const parts[2], bool is_required);
+/* Subjects of the CAs, as a server sends them with its request (of all trust domains with the
+ * SPIFFE validator), a new stack for SSL_set0_client_CAs; NULL: none. */
+STACK_OF(CRYPTO_BUFFER) * tls_validation_ca_names(const struct tls_validation *const parts[2]);
+
 /* One name against one pattern of a certificate ("*.a.b" stands for one label), RFC 6125 as Envoy
- * reads it. Both lower case. */
+ * reads it. Upper and lower case are the same. */
 bool tls_dns_name_matches(struct str name, struct str pattern);
 
 #endif
