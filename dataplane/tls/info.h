@@ -47,7 +47,7 @@ struct str tls_info_url_encoded_pem_chain(struct tls_info *i);
 bool tls_info_valid_from(struct tls_info *i, enum tls_side side, int64_t *ret_s);
 bool tls_info_valid_to(struct tls_info *i, enum tls_side side, int64_t *ret_s);
 
-enum tls_name_kind { TLS_NAME_DNS, TLS_NAME_URI, TLS_NAME_IP, TLS_NAME_EMAIL };
+enum tls_name_kind { TLS_NAME_DNS, TLS_NAME_URI, TLS_NAME_IP, TLS_NAME_EMAIL, TLS_NAME_OTHER };
 /* Those of the leaf, in its order. */
 const struct str *tls_info_sans(struct tls_info *i, enum tls_side side, enum tls_name_kind kind,
                                 size_t *ret_count);
