@@ -39,7 +39,7 @@ static void response_mark_complete(struct http_stream *s)
     stream_touch(s); /* the codec may have to wait for the client's window, but not for ever */
     s->info.last_downstream_tx_ns = now;
     s->info.end_ns = now;
-    if (!s->is_request_complete && !s->is_tunnel) {
+    if (!s->is_request_complete) {
         conn_manager_count(s->cm, CM_RQ_RX_RESET); /* as Envoy: the rest of it is given up */
     }
     if (s->cm->stats != NULL) {
@@ -117,6 +117,9 @@ static void response_decide_connection(struct http_stream *s, struct header_map 
     struct conn_manager *cm = s->cm;
 
     conn_manager_check_drain(cm);
+    if (!s->is_request_complete) { /* a tunnel's never is */
+        conn_manager_count(cm, CM_RQ_RESPONSE_BEFORE_RQ_COMPLETE);
+    }
     if (s->is_tunnel) {
         if (conn_manager_is_http1(cm)) {
             conn_manager_set_closing(cm); /* with its end */
@@ -134,11 +137,8 @@ static void response_decide_connection(struct http_stream *s, struct header_map 
     if (s->wants_close && cm->drain_state == DRAIN_NONE) {
         conn_manager_set_closing(cm);
     }
-    if (!s->is_request_complete) {
-        if (conn_manager_is_http1(cm)) {
-            conn_manager_set_closing(cm);
-        }
-        conn_manager_count(cm, CM_RQ_RESPONSE_BEFORE_RQ_COMPLETE);
+    if (!s->is_request_complete && conn_manager_is_http1(cm)) {
+        conn_manager_set_closing(cm);
     }
     if (cm->drain_state != DRAIN_NONE && conn_manager_is_http1(cm)) {
         header_set(h, HDR_CONNECTION, STR("close"));

@@ -1,5 +1,5 @@
-"""How downstream HTTP/2 connections end, and what the log and the counters say of it, as Envoy: clients that answer no
-PING, that are calmed, that go away, whose chain is removed; heads that are too large."""
+"""How downstream HTTP/2 connections and tunnels end, and what the log and the counters say of it, as Envoy: clients that
+answer no PING, that are calmed, that go away; heads that are too large; a tunnel whose far side ends first."""
 
 import threading
 
@@ -9,10 +9,11 @@ from harness import config as c
 from harness import h2raw as h2
 from harness.differential import LogFile
 from harness.proxy import Proxy
-from harness.upstream import Origin, Reply
+from harness.upstream import Origin, RawOrigin, Reply
 
 SLOW = (*h2.GET[:3], (":path", "/slow"))
 IMPATIENT = {"http2_protocol_options": {"connection_keepalive": {"interval": "0.2s", "timeout": "0.2s"}}}
+TUNNELS = {"http2_protocol_options": {"allow_connect": True}}
 BRIEF = {"common_http_protocol_options": {"idle_timeout": "0.2s"}, "drain_timeout": "0.2s"}
 
 
@@ -25,13 +26,19 @@ def origin():
         gate.set()
 
 
+def greet(sock):
+    sock.sendall(b"hello")
+
+
 @pytest.fixture
 def proxy(flavour, origin, tmp_path):
     (tmp_path / "log").touch()
-    table = c.routes("r", c.vhost("all", ["*"], c.route("/", "a")))
+    tunnel = {"cluster": "far", "upgrade_configs": [{"upgrade_type": "CONNECT", "connect_config": {}}]}
+    table = c.routes("r", c.vhost("all", ["*"], c.route({"connect_matcher": {}}, tunnel), c.route("/", "a")))
     listeners = [c.listener(name, c.hcm(table, log=tmp_path / "log", delayed_close_timeout="0.1s", **more))
-                 for name, more in (("l", {}), ("impatient", IMPATIENT), ("brief", BRIEF))]
-    with Proxy(flavour, c.static_bootstrap(listeners, [c.cluster("a", origin.port)])) as made:
+                 for name, more in (("l", TUNNELS), ("impatient", IMPATIENT), ("brief", BRIEF))]
+    with RawOrigin(greet) as far, Proxy(flavour, c.static_bootstrap(
+            listeners, [c.cluster("a", origin.port), c.cluster("far", far.port)])) as made:
         made.access_log = LogFile(tmp_path / "log")
         yield made
 
@@ -117,3 +124,19 @@ def test_heads_too_large(proxy, size, count, counter):
         raw.wait(h2.RST_STREAM, 1)
     assert {n: proxy.stat(f"http2.{n}") for n in ("header_list_size_too_large", "header_overflow")} == {
         "header_list_size_too_large": 0, "header_overflow": 0, counter: 1}
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_tunnel_that_its_far_side_ends(proxy, version):
+    """Its request is never complete: the response came before, and the rest is given up."""
+    if version == 2:
+        with h2.RawH2(proxy.address("l")) as raw:
+            raw.send(h2.headers(1, ((":method", "CONNECT"), (":authority", "far:1")), end_stream=False))
+            assert raw.response(1) == (200, b"hello", None)
+            raw.wait(h2.RST_STREAM, 1)
+    else:
+        with proxy.connect("l") as client:
+            client.send(b"CONNECT far:1 HTTP/1.1\r\nhost: far:1\r\n\r\n")
+            assert client.read_to_end().endswith(b"hello")
+    counts = {n: proxy.stat(f"http.ingress.downstream_rq_{n}") for n in ("response_before_rq_complete", "rx_reset", "tx_reset")}
+    assert counts == {"response_before_rq_complete": 1, "rx_reset": 1, "tx_reset": 0}
