@@ -38,9 +38,10 @@ static struct tcp_codec *tcp_from_stream(struct codec_stream *s)
     return t;
 }
 
-static void tcp_end(struct tcp_codec *t)
+static void tcp_end(struct tcp_codec *t, enum stream_reset_reason reason)
 {
     t->has_stream = false;
+    t->stream.end_reason = reason;
     while (t->read_disables > 0) {
         t->read_disables--;
         t->base.callbacks->on_read_disable(t->base.owner, false);
@@ -71,7 +72,7 @@ static int tcp_dispatch(struct codec *c, struct buf *in, bool end_stream)
         buf_reset(in);
     }
     if (t->has_stream && t->is_remote_end && t->is_local_end) {
-        tcp_end(t);
+        tcp_end(t, RESET_NO_ERROR);
     }
     return 0;
 }
@@ -91,6 +92,7 @@ static struct codec_stream *tcp_new_stream(struct codec *c, const struct codec_s
     s->arena = arena;
     s->headers = headers;
     s->protocol = HTTP_11;
+    t->is_accepted = headers == NULL;
     return s;
 }
 
@@ -125,7 +127,7 @@ static void tcp_encode_data(struct codec_stream *s, struct buf *take_data, bool 
         t->is_local_end = true;
         t->base.callbacks->on_shutdown_write(t->base.owner);
         if (t->is_remote_end) {
-            tcp_end(t);
+            tcp_end(t, RESET_NO_ERROR);
         }
     }
 }
@@ -143,7 +145,7 @@ static void tcp_reset(struct codec_stream *s, enum stream_reset_reason reason)
     struct tcp_codec *t = tcp_from_stream(s);
 
     if (t->has_stream) {
-        tcp_end(t);
+        tcp_end(t, reason);
     }
 }
 
@@ -189,7 +191,8 @@ static void tcp_connection_closed(struct codec *c, enum stream_reset_reason reas
     if (t->has_stream) {
         t->has_stream = false;
         t->read_disables = 0; /* the connection they stopped is gone */
-        t->stream.callbacks->on_reset(t->stream.user, reason, STR_NONE);
+        t->stream.end_reason = reason;
+        t->stream.callbacks->on_reset(t->stream.user, RESET_CONNECTION_TERMINATION, STR_NONE);
         t->base.callbacks->on_stream_end(t->base.owner, &t->stream);
     }
 }

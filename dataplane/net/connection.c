@@ -230,7 +230,7 @@ static void conn_on_drained(struct conn *c, bool tell_now)
         bool lingers = c->is_delayed_close || conn_may_have_unread(c);
 
         if (!lingers || c->delayed_close_ms == 0 || c->is_eof) {
-            conn_finish(c, CONN_CLOSED_LOCAL, tell_now);
+            conn_finish(c, c->is_eof_last ? CONN_CLOSED_REMOTE : CONN_CLOSED_LOCAL, tell_now);
             return;
         }
         conn_set_state(c, CONN_LINGERING);
@@ -501,6 +501,7 @@ static void conn_decrypt(struct conn *c, struct buf *wire)
 static void conn_on_eof(struct conn *c)
 {
     c->is_eof = true;
+    c->is_eof_last = c->is_fin_sent;
     c->is_reading = false;
     if (conn_is_closing(c)) {
         if (c->state == CONN_LINGERING) {

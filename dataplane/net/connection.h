@@ -72,7 +72,8 @@ struct conn {
     bool is_blocked;   /* the socket took no more: output waits until it is writable */
     bool is_eof;       /* the peer's FIN was seen */
     bool is_fin_sent;
-    bool is_accepted;        /* else we connected */
+    bool is_eof_last; /* it came after ours: the peer ended the connection, as Envoy sees it */
+    bool is_accepted; /* else we connected */
     bool is_transport_ended; /* transport->shutdown was called */
     bool wants_fin;
     bool wants_offer;

@@ -17,6 +17,8 @@
     X(UPSTREAM_CX_HTTP1_TOTAL, "upstream_cx_http1_total", STAT_COUNTER)                            \
     X(UPSTREAM_CX_HTTP2_TOTAL, "upstream_cx_http2_total", STAT_COUNTER)                            \
     X(UPSTREAM_CX_CLOSE_NOTIFY, "upstream_cx_close_notify", STAT_COUNTER)                          \
+    X(UPSTREAM_CX_CONNECT_ATTEMPTS_EXCEEDED, "upstream_cx_connect_attempts_exceeded",              \
+      STAT_COUNTER)                                                                                \
     X(UPSTREAM_CX_CONNECT_FAIL, "upstream_cx_connect_fail", STAT_COUNTER)                          \
     X(UPSTREAM_CX_CONNECT_TIMEOUT, "upstream_cx_connect_timeout", STAT_COUNTER)                    \
     X(UPSTREAM_CX_CONNECT_MS, "upstream_cx_connect_ms", STAT_HISTOGRAM)                            \

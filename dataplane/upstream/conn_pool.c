@@ -363,6 +363,11 @@ struct codec_stream *pool_request_open_stream(struct pool_request *rq,
     return s;
 }
 
+struct conn *pool_request_conn(const struct pool_request *rq)
+{
+    return pool_conn_from(rq->conn)->conn;
+}
+
 void pool_request_connection(const struct pool_request *rq, struct pool_connection_info *ret_info)
 {
     const struct pool_conn *pc = pool_conn_from(rq->conn);
@@ -585,7 +590,7 @@ void pool_conn_close(struct pool_conn *pc)
         pc->codec->ops->goaway(pc->codec, GOAWAY_NO_ERROR);
         conn_flush(pc->conn); /* what the socket does not take now is not waited for */
     }
-    conn_close(pc->conn, CONN_CLOSE_NOW);
+    conn_close(pc->conn, pc->close_mode);
 }
 
 static void pool_conn_count_closed(struct pool_conn *pc, enum conn_close_cause cause)
@@ -653,11 +658,15 @@ static enum pool_failure pool_failure_of(enum conn_close_cause cause)
 
 /* As Envoy: an answer that breaks off is a protocol error, one that never began a lost connection;
  * so is a tunnel's. */
-static enum stream_reset_reason pool_conn_reset_reason(const struct pool_conn *pc)
+static enum stream_reset_reason pool_conn_reset_reason(const struct pool_conn *pc,
+                                                       enum conn_close_cause cause)
 {
     bool is_tunnel = pc->conn->is_half_close_enabled;
     bool is_cut_off = pc->stream != NULL && pc->stream->wire_bytes_in > 0 && !is_tunnel;
 
+    if (pc->pool->protocol == POOL_TCP && cause == CONN_CLOSED_RESET) {
+        return RESET_CONNECT_ERROR;
+    }
     return pc->is_broken || is_cut_off ? RESET_PROTOCOL_ERROR : RESET_CONNECTION_TERMINATION;
 }
 
@@ -680,7 +689,7 @@ void pool_conn_closed(struct pool_conn *pc, enum conn_close_cause cause)
     pool_conn_set_state(pc, POOL_CONN_CLOSED);
     breaker_release(pool_breaker(p), BREAKER_CONNECTIONS);
     if (pc->codec != NULL) {
-        pc->codec->ops->connection_closed(pc->codec, pool_conn_reset_reason(pc));
+        pc->codec->ops->connection_closed(pc->codec, pool_conn_reset_reason(pc, cause));
         CHECK(pc->active == 0); /* the codec ended its streams */
     }
     if (was_connecting) {

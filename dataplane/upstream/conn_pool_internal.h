@@ -82,9 +82,10 @@ struct pool_conn {
     uint64_t requests_left; /* UINT64_MAX: no limit */
     uint64_t rx_counted;    /* bytes already in the stats */
     uint64_t tx_counted;
-    size_t address_index; /* of the host's addresses: the one being tried */
-    bool is_dispatching;  /* inside the codec: what its end brings is settled after */
-    bool is_broken;       /* what came was no HTTP */
+    size_t address_index;            /* of the host's addresses: the one being tried */
+    enum conn_close_mode close_mode; /* TCP: as its stream ended */
+    bool is_dispatching;             /* inside the codec: what its end brings is settled after */
+    bool is_broken;                  /* what came was no HTTP */
 };
 
 static inline struct pool_conn *pool_conn_from(void *p)

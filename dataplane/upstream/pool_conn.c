@@ -49,10 +49,26 @@ static void pool_conn_count_reset(struct pool_conn *pc, enum stream_reset_reason
     }
 }
 
+/* How a connection that was one stream's alone ends with it. */
+static enum conn_close_mode pool_conn_close_mode(const struct codec_stream *s)
+{
+    switch (s->end_reason) {
+    case RESET_NO_ERROR:
+        return CONN_CLOSE_FLUSH;
+    case RESET_CONNECT_ERROR:
+        return CONN_CLOSE_RESET;
+    default:
+        return CONN_CLOSE_NOW;
+    }
+}
+
 static void pool_conn_on_stream_end(void *owner, struct codec_stream *s)
 {
     struct pool_conn *pc = pool_conn_from(owner);
 
+    if (pc->pool->protocol == POOL_TCP) {
+        pc->close_mode = pool_conn_close_mode(s);
+    }
     if (pc->http2 != NULL) {
         pool_conn_count_reset(pc, s->end_reason);
     }

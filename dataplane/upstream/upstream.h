@@ -15,6 +15,7 @@
 #include "dataplane/codec/codec.h"
 #include "dataplane/stats/stats.h"
 
+struct conn;
 struct cluster; /* a worker's cluster: config handle, hosts, pools, stats; plainly counted */
 struct host;
 struct cluster_manager;
@@ -103,7 +104,8 @@ void cluster_request_stream(struct cluster *c, struct host *h, enum routing_prio
                             void *user, struct pool_request *rq);
 /* While pending: no callback afterwards. */
 void pool_request_cancel(struct pool_request *rq);
-/* Inside on_ready: the encoder for this request. When the stream is complete in both directions
+/* Inside on_ready: the encoder for this request. POOL_TCP: `arena` and `headers` may be NULL, there
+ * is then no answer to wait for. When the stream is complete in both directions
  * (or reset) the connection goes back to its pool by itself. */
 struct codec_stream *pool_request_open_stream(struct pool_request *rq,
                                               const struct codec_stream_callbacks *cb, void *user,
@@ -117,5 +119,8 @@ struct pool_connection_info {
     uint64_t requests_before; /* on this connection: 0 means fresh */
 };
 void pool_request_connection(const struct pool_request *rq, struct pool_connection_info *ret_info);
+/* POOL_TCP: the connection, while its stream is open, to look at and to set its delayed_close_ms:
+ * how long what is unwritten when both ways have ended may make no progress. */
+struct conn *pool_request_conn(const struct pool_request *rq);
 
 #endif

@@ -1,0 +1,40 @@
+/* What is known about a relayed connection, and its lines in the access logs. The connection's
+ * thread; keeps nothing. */
+
+#include "dataplane/base/clock.h"
+#include "dataplane/event/loop.h"
+#include "dataplane/extensions/filters/network/tcp_proxy/session.h"
+#include "dataplane/net/listener.h"
+#include "dataplane/stream_info/access_log.h"
+
+void tcp_session_init_info(struct tcp_session *s)
+{
+    const struct listener_connection *lc = s->filter->lc;
+    struct stream_info *info = &s->info;
+
+    info->start_mono_ns = lc->accepted_ns;
+    info->start_wall_ns = loop_wall_ns(s->loop, info->start_mono_ns);
+    info->connection_id = s->client->id;
+    info->stream_id = s->client->id;
+    info->local = &s->client->local;
+    info->direct_remote = conn_direct_remote(s->client);
+    info->remote = s->client->remote;
+    info->requested_server_name = lc->requested_server_name;
+}
+
+void tcp_session_log(struct tcp_session *s)
+{
+    const struct tcp_proxy_config *c = s->config;
+    const struct access_log_entry entry = {.info = &s->info};
+
+    if (c->access_log_count == 0) {
+        return;
+    }
+    s->info.end_ns = clock_mono_ns();
+    for (size_t i = 0; i < c->access_log_count; i++) {
+        const struct filter_config *log = &c->access_logs[i];
+
+        ((const struct access_logger_type *)log->ext)
+            ->log(s->filter->lc->thread, log->config, &entry);
+    }
+}

@@ -1,0 +1,239 @@
+/*
+ * The host's side of a relayed connection: which cluster, attempts at a connection, the bytes once
+ * there is one. The connection's thread.
+ */
+
+#include "dataplane/base/hash.h"
+#include "dataplane/event/loop.h"
+#include "dataplane/extensions/filters/network/tcp_proxy/session.h"
+#include "dataplane/net/connection.h"
+#include "dataplane/net/listener.h"
+#include "dataplane/runtime/thread_context.h"
+#include "dataplane/upstream/cluster.h"
+#include "dataplane/upstream/cluster_stats.h"
+
+static struct thread_context *session_thread(const struct tcp_session *s)
+{
+    return s->filter->lc->thread;
+}
+
+/* --- failures ----------------------------------------------------------------------------- */
+
+static void session_fail(struct tcp_session *s, enum response_flag flag)
+{
+    stream_info_set_flag(&s->info, flag);
+    tcp_session_close(s, CONN_CLOSE_NOW);
+}
+
+static uint64_t session_next_backoff_ms(struct tcp_session *s)
+{
+    const struct tcp_proxy_config *c = s->config;
+    uint64_t ms = s->backoff_ms;
+
+    if (ms == 0) {
+        return 0;
+    }
+    s->backoff_ms = ms > c->backoff_max_ms / 2 ? c->backoff_max_ms : ms * 2;
+    return rng_below(&s->loop->rng, ms);
+}
+
+/* An attempt came to nothing. The next one never comes from here: the pool is still at work. */
+static void session_attempt_failed(struct tcp_session *s)
+{
+    if (s->info.attempt_count >= s->config->max_connect_attempts) {
+        stat_inc(cluster_stats(s->cluster), CLUSTER_UPSTREAM_CX_CONNECT_ATTEMPTS_EXCEEDED);
+        session_fail(s, FLAG_UPSTREAM_RETRY_LIMIT_EXCEEDED);
+        return;
+    }
+    tcp_session_set_state(s, TCP_SESSION_RETRYING);
+    timer_arm(s->loop, &s->retry_timer, session_next_backoff_ms(s));
+}
+
+void tcp_upstream_on_retry_timer(struct timer *t)
+{
+    tcp_upstream_connect(container_of(t, struct tcp_session, retry_timer));
+}
+
+/* --- the open stream ---------------------------------------------------------------------- */
+
+static void session_on_data(void *user, struct buf *data, bool end_stream)
+{
+    tcp_session_host_data(user, data, end_stream);
+}
+
+static void session_on_reset(void *user, enum stream_reset_reason reason, struct str details)
+{
+    struct tcp_session *s = user;
+    bool is_rst = s->upstream->end_reason == RESET_CONNECT_ERROR;
+
+    (void)reason;
+    (void)details;
+    s->upstream = NULL;
+    tcp_session_close(s, is_rst ? CONN_CLOSE_RESET : CONN_CLOSE_FLUSH);
+}
+
+static void session_on_watermark(void *user, bool is_above)
+{
+    tcp_session_stop_client(user, is_above);
+}
+
+static const struct codec_stream_callbacks stream_callbacks = {
+    .on_data = session_on_data,
+    .on_reset = session_on_reset,
+    .on_watermark = session_on_watermark,
+};
+
+void tcp_upstream_send(struct tcp_session *s, struct buf *take_data, bool end_stream)
+{
+    s->upstream->ops->encode_data(s->upstream, take_data, end_stream);
+}
+
+uint64_t tcp_upstream_written(const struct tcp_session *s)
+{
+    return s->upstream != NULL ? pool_request_conn(&s->request)->bytes_written : 0;
+}
+
+void tcp_upstream_stop(struct tcp_session *s, bool stop)
+{
+    if (s->has_host_end) {
+        return; /* nothing more comes */
+    }
+    stat_inc(cluster_stats(s->cluster), stop ? CLUSTER_UPSTREAM_FLOW_CONTROL_PAUSED_READING_TOTAL
+                                             : CLUSTER_UPSTREAM_FLOW_CONTROL_RESUMED_READING_TOTAL);
+    s->upstream->ops->read_disable(s->upstream, stop);
+}
+
+void tcp_upstream_abandon(struct tcp_session *s, bool is_reset)
+{
+    struct codec_stream *stream = s->upstream;
+
+    if (s->state == TCP_SESSION_CONNECTING) {
+        pool_request_cancel(&s->request);
+    } else if (stream != NULL) {
+        s->upstream = NULL;
+        stream->ops->reset(stream, is_reset ? RESET_CONNECT_ERROR : RESET_LOCAL);
+    }
+}
+
+/* --- connecting --------------------------------------------------------------------------- */
+
+/* What is left to write when all is over may stand still for as long as anything else. */
+static uint32_t delayed_close_ms(const struct tcp_session *s)
+{
+    uint64_t ms = s->config->idle_timeout_ms;
+
+    return ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
+}
+
+static void session_on_ready(struct pool_request *rq)
+{
+    struct tcp_session *s = rq->user;
+    struct pool_connection_info conn;
+
+    pool_request_connection(rq, &conn);
+    s->info.upstream_local = *conn.local;
+    s->info.upstream_remote = *conn.remote;
+    pool_request_conn(rq)->delayed_close_ms = delayed_close_ms(s);
+    s->upstream = pool_request_open_stream(rq, &stream_callbacks, s, NULL, NULL);
+    tcp_session_connected(s);
+}
+
+static void session_on_failure(struct pool_request *rq, enum pool_failure failure,
+                               struct str transport_reason)
+{
+    struct tcp_session *s = rq->user;
+
+    s->info.upstream_transport_failure_reason = arena_str(&s->arena, transport_reason);
+    if (failure == POOL_FAILURE_REMOTE_CONNECT || failure == POOL_FAILURE_CONNECT_TIMEOUT) {
+        stream_info_set_flag(&s->info, FLAG_UPSTREAM_CONNECTION_FAILURE);
+    }
+    session_attempt_failed(s);
+}
+
+static const struct pool_request_ops request_ops = {
+    .on_ready = session_on_ready,
+    .on_failure = session_on_failure,
+};
+
+/* As Envoy: of the weighted clusters a new one for each attempt. */
+static const struct tcp_cluster *session_route(struct tcp_session *s)
+{
+    const struct tcp_proxy_config *c = s->config;
+    uint64_t at;
+
+    if (c->cluster_count <= 1) {
+        return c->clusters; /* NULL: none */
+    }
+    at = rng_below(&s->loop->rng, c->total_weight);
+    for (size_t i = 0;; i++) {
+        if (at < c->clusters[i].weight) {
+            return &c->clusters[i];
+        }
+        at -= c->clusters[i].weight;
+    }
+}
+
+static void session_hash(const struct tcp_session *s, struct lb_context *lb)
+{
+    char text[ADDRESS_TEXT_MAX];
+
+    if (s->config->hash_policy == TCP_HASH_SOURCE_IP && address_is_ip(&s->client->remote)) {
+        lb->has_hash = true;
+        lb->hash = hash_xx64(str_n(text, address_format_ip(&s->client->remote, text)), 0);
+    }
+}
+
+static bool session_find_cluster(struct tcp_session *s)
+{
+    struct cluster *c;
+
+    s->route = session_route(s);
+    c = s->route != NULL ? cluster_manager_get(session_thread(s)->clusters, s->route->slot) : NULL;
+    if (c == NULL) {
+        return false;
+    }
+    cluster_ref(c);
+    cluster_unref(s->cluster);
+    s->cluster = c;
+    s->info.upstream_cluster = cluster_config_of(c)->stat_name;
+    s->info.upstream_cluster_raw = s->route->name;
+    return true;
+}
+
+/* As Envoy: what does not find room is not kept waiting, for no connection ever comes back. */
+static bool session_may_connect(const struct tcp_session *s)
+{
+    return breaker_count(&s->cluster->breakers[PRIORITY_DEFAULT], BREAKER_CONNECTIONS) <
+           cluster_limits(s->cluster, PRIORITY_DEFAULT)->max_connections;
+}
+
+void tcp_upstream_connect(struct tcp_session *s)
+{
+    struct lb_context lb = {.priority = PRIORITY_DEFAULT};
+    struct host *host;
+
+    if (!session_find_cluster(s)) {
+        stat_inc(s->stats, TCP_PROXY_CX_NO_ROUTE);
+        session_fail(s, FLAG_NO_CLUSTER_FOUND);
+        return;
+    }
+    if (!session_may_connect(s)) {
+        stat_inc(cluster_stats(s->cluster), CLUSTER_UPSTREAM_CX_OVERFLOW);
+        session_fail(s, FLAG_UPSTREAM_OVERFLOW);
+        return;
+    }
+    session_hash(s, &lb);
+    host = cluster_pick(s->cluster, &lb);
+    if (host == NULL) {
+        session_fail(s, FLAG_NO_HEALTHY_UPSTREAM);
+        return;
+    }
+    host_unref(s->host);
+    s->host = host;
+    s->info.attempt_count++;
+    s->info.upstream_remote = *host_address(host);
+    s->info.upstream_host_name = host_name(host);
+    tcp_session_set_state(s, TCP_SESSION_CONNECTING);
+    cluster_request_stream(s->cluster, host, PRIORITY_DEFAULT, POOL_TCP, &request_ops, s,
+                           &s->request);
+}
