@@ -33,6 +33,24 @@ enum escaped_slashes_action {
     ESCAPED_SLASHES_FORWARD,
 };
 
+/* What becomes of x-forwarded-client-cert. */
+enum forward_client_cert {
+    CLIENT_CERT_SANITIZE, /* dropped */
+    CLIENT_CERT_FORWARD_ONLY,
+    CLIENT_CERT_APPEND_FORWARD,
+    CLIENT_CERT_SANITIZE_SET,
+    CLIENT_CERT_ALWAYS_FORWARD_ONLY, /* also without a client certificate */
+};
+
+/* What is said of the client's certificate, beside By and Hash. */
+struct client_cert_details {
+    bool cert;
+    bool chain;
+    bool subject;
+    bool uri;
+    bool dns;
+};
+
 /* One HTTP filter as configured, in chain order. */
 struct http_filter_config {
     const struct http_filter_type *type;
@@ -103,6 +121,8 @@ struct http_conn_manager_config {
     /* This machine's first address: what Envoy appends to x-forwarded-for for a loopback peer. */
     struct str local_ip;
     struct str via;
+    enum forward_client_cert forward_client_cert;
+    struct client_cert_details client_cert_details;
 
     bool generate_request_id;
     bool preserve_external_request_id;

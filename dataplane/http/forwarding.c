@@ -3,6 +3,7 @@
 #include "dataplane/http/forwarding.h"
 
 #include "dataplane/base/check.h"
+#include "dataplane/http/client_cert.h"
 
 /* Where a uuid's trace reason stands, and what stands there when there is no trace. */
 #define UUID_TRACE_POSITION 14
@@ -328,8 +329,7 @@ void forwarding_mutate_request(const struct forwarding_request *rq, struct addre
     if (c->generate_request_id) {
         set_request_id(rq, is_edge);
     }
-    /* As Envoy's default: forward_client_cert_details SANITIZE. */
-    drop(h, HDR_X_FORWARDED_CLIENT_CERT);
+    client_cert_mutate_request(c, rq->peer->tls, h);
     *ret_client = client.address;
 }
 

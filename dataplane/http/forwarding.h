@@ -14,11 +14,14 @@
 #include "dataplane/codec/header_map.h"
 #include "dataplane/http/conn_manager_config.h"
 
+struct tls_info; /* dataplane/tls/info.h */
+
 /* The connection that a request came on. */
 struct forwarding_peer {
     const struct address *remote;
     struct str remote_ip; /* as text; empty for a unix socket; lives as long as the request */
     bool is_tls;
+    struct tls_info *tls; /* NULL: not asked for, or none */
 };
 
 struct forwarding_request {

@@ -330,6 +330,9 @@ static bool step_forwarding(struct http_stream *s)
         .remote = &s->cm->conn->remote,
         .remote_ip = conn_manager_remote_ip(s->cm),
         .is_tls = conn_manager_is_tls(s->cm),
+        .tls = s->cm->config->forward_client_cert != CLIENT_CERT_SANITIZE
+                   ? conn_tls_info(s->cm->conn)
+                   : NULL,
     };
 
     stream_pin_table(s);
@@ -632,6 +635,7 @@ static void stream_init_info(struct http_stream *s)
     si->local = &conn->local;
     si->direct_remote = conn->direct_remote != NULL ? conn->direct_remote : &conn->remote;
     si->remote = conn->remote;
+    si->connection = conn;
     si->requested_server_name = s->cm->lc != NULL ? s->cm->lc->requested_server_name : STR_NONE;
 }
 

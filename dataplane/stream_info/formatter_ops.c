@@ -9,6 +9,7 @@
 
 #include "dataplane/base/check.h"
 #include "dataplane/base/clock.h"
+#include "dataplane/net/connection.h"
 #include "dataplane/runtime/thread_context.h"
 #include "dataplane/stream_info/filter_state.h"
 #include "dataplane/stream_info/grpc_status.h"
@@ -402,6 +403,9 @@ static bool format_info_string(enum format_op op, const struct stream_info *si,
     case FORMAT_UPSTREAM_TRANSPORT_FAILURE_REASON:
         set_reason(out, si->upstream_transport_failure_reason);
         return true;
+    case FORMAT_DOWNSTREAM_TRANSPORT_FAILURE_REASON:
+        set_reason(out, si->connection != NULL ? str_c(si->connection->failure_reason) : STR_NONE);
+        return true;
     case FORMAT_REQUESTED_SERVER_NAME:
         set_optional(out, si->requested_server_name);
         return true;
@@ -481,6 +485,10 @@ void format_item_eval(const struct format_item *item, const struct format_source
         return;
     case FORMAT_DYNAMIC_METADATA:
         return; /* no filter writes any yet */
+    case FORMAT_DOWNSTREAM_TLS:
+    case FORMAT_UPSTREAM_TLS:
+        format_tls(item, si, out);
+        return;
     default:
         (void)(format_address(item->op, si, out) || format_number(item->op, e, out) ||
                format_info_string(item->op, si, out));

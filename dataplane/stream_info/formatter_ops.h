@@ -32,6 +32,10 @@ struct formatted {
 void format_item_eval(const struct format_item *item, const struct format_source *src,
                       struct formatted *out);
 
+/* FORMAT_DOWNSTREAM_TLS and FORMAT_UPSTREAM_TLS; `out` is FORMATTED_NONE before. */
+void format_tls(const struct format_item *item, const struct stream_info *si,
+                struct formatted *out);
+
 /* strftime in UTC with Envoy's extensions: %s and %f with a width (%3f milliseconds), %E3S, %E*S.
  * Writes at most `cap` bytes, returns how many. */
 size_t format_time(struct str format, uint64_t wall_ns, char *out, size_t cap);

@@ -16,7 +16,9 @@
 #include "dataplane/codec/codec.h"
 #include "dataplane/stream_info/response_flags.h"
 
+struct conn;                /* dataplane/net/connection.h */
 struct filter_state_object; /* filter_state.h */
+struct tls_info;            /* dataplane/tls/info.h */
 
 struct stream_info {
     uint64_t start_wall_ns;
@@ -51,7 +53,9 @@ struct stream_info {
     uint64_t stream_id;
     uint32_t attempt_count;
 
-    /* Downstream connection. */
+    /* Downstream connection; lives as long. Its TLS story: conn_tls_info. NULL: none (a request of
+     * our own). */
+    struct conn *connection;
     const struct address *local;
     const struct address *direct_remote;
     struct address remote; /* after x-forwarded-for */
@@ -69,6 +73,7 @@ struct stream_info {
     struct str upstream_host_name;
     struct address upstream_local;
     struct str upstream_transport_failure_reason;
+    struct tls_info *upstream_tls; /* counted: whoever sets it gives it back; NULL: none */
 
     const struct filter_state_object *filter_state; /* what filters left; NULL: nothing */
     bool is_health_check;

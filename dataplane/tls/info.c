@@ -37,6 +37,8 @@ enum answer_kind {
     ANSWER_SANS, /* and one more for each tls_name_kind */
 };
 
+#define WHOLE_CHAIN UINT32_MAX /* question.at: of each certificate */
+
 struct question {
     uint16_t kind; /* enum answer_kind */
     uint8_t side;  /* enum tls_side */
@@ -407,6 +409,59 @@ struct str tls_info_url_encoded_pem_chain(struct tls_info *i)
     return text_answer(i, ANSWER_PEM_CHAIN, TLS_PEER, 0);
 }
 
+/* --- joined ----------------------------------------------------------------------------------- */
+
+/* An answer that is made of others: `add` writes them. */
+static struct str joined_answer(struct tls_info *i, struct question q,
+                                void (*add)(struct tls_info *i, struct question q,
+                                            struct strbuf *out))
+{
+    const struct answer *a;
+    struct strbuf text;
+
+    if (i == NULL) {
+        return STR_NONE;
+    }
+    a = find_answer(i, q);
+    if (a == NULL) {
+        strbuf_init(&text);
+        add(i, q, &text);
+        a = keep_answer(i, q, strbuf_str(&text), &text.len, 1);
+        strbuf_done(&text);
+    }
+    return a->items[0];
+}
+
+static void add_chain(struct tls_info *i, struct question q, struct strbuf *out)
+{
+    for (size_t at = 0; at < i->chain_count; at++) {
+        strbuf_add_c(out, at > 0 ? "," : "");
+        strbuf_add_str(out, text_answer(i, (enum answer_kind)q.kind, TLS_PEER, at));
+    }
+}
+
+static struct str joined_chain(struct tls_info *i, enum answer_kind kind)
+{
+    struct question q = {.kind = (uint16_t)kind, .side = TLS_PEER, .at = WHOLE_CHAIN};
+
+    return joined_answer(i, q, add_chain);
+}
+
+struct str tls_info_peer_chain_sha256_joined(struct tls_info *i)
+{
+    return joined_chain(i, ANSWER_SHA256);
+}
+
+struct str tls_info_peer_chain_sha1_joined(struct tls_info *i)
+{
+    return joined_chain(i, ANSWER_SHA1);
+}
+
+struct str tls_info_peer_chain_serials_joined(struct tls_info *i)
+{
+    return joined_chain(i, ANSWER_SERIAL);
+}
+
 struct str tls_info_peer_chain_sha256(struct tls_info *i, size_t at)
 {
     return text_answer(i, ANSWER_SHA256, TLS_PEER, at);
@@ -504,4 +559,24 @@ const struct str *tls_info_sans(struct tls_info *i, enum tls_side side, enum tls
     }
     *ret_count = a->count;
     return a->items;
+}
+
+static void add_sans(struct tls_info *i, struct question q, struct strbuf *out)
+{
+    size_t count;
+    const struct str *names =
+        tls_info_sans(i, (enum tls_side)q.side, (enum tls_name_kind)(q.kind - ANSWER_SANS), &count);
+
+    for (size_t n = 0; n < count; n++) {
+        strbuf_add_c(out, n > 0 ? "," : "");
+        strbuf_add_str(out, names[n]);
+    }
+}
+
+struct str tls_info_sans_joined(struct tls_info *i, enum tls_side side, enum tls_name_kind kind)
+{
+    struct question q = {
+        .kind = (uint16_t)(ANSWER_SANS + kind), .side = (uint8_t)side, .at = WHOLE_CHAIN};
+
+    return joined_answer(i, q, add_sans);
 }

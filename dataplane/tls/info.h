@@ -56,5 +56,10 @@ size_t tls_info_peer_chain_length(const struct tls_info *i);
 struct str tls_info_peer_chain_sha256(struct tls_info *i, size_t at);
 struct str tls_info_peer_chain_sha1(struct tls_info *i, size_t at);
 struct str tls_info_peer_chain_serial(struct tls_info *i, size_t at);
+/* The same as one text with commas between. */
+struct str tls_info_sans_joined(struct tls_info *i, enum tls_side side, enum tls_name_kind kind);
+struct str tls_info_peer_chain_sha256_joined(struct tls_info *i);
+struct str tls_info_peer_chain_sha1_joined(struct tls_info *i);
+struct str tls_info_peer_chain_serials_joined(struct tls_info *i);
 
 #endif

@@ -4,9 +4,8 @@
  *
  * Trust: configuration; all traffic is untrusted and handled in codec/ and http/.
  * Buffers: see dataplane/flow_control.md.
- * Differs from Envoy: request_headers_timeout is 10 s when not set (Envoy: off). The tracing,
- * local_reply and forward_client_cert fields are not there yet: client certificates are never
- * passed on (Envoy's default, SANITIZE).
+ * Differs from Envoy: request_headers_timeout is 10 s when not set (Envoy: off). The tracing and
+ * local_reply fields are not there yet.
  */
 
 #include <string.h>
@@ -461,6 +460,39 @@ static int hcm_parse_headers(struct parse_context *ctx, const hcm_message *m,
     return 0;
 }
 
+static int hcm_parse_client_cert(struct parse_context *ctx, const hcm_message *m,
+                                 struct http_conn_manager_config *c)
+{
+    static const enum forward_client_cert MODES[] = {
+        [HCM_ENUM(FORWARD_CLIENT_CERT_DETAILS__SANITIZE)] = CLIENT_CERT_SANITIZE,
+        [HCM_ENUM(FORWARD_CLIENT_CERT_DETAILS__FORWARD_ONLY)] = CLIENT_CERT_FORWARD_ONLY,
+        [HCM_ENUM(FORWARD_CLIENT_CERT_DETAILS__APPEND_FORWARD)] = CLIENT_CERT_APPEND_FORWARD,
+        [HCM_ENUM(FORWARD_CLIENT_CERT_DETAILS__SANITIZE_SET)] = CLIENT_CERT_SANITIZE_SET,
+        [HCM_ENUM(FORWARD_CLIENT_CERT_DETAILS__ALWAYS_FORWARD_ONLY)] =
+            CLIENT_CERT_ALWAYS_FORWARD_ONLY,
+    };
+    const HCM(HttpConnectionManager__SetCurrentClientCertDetails) *d =
+        m->set_current_client_cert_details;
+    int r =
+        parse_check_enum(ctx, "forward_client_cert_details", (int)m->forward_client_cert_details,
+                         &HCM_DESCRIPTOR(_forward_client_cert_details__descriptor));
+
+    if (r < 0) {
+        return r;
+    }
+    c->forward_client_cert = MODES[m->forward_client_cert_details];
+    if (d != NULL) {
+        c->client_cert_details = (struct client_cert_details){
+            .cert = d->cert,
+            .chain = d->chain,
+            .subject = parse_bool_or(d->subject, false),
+            .uri = d->uri,
+            .dns = d->dns,
+        };
+    }
+    return 0;
+}
+
 static void hcm_parse_path(const hcm_message *m, struct http_conn_manager_config *c)
 {
     c->normalize_path = parse_bool_or(m->normalize_path, false);
@@ -497,9 +529,9 @@ static int hcm_parse(struct parse_context *ctx, const ProtobufCMessage *msg,
                      const void **ret_config)
 {
     static hcm_parse_fn *const pieces[] = {
-        hcm_parse_codec_type,     hcm_parse_protocol,   hcm_parse_timeouts, hcm_parse_headers,
-        hcm_parse_client_address, hcm_parse_request_id, hcm_parse_filters,  hcm_parse_upgrades,
-        hcm_parse_access_logs,    hcm_parse_routes,
+        hcm_parse_codec_type,     hcm_parse_protocol,    hcm_parse_timeouts,   hcm_parse_headers,
+        hcm_parse_client_address, hcm_parse_client_cert, hcm_parse_request_id, hcm_parse_filters,
+        hcm_parse_upgrades,       hcm_parse_access_logs, hcm_parse_routes,
     };
     const hcm_message *m = (const hcm_message *)msg;
     struct http_conn_manager_config *c =
