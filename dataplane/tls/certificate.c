@@ -23,6 +23,7 @@
 #include <string.h>
 
 #include "dataplane/tls/ocsp.h"
+#include "dataplane/tls/san.h"
 #include "dataplane/tls/x509_text.h"
 
 #define RSA_BITS_MIN 2048
@@ -69,7 +70,7 @@ static int private_key_error(struct str name, struct error *reterr)
 
 static BIO *bio_of(struct str bytes)
 {
-    BIO *bio = BIO_new_mem_buf(bytes.ptr, (ossl_ssize_t)bytes.len);
+    BIO *bio = BIO_new_mem_buf(bytes.ptr, (int)bytes.len);
 
     CHECK(bio != NULL);
     return bio;
@@ -132,6 +133,20 @@ static int read_key(const struct tls_certificate_source *src, struct certificate
     return ret->key != NULL ? 0 : private_key_error(src->key.name, reterr);
 }
 
+/* The key decides which certificate of a bundle is the leaf: the last that it fits, as PKCS12_parse
+ * has it. */
+static void take_leaf(STACK_OF(X509) * certificates, struct certificate_parts *ret)
+{
+    size_t i = ret->key != NULL ? sk_X509_num(certificates) : 0;
+
+    while (i-- > 0) {
+        if (X509_check_private_key(sk_X509_value(certificates, i), ret->key)) {
+            ret->leaf = sk_X509_delete(certificates, i);
+            return;
+        }
+    }
+}
+
 static int read_pkcs12(const struct tls_certificate_source *src, struct certificate_parts *ret,
                        struct error *reterr)
 {
@@ -150,70 +165,74 @@ static int read_pkcs12(const struct tls_certificate_source *src, struct certific
     CBS_init(&in, (const uint8_t *)src->pkcs12.bytes.ptr, src->pkcs12.bytes.len);
     ok = PKCS12_get_key_and_certs(&ret->key, others, &in, password);
     OPENSSL_free(password);
-    /* Of several certificates the key decides which is the leaf; else it is the first. */
-    while (ok && (next = sk_X509_shift(others)) != NULL) {
-        if (ret->leaf == NULL && (ret->key == NULL || X509_check_private_key(next, ret->key))) {
-            ret->leaf = next;
-        } else {
-            CHECK(sk_X509_push(ret->intermediates, next) > 0);
-        }
-    }
-    sk_X509_pop_free(others, X509_free);
     if (!ok) {
+        sk_X509_pop_free(others, X509_free);
         ERR_clear_error();
         return error_set(reterr, E_INVALID, "Failed to load pkcs12 from %.*s",
                          STR_ARG(src->pkcs12.name));
     }
-    if (ret->leaf == NULL && sk_X509_num(ret->intermediates) > 0) {
-        ret->leaf = sk_X509_shift(ret->intermediates);
+    take_leaf(others, ret);
+    /* The others in the order of the file, from leaf to root. (Envoy turns them round.) */
+    while ((next = sk_X509_shift(others)) != NULL) {
+        CHECK(sk_X509_push(ret->intermediates, next) > 0);
     }
+    sk_X509_free(others);
     ERR_clear_error();
-    if (ret->leaf == NULL) {
-        return error_set(reterr, E_INVALID, "Failed to load certificate from %.*s",
-                         STR_ARG(src->pkcs12.name));
-    }
-    return ret->key != NULL ? 0 : private_key_error(src->pkcs12.name, reterr);
+    return ret->leaf != NULL ? 0
+                             : error_set(reterr, E_INVALID, "Failed to load certificate from %.*s",
+                                         STR_ARG(src->pkcs12.name));
 }
 
 /* --- checks --------------------------------------------------------------------------------- */
+
+static int chain_error(const struct tls_certificate *c, struct error *reterr)
+{
+    return error_set(reterr, E_INVALID, "Failed to load certificate chain from %.*s",
+                     STR_ARG(c->chain_name));
+}
+
+static int check_ec_key(struct tls_certificate *c, const EC_KEY *key, struct error *reterr)
+{
+    const EC_GROUP *group = EC_KEY_get0_group(key);
+
+    switch (group != NULL ? EC_GROUP_get_curve_name(group) : NID_undef) {
+    case NID_X9_62_prime256v1:
+        c->key_type = TLS_KEY_ECDSA_P256;
+        return 0;
+    case NID_secp384r1:
+        c->key_type = TLS_KEY_ECDSA_P384;
+        return 0;
+    case NID_secp521r1:
+        c->key_type = TLS_KEY_ECDSA_P521;
+        return 0;
+    default:
+        return chain_error(c, reterr);
+    }
+}
 
 static int check_public_key(struct tls_certificate *c, struct error *reterr)
 {
     EVP_PKEY *key = X509_get_pubkey(c->leaf);
     int rc = 0;
 
-    if (key == NULL) {
-        ERR_clear_error();
-        return error_set(reterr, E_INVALID, "Failed to load certificate chain from %.*s",
-                         STR_ARG(c->chain_name));
-    }
-    if (EVP_PKEY_id(key) == EVP_PKEY_EC) {
-        const EC_GROUP *group = EC_KEY_get0_group(EVP_PKEY_get0_EC_KEY(key));
-
-        switch (group != NULL ? EC_GROUP_get_curve_name(group) : NID_undef) {
-        case NID_X9_62_prime256v1:
-            c->key_type = TLS_KEY_ECDSA_P256;
-            break;
-        case NID_secp384r1:
-            c->key_type = TLS_KEY_ECDSA_P384;
-            break;
-        case NID_secp521r1:
-            c->key_type = TLS_KEY_ECDSA_P521;
-            break;
-        default:
-            rc = error_set(reterr, E_INVALID,
-                           "Failed to load certificate chain from %.*s, only P-256, P-384 or P-521 "
-                           "ECDSA certificates are supported",
-                           STR_ARG(c->chain_name));
-        }
-    } else {
+    switch (key != NULL ? EVP_PKEY_id(key) : EVP_PKEY_NONE) {
+    case EVP_PKEY_EC:
+        rc = check_ec_key(c, EVP_PKEY_get0_EC_KEY(key), reterr);
+        break;
+    case EVP_PKEY_RSA:
         c->key_type = TLS_KEY_RSA;
-        if (EVP_PKEY_id(key) == EVP_PKEY_RSA && RSA_bits(EVP_PKEY_get0_RSA(key)) < RSA_BITS_MIN) {
+        if (RSA_bits(EVP_PKEY_get0_RSA(key)) < RSA_BITS_MIN) {
             rc = error_set(reterr, E_INVALID,
                            "Failed to load certificate chain from %.*s, only RSA certificates with "
                            "2048-bit or larger keys are supported",
                            STR_ARG(c->chain_name));
         }
+        break;
+    case EVP_PKEY_ED25519:
+        c->key_type = TLS_KEY_ED25519;
+        break;
+    default:
+        rc = chain_error(c, reterr);
     }
     EVP_PKEY_free(key);
     return rc;
@@ -340,8 +359,7 @@ static int take_chain(struct part *part, struct tls_certificate *c, struct certi
         rc = add_buffer(c, sk_X509_value(parts->intermediates, i));
     }
     if (rc != 0) {
-        return error_set(reterr, rc, "Failed to load certificate chain from %.*s",
-                         STR_ARG(c->chain_name));
+        return chain_error(c, reterr);
     }
     SHA256(CRYPTO_BUFFER_data(c->chain[0]), CRYPTO_BUFFER_len(c->chain[0]), c->digest);
     return 0;
@@ -358,30 +376,28 @@ static struct str lower_copy(struct arena *a, struct str s)
 /* DNS SANs; the common name only of a certificate that has no SAN at all (RFC 6125 6.4.4). */
 static void collect_names(struct part *part, struct tls_certificate *c)
 {
-    GENERAL_NAMES *sans =
-        (GENERAL_NAMES *)X509_get_ext_d2i(c->leaf, NID_subject_alt_name, NULL, NULL);
-    size_t count = sans != NULL ? sk_GENERAL_NAME_num(sans) : 1;
-    struct str *names = ARENA_ARRAY(&part->arena, struct str, count);
+    GENERAL_NAMES *sans = tls_sans_of(c->leaf);
+    size_t count = sans != NULL ? sk_GENERAL_NAME_num(sans) : 0;
+    struct str *names = ARENA_ARRAY(&part->arena, struct str, count + 1);
+    struct strbuf common_name;
     size_t i;
 
-    for (i = 0; sans != NULL && i < count; i++) {
+    strbuf_init(&common_name);
+    c->has_identity = x509_common_name(c->leaf, &common_name);
+    if (sans == NULL && c->has_identity) {
+        names[c->name_count++] = lower_copy(&part->arena, strbuf_str(&common_name));
+    }
+    for (i = 0; i < count; i++) {
         const GENERAL_NAME *name = sk_GENERAL_NAME_value(sans, i);
 
         if (name->type == GEN_DNS) {
             names[c->name_count++] = lower_copy(&part->arena, x509_string(name->d.dNSName));
         }
+        c->has_identity |=
+            name->type == GEN_DNS || name->type == GEN_URI || name->type == GEN_IPADD;
     }
-    if (sans == NULL) {
-        struct strbuf common_name;
-
-        strbuf_init(&common_name);
-        if (x509_common_name(c->leaf, &common_name)) {
-            names[c->name_count++] = lower_copy(&part->arena, strbuf_str(&common_name));
-        }
-        strbuf_done(&common_name);
-    }
+    strbuf_done(&common_name);
     GENERAL_NAMES_free(sans);
-    ERR_clear_error();
     c->names = names;
 }
 

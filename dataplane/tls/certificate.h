@@ -14,7 +14,13 @@
 #include "config/model/tls.h"
 #include "dataplane/base/str.h"
 
-enum tls_key_type { TLS_KEY_RSA, TLS_KEY_ECDSA_P256, TLS_KEY_ECDSA_P384, TLS_KEY_ECDSA_P521 };
+enum tls_key_type {
+    TLS_KEY_RSA,
+    TLS_KEY_ECDSA_P256,
+    TLS_KEY_ECDSA_P384,
+    TLS_KEY_ECDSA_P521,
+    TLS_KEY_ED25519, /* Envoy chooses it as if it were RSA */
+};
 
 struct tls_certificate {
     CRYPTO_BUFFER **chain; /* leaf first */
@@ -22,20 +28,23 @@ struct tls_certificate {
     EVP_PKEY *key;
     X509 *leaf;
     enum tls_key_type key_type;
-    /* What SNI is compared with: DNS SANs, or the CN when there are none. Lower case, as
-     * "name" or "*.suffix". */
+    /* What SNI is compared with: DNS SANs, or the CN when there is no SAN of any kind. Lower case,
+     * as "name" or "*.suffix". */
     const struct str *names;
     size_t name_count;
     struct str chain_name;  /* of the source: a file's path or "<inline>" */
     struct str ocsp_staple; /* DER; empty: none */
-    int64_t ocsp_expires_s; /* wall clock; 0: no staple */
+    int64_t ocsp_expires_s; /* wall clock; 0: no staple; long ago when it names no end */
     bool must_staple;       /* the leaf has the TLS feature extension */
-    uint8_t digest[32];     /* SHA-256 of the leaf: part of the session id context */
+    /* A CN, or a DNS, URI or IP SAN. A server's must have one: "Invalid TLS context has neither
+     * subject CN nor SAN names". */
+    bool has_identity;
+    uint8_t digest[32]; /* SHA-256 of the leaf: part of the session id context */
 };
 
 /* struct tls_builder's: reads PEM (or PKCS#12), checks that key and leaf belong together, that the
- * key is one that Envoy takes (RSA of 2048 bits and more, P-256, P-384, P-521), that the staple is
- * the leaf's. E_INVALID in Envoy's words. Freed with the part. Main thread. */
+ * key is one that Envoy takes (RSA of 2048 bits and more, P-256, P-384, P-521, Ed25519), that the
+ * staple is the leaf's. E_INVALID in Envoy's words. Freed with the part. Main thread. */
 int tls_certificate_build(struct part *part, const struct tls_certificate_source *src,
                           const struct tls_certificate **ret, struct error *reterr) MUST_CHECK;
 

@@ -9,6 +9,7 @@
 #define TAG_EXPLICIT(n) (CBS_ASN1_CONSTRUCTED | CBS_ASN1_CONTEXT_SPECIFIC | (n))
 #define TAG_IMPLICIT(n) (CBS_ASN1_CONTEXT_SPECIFIC | (n))
 #define SECONDS_PER_DAY 86400
+#define TIME_BYTES 15
 
 /* id-pkix-ocsp-basic, 1.3.6.1.5.5.7.48.1.1 */
 static const uint8_t ocsp_basic_oid[] = {0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01, 0x01};
@@ -53,10 +54,11 @@ static int generalized_time(CBS *in, int64_t *ret_s, struct error *reterr)
     if (!CBS_get_asn1(in, &text, CBS_ASN1_GENERALIZEDTIME)) {
         return error_set(reterr, E_INVALID, "Input is not a well-formed ASN.1 GENERALIZEDTIME");
     }
-    if (CBS_len(&text) != 15 || CBS_data(&text)[14] != 'Z') {
-        return error_set(reterr, E_INVALID,
-                         "GENERALIZEDTIME must be of the form YYYYMMDDHHMMSSZ with no fractional "
-                         "seconds");
+    if (CBS_len(&text) > 0 && (CBS_data(&text)[CBS_len(&text) - 1] | 0x20) != 'z') {
+        return error_set(reterr, E_INVALID, "GENERALIZEDTIME must be in UTC");
+    }
+    if (CBS_len(&text) != TIME_BYTES) {
+        return error_set(reterr, E_INVALID, "Error parsing string of GENERALIZEDTIME format");
     }
     for (i = 0; i < 7; i++) {
         if (!two_digits(CBS_data(&text) + 2 * i, &field[i])) {
@@ -280,10 +282,8 @@ int tls_ocsp_parse(struct str der, struct tls_ocsp *ret, struct error *reterr)
     int rc;
 
     CBS_init(&all, (const uint8_t *)der.ptr, der.len);
-    if (!CBS_get_asn1(&all, &response, CBS_ASN1_SEQUENCE)) {
-        return error_set(reterr, E_INVALID, "OCSP Response is not a well-formed ASN.1 SEQUENCE");
-    }
-    if (CBS_len(&all) != 0) {
+    /* One sentence for both: Envoy, too, looks at what is left before it looks at the failure. */
+    if (!CBS_get_asn1(&all, &response, CBS_ASN1_SEQUENCE) || CBS_len(&all) != 0) {
         return error_set(reterr, E_INVALID, "Data contained more than a single OCSP response");
     }
     rc = response_status(&response, reterr);

@@ -77,12 +77,37 @@ static bool comparable_text(const GENERAL_NAME *san, struct strbuf *out)
     return !is_text(san) || str_find_char(strbuf_str(out), '\0') == STR_NPOS;
 }
 
-static bool oid_is(const ASN1_OBJECT *object, struct str dotted)
+/* Dotted numbers, or a name that BoringSSL knows; NULL: neither. The caller frees it. */
+static ASN1_OBJECT *parse_oid(struct str oid)
 {
     char text[OID_TEXT_MAX];
-    int len = OBJ_obj2txt(text, sizeof(text), object, 1);
+    ASN1_OBJECT *object;
 
-    return len > 0 && len < (int)sizeof(text) && str_eq(str_n(text, (size_t)len), dotted);
+    if (oid.len == 0 || oid.len >= sizeof(text)) {
+        return NULL;
+    }
+    memcpy(text, oid.ptr, oid.len);
+    text[oid.len] = '\0';
+    object = OBJ_txt2obj(text, 0);
+    ERR_clear_error();
+    return object;
+}
+
+bool tls_oid_is_valid(struct str oid)
+{
+    ASN1_OBJECT *object = parse_oid(oid);
+
+    ASN1_OBJECT_free(object);
+    return object != NULL;
+}
+
+static bool oid_is(const ASN1_OBJECT *object, struct str oid)
+{
+    ASN1_OBJECT *expected = parse_oid(oid);
+    bool is_same = expected != NULL && OBJ_cmp(object, expected) == 0;
+
+    ASN1_OBJECT_free(expected);
+    return is_same;
 }
 
 static bool type_matches(const GENERAL_NAME *san, const struct tls_san_matcher *m)

@@ -92,7 +92,7 @@ enum tls_verify_result tls_verify_spiffe(STACK_OF(X509) * chain, const struct va
 {
     X509 *leaf = sk_X509_value(chain, 0);
     struct chain_check check = {
-        .flags = v->allows_expired ? X509_V_FLAG_NO_CHECK_TIME : 0,
+        .allows_expired = v->allows_expired,
         .depth = -1,
     };
     enum tls_verify_result result = TLS_FAIL_ERROR;

@@ -29,7 +29,7 @@ static void trust_on_free(void *object)
 /* What PEM text holds; NULL when some of it is broken. Text between the blocks is nothing. */
 static STACK_OF(X509_INFO) * read_pem(struct str text)
 {
-    BIO *bio = BIO_new_mem_buf(text.ptr, (ossl_ssize_t)text.len);
+    BIO *bio = BIO_new_mem_buf(text.ptr, (int)text.len);
     STACK_OF(X509_INFO) * list;
 
     CHECK(bio != NULL);

@@ -29,6 +29,20 @@ static void refuse_chain(X509_STORE_CTX *ctx, struct verdict *verdict)
     verdict->alert = (uint8_t)SSL_alert_from_verify_result(error);
 }
 
+/* BoringSSL's verify callback: what is wrong with a time is not wrong. */
+static int verify_on_expired(int ok, X509_STORE_CTX *ctx)
+{
+    switch (X509_STORE_CTX_get_error(ctx)) {
+    case X509_V_ERR_CERT_NOT_YET_VALID:
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+    case X509_V_ERR_CRL_NOT_YET_VALID:
+    case X509_V_ERR_CRL_HAS_EXPIRED:
+        return 1;
+    default:
+        return ok;
+    }
+}
+
 bool tls_chain_is_trusted(STACK_OF(X509) * chain, const struct chain_check *check,
                           struct verdict *verdict)
 {
@@ -41,8 +55,9 @@ bool tls_chain_is_trusted(STACK_OF(X509) * chain, const struct chain_check *chec
         goto done;
     }
     X509_STORE_CTX_set_flags(ctx, check->flags);
-    if ((check->flags & X509_V_FLAG_NO_CHECK_TIME) == 0) {
-        X509_STORE_CTX_set_time(ctx, 0, (time_t)verdict->params->now_s);
+    X509_STORE_CTX_set_time(ctx, 0, (time_t)verdict->params->now_s);
+    if (check->allows_expired) {
+        X509_STORE_CTX_set_verify_cb(ctx, verify_on_expired);
     }
     if (check->depth >= 0) {
         X509_VERIFY_PARAM_set_depth(X509_STORE_CTX_get0_param(ctx), check->depth);
@@ -67,6 +82,7 @@ static bool is_chain_trusted(STACK_OF(X509) * chain, const struct validation *v,
         .store = store,
         .purpose = verdict->params->is_server ? "ssl_client" : "ssl_server",
         .flags = X509_V_FLAG_PARTIAL_CHAIN,
+        .allows_expired = v->allows_expired,
         .crls = v->has_crl ? v->crls : NULL,
         .depth = -1,
     };
@@ -74,9 +90,6 @@ static bool is_chain_trusted(STACK_OF(X509) * chain, const struct validation *v,
     if (v->has_crl || (v->ca != NULL && v->ca->has_bundled_crls)) {
         check.flags |= X509_V_FLAG_CRL_CHECK;
         check.flags |= v->only_leaf_crl ? 0 : X509_V_FLAG_CRL_CHECK_ALL;
-    }
-    if (v->allows_expired) {
-        check.flags |= X509_V_FLAG_NO_CHECK_TIME;
     }
     /* As Envoy: a limit for clients only, the trust anchor counted (BoringSSL leaves it out). */
     if (verdict->params->is_server && v->max_verify_depth.is_set) {

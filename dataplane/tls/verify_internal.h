@@ -44,6 +44,7 @@ struct chain_check {
     X509_STORE *store;
     const char *purpose;
     unsigned long flags;
+    bool allows_expired;
     STACK_OF(X509_CRL) * crls; /* besides those of the store; NULL: none */
     int depth;
 };
