@@ -130,7 +130,7 @@ static enum staple_action staple_action(const struct choice *ch, const struct tl
  * nothing better is found. */
 static bool is_the_one(struct choice *ch, const struct tls_certificate *c)
 {
-    bool is_rsa = c->key_type == TLS_KEY_RSA;
+    bool is_rsa = c->key_type == TLS_KEY_RSA || c->key_type == TLS_KEY_ED25519;
 
     if (staple_action(ch, c) == STAPLE_FAIL) {
         return false;
