@@ -327,6 +327,20 @@ void cluster_request_stream(struct cluster *c, struct host *h, enum routing_prio
     conn_pool_request(*pool, rq);
 }
 
+/* As Envoy, of TCP: a connection that nobody waits for any more is not made. It would be made for
+ * the wrong client. */
+static void pool_close_excess(struct conn_pool *p)
+{
+    struct pool_conn *pc;
+
+    list_for_each (pc, &p->connecting, struct pool_conn, node) {
+        if (p->promised <= p->pending_count) {
+            return;
+        }
+        pool_conn_close(pc);
+    }
+}
+
 void pool_request_cancel(struct pool_request *rq)
 {
     struct conn_pool *p = rq->pool;
@@ -340,6 +354,9 @@ void pool_request_cancel(struct pool_request *rq)
     pool_unqueue(p, rq);
     stat_inc(pool_stats(p), CLUSTER_UPSTREAM_RQ_CANCELLED);
     request_drop(rq);
+    if (p->protocol == POOL_TCP) {
+        pool_close_excess(p);
+    }
     if (p->is_draining) {
         conn_pool_drain(p);
     }
@@ -599,6 +616,9 @@ static void pool_conn_count_closed(struct pool_conn *pc, enum conn_close_cause c
     bool is_local = cause == CONN_CLOSED_LOCAL || cause == CONN_CLOSED_CONNECT_TIMEOUT;
     /* As Envoy: what ends streams of HTTP/2 by a protocol error is no lost connection. */
     bool has_lost_requests = pc->active > 0 && !(pc->is_broken && pc->http2 != NULL);
+
+    /* And a TCP connection is in use to its last byte. */
+    has_lost_requests |= pc->pool->protocol == POOL_TCP && pc->requests > 0;
 
     stat_inc(stats, CLUSTER_UPSTREAM_CX_DESTROY);
     stat_inc(stats,

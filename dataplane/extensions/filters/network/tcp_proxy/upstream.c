@@ -69,6 +69,9 @@ static void session_on_reset(void *user, enum stream_reset_reason reason, struct
     (void)reason;
     (void)details;
     s->upstream = NULL;
+    if (is_rst) {
+        stream_info_set_flag(&s->info, FLAG_UPSTREAM_REMOTE_RESET);
+    }
     tcp_session_close(s, is_rst ? CONN_CLOSE_RESET : CONN_CLOSE_FLUSH);
 }
 
@@ -85,6 +88,11 @@ static const struct codec_stream_callbacks stream_callbacks = {
 
 void tcp_upstream_send(struct tcp_session *s, struct buf *take_data, bool end_stream)
 {
+    size_t unwritten = buf_len(take_data) + conn_unwritten(pool_request_conn(&s->request));
+
+    if (end_stream && s->has_host_end && unwritten > 0) {
+        stat_inc(s->stats, TCP_PROXY_UPSTREAM_FLUSH_TOTAL);
+    }
     s->upstream->ops->encode_data(s->upstream, take_data, end_stream);
 }
 
@@ -125,12 +133,20 @@ static uint32_t delayed_close_ms(const struct tcp_session *s)
     return ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
 }
 
+/* As Envoy: not before there is an outcome. */
+static void session_note_host(struct tcp_session *s)
+{
+    s->info.upstream_remote = *host_address(s->host);
+    s->info.upstream_host_name = host_name(s->host);
+}
+
 static void session_on_ready(struct pool_request *rq)
 {
     struct tcp_session *s = rq->user;
     struct pool_connection_info conn;
 
     pool_request_connection(rq, &conn);
+    session_note_host(s);
     s->info.upstream_local = *conn.local;
     s->info.upstream_remote = *conn.remote;
     pool_request_conn(rq)->delayed_close_ms = delayed_close_ms(s);
@@ -143,6 +159,7 @@ static void session_on_failure(struct pool_request *rq, enum pool_failure failur
 {
     struct tcp_session *s = rq->user;
 
+    session_note_host(s);
     s->info.upstream_transport_failure_reason = arena_str(&s->arena, transport_reason);
     if (failure == POOL_FAILURE_REMOTE_CONNECT || failure == POOL_FAILURE_CONNECT_TIMEOUT) {
         stream_info_set_flag(&s->info, FLAG_UPSTREAM_CONNECTION_FAILURE);
@@ -231,8 +248,6 @@ void tcp_upstream_connect(struct tcp_session *s)
     host_unref(s->host);
     s->host = host;
     s->info.attempt_count++;
-    s->info.upstream_remote = *host_address(host);
-    s->info.upstream_host_name = host_name(host);
     tcp_session_set_state(s, TCP_SESSION_CONNECTING);
     cluster_request_stream(s->cluster, host, PRIORITY_DEFAULT, POOL_TCP, &request_ops, s,
                            &s->request);
