@@ -152,3 +152,91 @@ def ads_bootstrap(port, delta=False, static_clusters=(), ads_config=None, node=N
         "dynamic_resources": {"ads_config": api, "cds_config": source, "lds_config": source},
         "static_resources": {"clusters": [ads_cluster(port), *static_clusters]}, **more,
     }
+
+
+# TLS. Certificates come from harness/certs.py.
+
+DOWNSTREAM_TLS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
+UPSTREAM_TLS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
+RAW_BUFFER = "type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer"
+SPIFFE = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig"
+TLS_INSPECTOR = "type.googleapis.com/envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector"
+TCP_PROXY = "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
+
+
+def text_source(text):
+    """A DataSource of text; a dict is taken as one already."""
+    return text if isinstance(text, dict) else {"inline_string": text}
+
+
+def trust(ca=None, san=None, **more):
+    """A CertificateValidationContext. ca: what to trust, as PEM or an Authority. san: a list of (type, exact value) or
+    SubjectAltNameMatcher dicts."""
+    out = dict(more)
+    if ca is not None:
+        out["trusted_ca"] = text_source(getattr(ca, "ca_pem", ca))
+    if san is not None:
+        out["match_typed_subject_alt_names"] = [
+            s if isinstance(s, dict) else {"san_type": s[0], "matcher": {"exact": s[1]}} for s in san]
+    return out
+
+
+def common_tls(certificates=(), validation=None, alpn=(), params=None, **more):
+    """A CommonTlsContext. certificates: Issued, or TlsCertificate dicts; validation: of trust(); params: tls_params."""
+    out = dict(more)
+    if certificates:
+        out["tls_certificates"] = [
+            made if isinstance(made, dict) else made.tls_certificate() for made in certificates]
+    if validation is not None:
+        out["validation_context"] = validation
+    if alpn:
+        out["alpn_protocols"] = list(alpn)
+    if params:
+        out["tls_params"] = params
+    return out
+
+
+def downstream_tls(*certificates, validation=None, alpn=(), params=None, common=None, **more):
+    """The transport_socket of a filter chain. common: further fields of its CommonTlsContext; more: of the context."""
+    made = common_tls(certificates, validation, alpn, params, **(common or {}))
+    return {"name": "tls", "typed_config": {"@type": DOWNSTREAM_TLS, "common_tls_context": made, **more}}
+
+
+def upstream_tls(*certificates, validation=None, alpn=(), params=None, common=None, **more):
+    """The transport_socket of a cluster."""
+    made = common_tls(certificates, validation, alpn, params, **(common or {}))
+    return {"name": "tls", "typed_config": {"@type": UPSTREAM_TLS, "common_tls_context": made, **more}}
+
+
+def tls_secret(name, issued, **more):
+    """A Secret with a certificate and its key."""
+    return {"name": name, "tls_certificate": issued.tls_certificate(**more)}
+
+
+def trust_secret(name, validation):
+    """A Secret with a validation context, of trust()."""
+    return {"name": name, "validation_context": validation}
+
+
+def sds(name, source=None):
+    """An SdsSecretConfig: a static secret, or one of a ConfigSource ("ads" for the aggregated stream)."""
+    out = {"name": name}
+    if source == "ads":
+        source = {"ads": {}, "resource_api_version": "V3"}
+    if source is not None:
+        out["sds_config"] = source
+    return out
+
+
+def tls_inspector(**more):
+    return {"name": "tls_inspector", "typed_config": {"@type": TLS_INSPECTOR, **more}}
+
+
+def tcp_proxy(cluster_name=None, stat_prefix="tcp", log=None, **more):
+    """The tcp_proxy network filter. log: (path, format) or a path."""
+    config = {"@type": TCP_PROXY, "stat_prefix": stat_prefix, **more}
+    if cluster_name is not None:
+        config["cluster"] = cluster_name
+    if log is not None:
+        config["access_log"] = [access_log(*log) if isinstance(log, tuple) else access_log(log)]
+    return {"name": "tcp_proxy", "typed_config": config}
