@@ -442,6 +442,7 @@ static int store_parse(struct config_store *s, struct slot *slot, const Protobuf
         is_static ? !s->params.allows_unknown_static : s->params.rejects_unknown_dynamic;
     ctx.stats = s->params.stats;
     ctx.access_logs = s->params.access_logs;
+    ctx.tls = s->params.tls;
     ctx.local_ip = s->params.local_ip;
     r = parse_check_tree(&ctx, msg);
     if (r == 0) {

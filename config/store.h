@@ -56,6 +56,7 @@ struct config_store_params {
     /* What extensions use while they are parsed; NULL in tests. */
     struct stat_store *stats;
     struct access_log_hub *access_logs;
+    const struct tls_builder *tls; /* config/model/tls.h */
     struct str local_ip;    /* lives as long as any part */
     struct xds_client *xds; /* NULL: static configuration only */
     bool is_strict;

@@ -89,6 +89,8 @@ struct parse_context {
     struct str local_ip;
     /* While a listener is parsed: its name in stats ("127.0.0.1_80" or its stat_prefix). */
     struct str listener_stat_name;
+    /* While a cluster is parsed: likewise (its name or alt_stat_name). */
+    struct str cluster_stat_name;
 };
 
 void parse_context_init(struct parse_context *ctx, struct part *part,

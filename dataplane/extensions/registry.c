@@ -30,6 +30,8 @@ extern const struct network_filter_type network_filter_http_connection_manager;
 extern const struct network_filter_type network_filter_tcp_proxy;
 extern const struct transport_socket transport_socket_raw_buffer_downstream;
 extern const struct transport_socket transport_socket_raw_buffer_upstream;
+extern const struct transport_socket transport_socket_tls_downstream;
+extern const struct transport_socket transport_socket_tls_upstream;
 
 static const struct extension *const extensions[] = {
     &access_logger_file.ext,
@@ -50,6 +52,8 @@ static const struct extension *const extensions[] = {
     &request_id_uuid,
     &transport_socket_raw_buffer_downstream.ext,
     &transport_socket_raw_buffer_upstream.ext,
+    &transport_socket_tls_downstream.ext,
+    &transport_socket_tls_upstream.ext,
     &upstream_options_http,
 };
 

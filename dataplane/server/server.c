@@ -30,6 +30,7 @@
 #include "dataplane/server/publish.h"
 #include "dataplane/server/server_stats.h"
 #include "dataplane/server/xds_dialer.h"
+#include "dataplane/tls/context.h"
 #include "dataplane/upstream/cluster_registry.h"
 #include "dataplane/upstream/upstream.h"
 #include "xds/client.h"
@@ -247,6 +248,7 @@ static void server_init_store(struct server *s)
         .xds = s->xds,
         .stats = s->stats,
         .access_logs = s->context.access_logs,
+        .tls = &tls_builder,
         .local_ip = local_ip(&s->arena),
         .is_strict = s->options.is_strict,
         .allows_unknown_static = s->options.allow_unknown_static_fields,

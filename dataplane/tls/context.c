@@ -25,6 +25,11 @@
     "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384"
 #define DEFAULT_CURVES "X25519:P-256"
 
+const struct tls_builder tls_builder = {
+    .certificate = tls_certificate_build,
+    .trust = tls_trust_build,
+};
+
 static struct list contexts = {&contexts, &contexts}; /* main thread */
 
 /* --- what handshakes look up ------------------------------------------------------------------ */

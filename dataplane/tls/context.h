@@ -12,6 +12,9 @@
 #include "dataplane/base/error.h"
 #include "dataplane/stats/stats.h"
 
+/* What config/ has its certificates and CAs made by. */
+extern const struct tls_builder tls_builder;
+
 struct tls_context;
 
 struct tls_context_params {

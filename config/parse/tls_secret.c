@@ -1,0 +1,504 @@
+/* Certificates, validation contexts, ticket keys and the secrets that carry them. Main thread. */
+
+#include "config/parse/tls_secret.h"
+
+#include <string.h>
+
+#include "config/any.h"
+#include "config/parse/check.h"
+#include "config/parse/core.h"
+#include "config/parse/matcher.h"
+#include "dataplane/base/base64.h"
+#include "dataplane/base/hash.h"
+#include "proto/envoy/extensions/transport_sockets/tls/v3/tls_spiffe_validator_config.pb-c.h"
+
+/* protoc-c's names are as long as the path. */
+#define TLS(suffix) Envoy__Extensions__TransportSockets__Tls__V3__##suffix
+#define TLS_ENUM(suffix) ENVOY__EXTENSIONS__TRANSPORT_SOCKETS__TLS__V3__##suffix
+#define TLS_DESCRIPTOR(suffix) envoy__extensions__transport_sockets__tls__v3__##suffix
+
+typedef Envoy__Config__Core__V3__DataSource data_source;
+
+#define SPIFFE_TYPE "envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig"
+
+/* --- data sources ----------------------------------------------------------------------------- */
+
+/* A secret is another one when its files are, under the same configuration. (A filter chain keeps
+ * its connections then: Envoy does not look at such files again either.) */
+static void mix_into_part(struct parse_context *ctx, struct str bytes)
+{
+    if (ctx->part->kind == PART_SECRET) {
+        ctx->part->hash = hash_mix(ctx->part->hash, bytes.ptr, bytes.len);
+    }
+}
+
+/* `m` NULL: stays empty. */
+static int read_data(struct parse_context *ctx, const char *field, const data_source *m,
+                     struct tls_data *ret)
+{
+    size_t at;
+    int r;
+
+    *ret = (struct tls_data){.name = STR("<inline>")};
+    if (m == NULL) {
+        return 0;
+    }
+    at = path_push(ctx, field);
+    r = parse_data_source(ctx, m, 0, &ret->bytes);
+    if (r < 0) {
+        return r;
+    }
+    if (m->specifier_case == ENVOY__CONFIG__CORE__V3__DATA_SOURCE__SPECIFIER_FILENAME) {
+        ret->name = parse_str(ctx, m->filename);
+        mix_into_part(ctx, ret->bytes);
+    }
+    path_pop(ctx, at);
+    return 0;
+}
+
+/* The error of a builder, at the current path. */
+static int builder_failed(struct parse_context *ctx, int code, const struct error *err)
+{
+    return parse_fail(ctx, code, NULL, "%s", error_message(err));
+}
+
+/* --- certificates ----------------------------------------------------------------------------- */
+
+static int check_certificate_sources(struct parse_context *ctx, const TLS(TlsCertificate) * m)
+{
+    if (m->pkcs12 != NULL && (m->certificate_chain != NULL || m->private_key != NULL)) {
+        return parse_fail(ctx, E_INVALID, NULL,
+                          "Certificate configuration can't have both pkcs12 and %s",
+                          m->certificate_chain != NULL ? "certificate_chain" : "private_key");
+    }
+    return 0;
+}
+
+int parse_tls_certificate(struct parse_context *ctx, const TLS(TlsCertificate) * m,
+                          const struct tls_certificate **ret)
+{
+    struct tls_certificate_source source;
+    struct error err;
+    int r = check_certificate_sources(ctx, m);
+
+    *ret = NULL;
+    if (r == 0) {
+        r = read_data(ctx, "certificate_chain", m->certificate_chain, &source.chain);
+    }
+    if (r == 0) {
+        r = read_data(ctx, "private_key", m->private_key, &source.key);
+    }
+    if (r == 0) {
+        r = read_data(ctx, "pkcs12", m->pkcs12, &source.pkcs12);
+    }
+    if (r == 0) {
+        r = read_data(ctx, "password", m->password, &source.password);
+    }
+    if (r == 0) {
+        r = read_data(ctx, "ocsp_staple", m->ocsp_staple, &source.ocsp_staple);
+    }
+    if (r < 0 || ctx->tls == NULL) {
+        return r;
+    }
+    error_init(&err);
+    r = ctx->tls->certificate(ctx->part, &source, ret, &err);
+    if (r < 0) {
+        r = builder_failed(ctx, r, &err);
+    }
+    error_done(&err);
+    return r;
+}
+
+/* --- what peers are held against -------------------------------------------------------------- */
+
+static int parse_trust(struct parse_context *ctx, const data_source *ca, const data_source *crl,
+                       const char *ca_field, const struct tls_trust **ret)
+{
+    struct tls_trust_source source;
+    struct error err;
+    int r = read_data(ctx, ca_field, ca, &source.ca);
+
+    *ret = NULL;
+    if (r == 0) {
+        r = read_data(ctx, "crl", crl, &source.crl);
+    }
+    if (r < 0 || ctx->tls == NULL || (source.ca.bytes.len == 0 && source.crl.bytes.len == 0)) {
+        return r;
+    }
+    error_init(&err);
+    r = ctx->tls->trust(ctx->part, &source, ret, &err);
+    if (r < 0) {
+        r = builder_failed(ctx, r, &err);
+    }
+    error_done(&err);
+    return r;
+}
+
+static enum tls_san_type san_type(TLS(SubjectAltNameMatcher__SanType) type)
+{
+    switch (type) {
+    case TLS_ENUM(SUBJECT_ALT_NAME_MATCHER__SAN_TYPE__EMAIL):
+        return TLS_SAN_EMAIL;
+    case TLS_ENUM(SUBJECT_ALT_NAME_MATCHER__SAN_TYPE__DNS):
+        return TLS_SAN_DNS;
+    case TLS_ENUM(SUBJECT_ALT_NAME_MATCHER__SAN_TYPE__URI):
+        return TLS_SAN_URI;
+    case TLS_ENUM(SUBJECT_ALT_NAME_MATCHER__SAN_TYPE__IP_ADDRESS):
+        return TLS_SAN_IP;
+    default:
+        return TLS_SAN_OTHER_NAME;
+    }
+}
+
+static int parse_typed_san(struct parse_context *ctx, const TLS(SubjectAltNameMatcher) * m,
+                           struct tls_san_matcher *ret)
+{
+    size_t at;
+    int r = parse_check_enum(ctx, "san_type", (int)m->san_type,
+                             &TLS_DESCRIPTOR(subject_alt_name_matcher__san_type__descriptor));
+
+    if (r == 0 &&
+        m->san_type == TLS_ENUM(SUBJECT_ALT_NAME_MATCHER__SAN_TYPE__SAN_TYPE_UNSPECIFIED)) {
+        r = parse_fail(ctx, E_INVALID, "san_type", "value must not be in list [0]");
+    }
+    if (r == 0) {
+        r = parse_check_present(ctx, "matcher", m->matcher);
+    }
+    if (r < 0) {
+        return r;
+    }
+    ret->type = san_type(m->san_type);
+    ret->oid = parse_str(ctx, m->oid);
+    if (ret->type == TLS_SAN_OTHER_NAME && ret->oid.len == 0) {
+        return parse_fail(ctx, E_INVALID, NULL, "Failed to create OtherName SAN matcher");
+    }
+    at = path_push(ctx, "matcher");
+    r = parse_string_matcher(ctx, m->matcher, &ret->matcher);
+    path_pop(ctx, at);
+    return r;
+}
+
+/* The typed ones count; the deprecated list only where there are none. */
+static int parse_sans(struct parse_context *ctx, const TLS(CertificateValidationContext) * m,
+                      struct tls_validation *ret)
+{
+    size_t typed = m->n_match_typed_subject_alt_names;
+    size_t count = typed > 0 ? typed : m->n_match_subject_alt_names;
+    struct tls_san_matcher *sans;
+
+    if (typed > 0 && m->n_match_subject_alt_names > 0) {
+        return parse_fail(ctx, E_INVALID, NULL,
+                          "SAN-based verification using both match_typed_subject_alt_names and the "
+                          "deprecated match_subject_alt_names is not allowed");
+    }
+    sans = ARENA_ARRAY(parse_arena(ctx), struct tls_san_matcher, count);
+    for (size_t i = 0; i < count; i++) {
+        size_t at = path_push_index(
+            ctx, typed > 0 ? "match_typed_subject_alt_names" : "match_subject_alt_names", i);
+        int r = typed > 0
+                    ? parse_typed_san(ctx, m->match_typed_subject_alt_names[i], &sans[i])
+                    : parse_string_matcher(ctx, m->match_subject_alt_names[i], &sans[i].matcher);
+
+        if (r < 0) {
+            return r;
+        }
+        path_pop(ctx, at);
+    }
+    ret->sans = sans;
+    ret->san_count = count;
+    return 0;
+}
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    c = ascii_lower(c);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* "DF:6F:..." or "df6f...". */
+static bool read_hex_digest(const char *s, struct tls_digest *ret)
+{
+    size_t n = 0;
+
+    while (*s != '\0' && n < sizeof(ret->bytes)) {
+        int high = hex_digit(s[0]);
+        int low = high >= 0 ? hex_digit(s[1]) : -1;
+
+        if (low < 0) {
+            return false;
+        }
+        ret->bytes[n++] = (uint8_t)(high << 4 | low);
+        s += 2;
+        if (*s == ':' && s[1] != '\0') {
+            s++;
+        }
+    }
+    return n == sizeof(ret->bytes) && *s == '\0';
+}
+
+static bool read_base64_digest(const char *s, struct tls_digest *ret)
+{
+    struct str text = str_c(s);
+    uint8_t bytes[BASE64_DECODED_MAX(44 + 3)];
+    struct base64_decoder d = {0};
+    size_t n = 0;
+
+    if (text.len != 44 || base64_decode_some(&d, text, bytes, &n) != 0 || n != sizeof(ret->bytes)) {
+        return false;
+    }
+    memcpy(ret->bytes, bytes, n);
+    return true;
+}
+
+static int parse_digests(struct parse_context *ctx, const char *field, char *const *texts, size_t n,
+                         bool is_base64, const struct tls_digest **ret, size_t *ret_count)
+{
+    struct tls_digest *digests = ARENA_ARRAY(parse_arena(ctx), struct tls_digest, n);
+
+    for (size_t i = 0; i < n; i++) {
+        bool ok = is_base64 ? read_base64_digest(texts[i], &digests[i])
+                            : read_hex_digest(texts[i], &digests[i]);
+
+        if (!ok) {
+            size_t at = path_push_index(ctx, field, i);
+            int r = parse_fail(ctx, E_INVALID, NULL,
+                               is_base64 ? "Invalid base64-encoded SHA-256 %s"
+                                         : "Invalid hex-encoded SHA-256 %s",
+                               texts[i]);
+
+            path_pop(ctx, at);
+            return r;
+        }
+    }
+    *ret = digests;
+    *ret_count = n;
+    return 0;
+}
+
+/* --- SPIFFE ----------------------------------------------------------------------------------- */
+
+static int parse_trust_domains(struct parse_context *ctx, const TLS(SPIFFECertValidatorConfig) * m,
+                               struct tls_validation *ret)
+{
+    struct tls_trust_domain *domains =
+        ARENA_ARRAY(parse_arena(ctx), struct tls_trust_domain, m->n_trust_domains);
+
+    if (m->n_trust_domains == 0) {
+        return parse_fail(ctx, E_INVALID, "trust_domains", "value must contain at least 1 item(s)");
+    }
+    for (size_t i = 0; i < m->n_trust_domains; i++) {
+        const TLS(SPIFFECertValidatorConfig__TrustDomain) *d = m->trust_domains[i];
+        size_t at = path_push_index(ctx, "trust_domains", i);
+        int r = parse_check_not_empty(ctx, "name", d->name);
+
+        if (r == 0) {
+            r = parse_check_present(ctx, "trust_bundle", d->trust_bundle);
+        }
+        for (size_t before = 0; r == 0 && before < i; before++) {
+            if (strcmp(m->trust_domains[before]->name, d->name) == 0) {
+                r = parse_fail(ctx, E_INVALID, NULL,
+                               "Multiple trust bundles are given for one trust domain for %s",
+                               d->name);
+            }
+        }
+        domains[i].name = parse_str(ctx, d->name);
+        if (r == 0) {
+            r = parse_trust(ctx, d->trust_bundle, NULL, "trust_bundle", &domains[i].bundle);
+        }
+        if (r < 0) {
+            return r;
+        }
+        path_pop(ctx, at);
+    }
+    ret->trust_domains = domains;
+    ret->trust_domain_count = m->n_trust_domains;
+    return 0;
+}
+
+static int parse_custom_validator(struct parse_context *ctx,
+                                  const Envoy__Config__Core__V3__TypedExtensionConfig *m,
+                                  struct tls_validation *ret)
+{
+    const ProtobufCMessageDescriptor *d = &TLS_DESCRIPTOR(spiffecert_validator_config__descriptor);
+    ProtobufCMessage *inner = NULL;
+    struct arena scratch;
+    size_t at;
+    int r;
+
+    if (m == NULL) {
+        return 0;
+    }
+    at = path_push(ctx, "custom_validator_config");
+    r = parse_check_not_empty(ctx, "name", m->name);
+    if (r == 0 &&
+        (m->typed_config == NULL || !str_eq(any_type_name(m->typed_config), STR(SPIFFE_TYPE)))) {
+        r = parse_fail(ctx, E_UNSUPPORTED, NULL,
+                       "Failed to get certificate validator factory for %s", m->name);
+    }
+    if (r == 0) {
+        size_t typed = path_push(ctx, "typed_config");
+
+        arena_init(&scratch, NULL);
+        r = any_unpack(ctx, m->typed_config, d, &scratch, &inner);
+        if (r == 0) {
+            r = parse_trust_domains(ctx, (const TLS(SPIFFECertValidatorConfig) *)inner, ret);
+        }
+        arena_done(&scratch);
+        path_pop(ctx, typed);
+    }
+    path_pop(ctx, at);
+    return r;
+}
+
+/* --- the validation context ------------------------------------------------------------------- */
+
+static int check_validation(struct parse_context *ctx, const TLS(CertificateValidationContext) * m,
+                            const struct tls_validation *v)
+{
+    if (v->has_ca || v->trust_domain_count > 0) {
+        return 0;
+    }
+    if (v->has_crl) {
+        return parse_fail(ctx, E_INVALID, NULL, "Failed to load CRL from %s without trusted CA",
+                          m->crl->specifier_case ==
+                                  ENVOY__CONFIG__CORE__V3__DATA_SOURCE__SPECIFIER_FILENAME
+                              ? m->crl->filename
+                              : "<inline>");
+    }
+    if (v->san_count > 0) {
+        return parse_fail(ctx, E_INVALID, NULL,
+                          "SAN-based verification of peer certificates without trusted CA is "
+                          "insecure and not allowed");
+    }
+    if (v->allow_expired) {
+        return parse_fail(ctx, E_INVALID, NULL,
+                          "Certificate validity period is always ignored without trusted CA");
+    }
+    return 0;
+}
+
+int parse_validation_context(struct parse_context *ctx, const TLS(CertificateValidationContext) * m,
+                             struct tls_validation *ret)
+{
+    int r = parse_check_enum(
+        ctx, "trust_chain_verification", (int)m->trust_chain_verification,
+        &TLS_DESCRIPTOR(certificate_validation_context__trust_chain_verification__descriptor));
+
+    *ret = (struct tls_validation){
+        .allow_expired = m->allow_expired_certificate,
+        .accepts_untrusted =
+            m->trust_chain_verification ==
+            TLS_ENUM(CERTIFICATE_VALIDATION_CONTEXT__TRUST_CHAIN_VERIFICATION__ACCEPT_UNTRUSTED),
+        .only_verify_leaf_crl = m->only_verify_leaf_cert_crl,
+        .max_verify_depth = parse_opt_u32(m->max_verify_depth),
+    };
+    if (r == 0 && ret->max_verify_depth.is_set && ret->max_verify_depth.value > 100) {
+        r = parse_fail(ctx, E_INVALID, "max_verify_depth",
+                       "value must be less than or equal to 100");
+    }
+    if (r == 0) {
+        r = parse_trust(ctx, m->trusted_ca, m->crl, "trusted_ca", &ret->trust);
+    }
+    ret->has_ca = m->trusted_ca != NULL;
+    ret->has_crl = m->crl != NULL;
+    if (r == 0) {
+        r = parse_sans(ctx, m, ret);
+    }
+    if (r == 0) {
+        r = parse_digests(ctx, "verify_certificate_hash", m->verify_certificate_hash,
+                          m->n_verify_certificate_hash, false, &ret->certificate_hashes,
+                          &ret->certificate_hash_count);
+    }
+    if (r == 0) {
+        r = parse_digests(ctx, "verify_certificate_spki", m->verify_certificate_spki,
+                          m->n_verify_certificate_spki, true, &ret->spki_hashes,
+                          &ret->spki_hash_count);
+    }
+    return r == 0 ? parse_custom_validator(ctx, m->custom_validator_config, ret) : r;
+}
+
+int parse_validation_context_alone(struct parse_context *ctx,
+                                   const TLS(CertificateValidationContext) * m,
+                                   struct tls_validation *ret)
+{
+    int r = parse_validation_context(ctx, m, ret);
+
+    return r == 0 ? check_validation(ctx, m, ret) : r;
+}
+
+/* --- ticket keys ------------------------------------------------------------------------------ */
+
+int parse_ticket_keys(struct parse_context *ctx, const TLS(TlsSessionTicketKeys) * m,
+                      struct tls_ticket_keys *ret)
+{
+    uint8_t(*keys)[TLS_TICKET_KEY_BYTES];
+
+    if (m->n_keys == 0) {
+        return parse_fail(ctx, E_INVALID, "keys", "value must contain at least 1 item(s)");
+    }
+    keys = arena_alloc(parse_arena(ctx), m->n_keys * sizeof(*keys));
+    for (size_t i = 0; i < m->n_keys; i++) {
+        size_t at = path_push_index(ctx, "keys", i);
+        struct str bytes;
+        int r = parse_data_source(ctx, m->keys[i], 0, &bytes);
+
+        if (r == 0 && bytes.len != TLS_TICKET_KEY_BYTES) {
+            r = parse_fail(ctx, E_INVALID, NULL,
+                           "Incorrect TLS session ticket key length. Length %zu, expected length "
+                           "%d.",
+                           bytes.len, TLS_TICKET_KEY_BYTES);
+        }
+        if (r < 0) {
+            return r;
+        }
+        mix_into_part(ctx, bytes);
+        memcpy(keys[i], bytes.ptr, bytes.len);
+        path_pop(ctx, at);
+    }
+    ret->keys = (const uint8_t(*)[TLS_TICKET_KEY_BYTES])keys;
+    ret->count = m->n_keys;
+    return 0;
+}
+
+/* --- secrets ---------------------------------------------------------------------------------- */
+
+int parse_secret(struct parse_context *ctx, const TLS(Secret) * m, struct secret_config *ret)
+{
+    struct tls_data generic;
+    size_t at;
+    int r;
+
+    ret->name = parse_str(ctx, m->name);
+    switch (m->type_case) {
+    case TLS_ENUM(SECRET__TYPE_TLS_CERTIFICATE):
+        ret->kind = SECRET_TLS_CERTIFICATE;
+        at = path_push(ctx, "tls_certificate");
+        r = parse_tls_certificate(ctx, m->tls_certificate, &ret->certificate);
+        break;
+    case TLS_ENUM(SECRET__TYPE_SESSION_TICKET_KEYS):
+        ret->kind = SECRET_SESSION_TICKET_KEYS;
+        at = path_push(ctx, "session_ticket_keys");
+        r = parse_ticket_keys(ctx, m->session_ticket_keys, &ret->ticket_keys);
+        break;
+    case TLS_ENUM(SECRET__TYPE_VALIDATION_CONTEXT):
+        ret->kind = SECRET_VALIDATION_CONTEXT;
+        at = path_push(ctx, "validation_context");
+        r = parse_validation_context(ctx, m->validation_context, &ret->validation);
+        break;
+    case TLS_ENUM(SECRET__TYPE_GENERIC_SECRET):
+        ret->kind = SECRET_GENERIC;
+        at = path_push(ctx, "generic_secret");
+        r = read_data(ctx, "secret", m->generic_secret->secret, &generic);
+        ret->generic = generic.bytes;
+        break;
+    default:
+        return parse_fail(ctx, E_INVALID, "type", "is required");
+    }
+    if (r == 0) {
+        path_pop(ctx, at);
+    }
+    return r;
+}
