@@ -10,7 +10,8 @@
 #include "dataplane/tls/verify_internal.h"
 #include "dataplane/tls/x509_text.h"
 
-/* An SVID of a leaf signs no other certificate (X.509-SVID 5.2). */
+/* An SVID of a leaf signs no other certificate (X.509-SVID 5.2). One without key usage may do
+ * everything, so it is refused (as Envoy). */
 static bool is_leaf(X509 *leaf)
 {
     return (X509_get_extension_flags(leaf) & EXFLAG_CA) == 0 &&
