@@ -43,6 +43,18 @@ class Malformed(Exception):
 
 
 @dataclass
+class Handshake:
+    """What an origin with TLS saw of a connection."""
+
+    version: str
+    cipher: str
+    alpn: object
+    sni: object
+    resumed: bool
+    peer: object  # the client's certificate, DER
+
+
+@dataclass
 class Reply:
     """A well-formed response, unless the headers given say otherwise."""
 
@@ -203,8 +215,23 @@ class _Connection:
             pass
         self.sock.close()
 
+    def _shake_hands(self):
+        if self.origin.tls is not None:
+            # Not in wrap_socket(): closing a failed one must not take the socket from under close().
+            self.sock = self.origin.tls.wrap_socket(self.sock, server_side=True, do_handshake_on_connect=False)
+            self.sock.server_name = None
+            try:
+                self.sock.do_handshake()
+            except OSError as error:
+                self.origin.tls_failures.append(getattr(error, "reason", None) or type(error).__name__)
+                raise
+            self.origin.handshakes.append(Handshake(
+                self.sock.version(), self.sock.cipher()[0], self.sock.selected_alpn_protocol(), self.sock.server_name,
+                self.sock.session_reused, self.sock.getpeercert(True)))
+
     def serve(self):
         try:
+            self._shake_hands()
             while True:
                 request = self._read_head()
                 if request is None:
@@ -324,9 +351,10 @@ class _Connection:
 
 
 class Origin:
-    """A recording HTTP/1 origin on a free port of 127.0.0.1 (or another host, or a unix path)."""
+    """A recording HTTP/1 origin on a free port of 127.0.0.1 (or another host, or a unix path). tls: an SSLContext, of
+    harness.tls.context(server=True, ...)."""
 
-    def __init__(self, name="origin", host="127.0.0.1", unix_path=None, port=0):
+    def __init__(self, name="origin", host="127.0.0.1", unix_path=None, port=0, tls=None):
         self.name = name
         self.default = Reply(headers={"x-origin": name}, body=name.encode())
         self.actions = {}  # path without query -> action
@@ -335,6 +363,11 @@ class Origin:
         self.requests = []
         self.malformed = []
         self.accepted = 0
+        self.tls = tls
+        self.handshakes = []
+        self.tls_failures = []  # reasons, in OpenSSL's words
+        if tls is not None:
+            tls.sni_callback = self._note_sni
         self.heads = 0
         self._open = set()
         self._lock = threading.Lock()
@@ -373,6 +406,8 @@ class Origin:
             self.malformed = []
             self.queue = []
             self.actions = {}
+            self.handshakes = []
+            self.tls_failures = []
             self.heads = 0
 
     def take(self):
@@ -418,6 +453,10 @@ class Origin:
             pass
         self._listener.close()
         self.drop_connections()
+
+    @staticmethod
+    def _note_sni(sock, name, _):
+        sock.server_name = name
 
     def _accept(self):
         while True:
