@@ -10,6 +10,7 @@ import socket
 import ssl
 import subprocess
 import tempfile
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -47,7 +48,9 @@ def context(server=False, certificate=None, ca=None, versions=None, ciphers=None
         made.set_ciphers(ciphers)
     if versions:
         low, high = (versions, versions) if isinstance(versions, str) else versions
-        made.minimum_version, made.maximum_version = VERSIONS[low], VERSIONS[high]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # TLS 1.0 and 1.1, to be refused
+            made.minimum_version, made.maximum_version = VERSIONS[low], VERSIONS[high]
     if alpn:
         made.set_alpn_protocols(list(alpn))
     if curve:
