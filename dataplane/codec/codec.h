@@ -99,6 +99,9 @@ struct codec_stream {
     struct arena *arena;
     struct header_map *headers;
     uint32_t id;
+    /* HTTP/2 client, set by who opened it: an answer that is complete does not end a request that
+     * is not. For tunnels whose ways end on their own. */
+    bool keeps_half_open;
     enum http_protocol protocol; /* of the message received: HTTP/1.0 or 1.1 is known per head */
     uint64_t wire_bytes_in;      /* of this message: head, framing and body */
     uint64_t wire_bytes_out;

@@ -48,7 +48,8 @@ struct h1_client {
     uint8_t tunnel; /* enum tunnel_state */
     bool has_stream;
     bool should_close;
-    bool is_chunked; /* the request's body */
+    bool is_given_up; /* a stream was reset: what still comes was asked for, but is not wanted */
+    bool is_chunked;  /* the request's body */
     bool is_head;
     uint32_t read_disables;
     struct h1_exchange *exchange;
@@ -315,7 +316,7 @@ static int client_dispatch(struct codec *c, struct buf *in, bool end_stream)
         switch ((enum recv_state)s->recv) {
         case RECV_IDLE:
             buf_reset(in);
-            r = client_error(s, &h1_error_message);
+            r = s->is_given_up ? 0 : client_error(s, &h1_error_message);
             break;
         case RECV_HEAD:
             r = client_head(s, in);
@@ -494,6 +495,7 @@ static void client_reset(struct codec_stream *st, enum stream_reset_reason reaso
 
     if (s->has_stream) {
         s->should_close = true; /* its response may still come */
+        s->is_given_up = true;
         detach(s);
         ended(s);
     }

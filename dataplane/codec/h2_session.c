@@ -239,7 +239,8 @@ static void deliver(struct h2_stream *st)
     if (!is_given_up) {
         deliver_message(st);
     }
-    if (st->is_attached && !st->conn->is_server && st->is_end_delivered) {
+    if (st->is_attached && !st->conn->is_server && st->is_end_delivered &&
+        (st->is_local_end_sent || !st->base.keeps_half_open)) {
         if (!st->is_local_end_sent) {
             h2_stream_submit_rst(st, NGHTTP2_INTERNAL_ERROR); /* as Envoy: answered early */
         }
@@ -290,7 +291,9 @@ static void finish_closed(struct h2_conn *h)
         list_remove(&st->closed_node);
         if (h->is_server) {
             h2_stream_end(st, !st->is_local_end_sent, reset_reason_of(st));
-        } else if (!st->is_remote_end || !st->has_final) {
+        } else if (st->is_end_delivered && st->is_local_end_sent) { /* kept half open till now */
+            h2_stream_end(st, false, RESET_NO_ERROR);
+        } else if (!st->is_remote_end || !st->has_final || st->is_end_delivered) {
             h2_stream_end(st, true, reset_reason_of(st));
         }
     }

@@ -119,8 +119,8 @@ struct pool_connection_info {
     uint64_t requests_before; /* on this connection: 0 means fresh */
 };
 void pool_request_connection(const struct pool_request *rq, struct pool_connection_info *ret_info);
-/* POOL_TCP: the connection, while its stream is open, to look at and to set its delayed_close_ms:
- * how long what is unwritten when both ways have ended may make no progress. */
+/* The connection, while the stream is open, to look at. POOL_TCP: and to set its delayed_close_ms,
+ * for how long what is unwritten when both ways have ended may make no progress. */
 struct conn *pool_request_conn(const struct pool_request *rq);
 
 #endif

@@ -1,8 +1,14 @@
 """Both ends of a relayed connection under the test's own hand, and what each of them observes."""
 
+import errno
 import select
 import socket
 import struct
+from urllib.parse import quote
+
+import h2.config
+import h2.connection
+import h2.events
 
 from .wait import wait_for
 
@@ -52,12 +58,23 @@ class End:
             self.end = "FIN"
         return piece
 
+    def read_until(self, mark):
+        """Up to and with the mark."""
+        out = b""
+        while not out.endswith(mark) and self.end is None:
+            out += self._recv(1)
+        return out
+
     def is_silent(self, seconds=0.15):
         """Nothing comes, no end either: the one place where a test has to let time pass."""
         return not select.select([self.sock], [], [], seconds)[0]
 
     def fin(self):
-        self.sock.shutdown(socket.SHUT_WR)
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            if error.errno != errno.ENOTCONN:  # the other side has ended it all
+                raise
 
     def rst(self):
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -123,7 +140,7 @@ class Counters:
 
     def __init__(self, proxy, pattern):
         self.proxy = proxy
-        self.query = f"?filter={pattern}"
+        self.query = f"?filter={quote(pattern)}"
         self.before = proxy.stats(self.query)
 
     def moved(self):
@@ -134,3 +151,85 @@ class Counters:
     def wait(self, name, amount):
         wait_for(lambda: self.moved().get(name, 0) == amount,
                  lambda: f"{self.proxy.name}: {name} moves by {amount}: {self.moved()}")
+
+
+class H2End:
+    """The server's side of one HTTP/2 stream, over an accepted End."""
+
+    def __init__(self, end):
+        config = h2.config.H2Configuration(client_side=False, header_encoding="utf-8", validate_inbound_headers=False,
+                                           validate_outbound_headers=False)
+        self.end = end
+        self.wire = h2.connection.H2Connection(config)
+        self.wire.initiate_connection()
+        self.stream = None
+        self.head = None
+        self.body = b""
+        self.over = None  # "END", "RST <code>", or how the connection ended
+        self._flush()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.end.close()
+
+    def _flush(self):
+        data = self.wire.data_to_send()
+        if data:
+            self.end.send(data)
+
+    def _receive(self):
+        piece = self.end._recv(1 << 16)
+        if not piece:
+            self.over = self.over or self.end.end
+            return
+        for event in self.wire.receive_data(piece):
+            if isinstance(event, h2.events.RequestReceived):
+                self.stream, self.head = event.stream_id, list(event.headers)
+            elif isinstance(event, h2.events.DataReceived):
+                self.body += event.data
+                self.wire.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+            elif isinstance(event, h2.events.StreamEnded):
+                self.over = self.over or "END"
+            elif isinstance(event, h2.events.StreamReset):
+                self.over = f"RST {int(event.error_code)}"
+        self._flush()
+
+    def read_head(self):
+        while self.head is None:
+            self._receive()
+        return self.head
+
+    def read(self, count):
+        while len(self.body) < count and self.over is None:
+            self._receive()
+        out, self.body = self.body[:count], self.body[count:]
+        return out
+
+    def read_to_end(self):
+        while self.over is None:
+            self._receive()
+        out, self.body = self.body, b""
+        return out, self.over
+
+    def read_reset(self):
+        """After END: whether a reset follows."""
+        self.over = None
+        return self.read_to_end()[1]
+
+    def respond(self, status="200", headers=(), end=False):
+        self.wire.send_headers(self.stream, [(":status", status), *headers], end_stream=end)
+        self._flush()
+
+    def send(self, data, end=False):
+        self.wire.send_data(self.stream, data, end_stream=end)
+        self._flush()
+
+    def trailers(self, headers):
+        self.wire.send_headers(self.stream, headers, end_stream=True)
+        self._flush()
+
+    def rst(self, code=8):
+        self.wire.reset_stream(self.stream, code)
+        self._flush()

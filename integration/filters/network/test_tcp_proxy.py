@@ -1,17 +1,14 @@
 """tcp_proxy: each scenario is played through Envoy and nuncio with both ends in the test's hand; what the ends see, the
 access log's line and the counters that moved are compared."""
 
-import re
-
 import pytest
 
+from filters.network.relay import Pair, compare, tcp
 from harness import config as c
-from harness.proxy import Proxy
-from harness.tcp_peer import Backend, Counters, dial
+from harness.tcp_peer import dial
 from harness.upstream import BlackHole, Refused
 from harness.wait import wait_for
 
-TCP_PROXY = "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
 FIELDS = ("flags", "received", "sent", "host", "cluster", "attempts", "code", "details", "protocol",
           "upstream_protocol", "wire_received", "wire_sent", "upstream_received", "upstream_sent", "reason",
           "close_details")
@@ -21,95 +18,38 @@ LOG_FORMAT = "|".join((
     "%UPSTREAM_PROTOCOL%", "%DOWNSTREAM_WIRE_BYTES_RECEIVED%", "%DOWNSTREAM_WIRE_BYTES_SENT%",
     "%UPSTREAM_WIRE_BYTES_RECEIVED%", "%UPSTREAM_WIRE_BYTES_SENT%", "%UPSTREAM_TRANSPORT_FAILURE_REASON%",
     "%CONNECTION_TERMINATION_DETAILS%")) + "\n"
-STATS = r"^(tcp\.|cluster\.(a|refused|hole|one|none)\.upstream_(cx|rq|flow)|listener\.127)"
-# Not compared: they depend on timing, or on the number of reads.
-LOOSE = ("_ms", "early_data", "_bytes_buffered", "upstream_flush")
-
-
-def tcp(cluster=None, log=None, **more):
-    config = {"@type": TCP_PROXY, "stat_prefix": "t", **more}
-    if cluster is not None:
-        config["cluster"] = cluster
-    if log is not None:
-        config["access_log"] = [c.access_log(log, LOG_FORMAT)]
-    return {"name": "tcp", "typed_config": config}
-
-
-class World:
-    """One proxy of the pair."""
-
-    def __init__(self, flavour, log, ports, backend):
-        self.flavour = flavour
-        self.log = log
-        self.backend = backend
-        log.touch()
-
-        def listener(name, cluster=None, **more):
-            return c.listener(name, tcp(cluster, log, stat_prefix=name, **more), per_connection_buffer_limit_bytes=32768)
-
-        self.proxy = Proxy(flavour, c.static_bootstrap(
-            [listener("plain", "a"), listener("refused", "refused"), listener("hole", "hole"),
-             listener("retries", "refused", max_connect_attempts=3),
-             listener("backoff", "refused", max_connect_attempts=3, backoff_options={"base_interval": "0.01s"}),
-             listener("missing", "nowhere"), listener("none", "none"), listener("one", "one"),
-             listener("idle", "a", idle_timeout="0.3s"), listener("idle_hole", "hole", idle_timeout="0.3s"),
-             listener("short", "a", max_downstream_connection_duration="0.3s"),
-             listener("jitter", "a", max_downstream_connection_duration="0.2s",
-                      max_downstream_connection_duration_jitter_percentage={"value": 50}),
-             listener("weighted", weighted_clusters={"clusters": [
-                 {"name": "a", "weight": 1}, {"name": "nowhere", "weight": 1}]}),
-             listener("start", "a", access_log_options={
-                 "flush_access_log_on_start": True, "flush_access_log_on_connected": True}),
-             listener("periodic", "a", access_log_options={"access_log_flush_interval": "0.1s"})],
-            [c.cluster("a", backend.port, per_connection_buffer_limit_bytes=32768),
-             c.cluster("refused", ports["refused"]),
-             c.cluster("hole", ports["hole"], connect_timeout="0.6s"),
-             c.cluster("none"),
-             c.cluster("one", backend.port, circuit_breakers={"thresholds": [{"max_connections": 1, "max_requests": 1}]})]))
-
-    def play(self, scenario):
-        self.backend.forget()
-        offset = self.log.stat().st_size
-        counters = Counters(self.proxy, STATS.replace("\\", "%5C").replace("|", "%7C").replace("^", "%5E"))
-        listener, play, lines = scenario
-        seen = play(self, lambda: dial(self.proxy.address(listener)))
-
-        def read():
-            return self.log.read_bytes()[offset:].decode().splitlines()
-
-        wait_for(lambda: len(read()) >= lines, lambda: f"{self.flavour}: {lines} log lines: {read()}")
-        wait_for(lambda: not any(v for n, v in self.proxy.stats("?filter=cx_active").items()
-                                 if not n.startswith("listener.admin") and not n.startswith("http.")),
-                 lambda: f"{self.flavour}: all closed: {self.proxy.stats('?filter=cx_active')}")
-        log = [dict(zip(FIELDS, line.split("|"))) for line in read()]
-        moved = {n: v for n, v in counters.moved().items() if not any(part in n for part in LOOSE)}
-        return {"seen": seen, "log": log, "moved": self.unnamed(moved)}
-
-    @staticmethod
-    def unnamed(moved):
-        """Without the ports in names of listeners."""
-        return {re.sub(r"^listener\.127\.0\.0\.1_[0-9]+", "listener", n): v for n, v in moved.items() if ".worker_" not in n}
+BUFFER = 32768
 
 
 @pytest.fixture(scope="module")
 def worlds(flavours, tmp_path_factory):
-    made = []
     with BlackHole() as hole, Refused() as refused:
-        backends = []
-        try:
-            for flavour in flavours:
-                backend = Backend()
-                backends.append(backend)
-                world = World(flavour, tmp_path_factory.mktemp("tcp") / f"{flavour}.log",
-                              {"hole": hole.port, "refused": refused.port}, backend)
-                made.append(world)
-                world.proxy.start()
-            yield made
-        finally:
-            for world in made:
-                world.proxy.stop()
-            for backend in backends:
-                backend.close()
+        def bootstrap(log, backend):
+            def listener(name, cluster=None, **more):
+                return c.listener(name, tcp(cluster, log, LOG_FORMAT, stat_prefix=name, **more),
+                                  per_connection_buffer_limit_bytes=BUFFER)
+
+            limits = {"thresholds": [{"max_connections": 1, "max_requests": 1}]}
+            return c.static_bootstrap(
+                [listener("plain", "a"), listener("refused", "refused"), listener("hole", "hole"),
+                 listener("retries", "refused", max_connect_attempts=3),
+                 listener("backoff", "refused", max_connect_attempts=3, backoff_options={"base_interval": "0.01s"}),
+                 listener("missing", "nowhere"), listener("none", "none"), listener("one", "one"),
+                 listener("idle", "a", idle_timeout="0.3s"), listener("idle_hole", "hole", idle_timeout="0.3s"),
+                 listener("short", "a", max_downstream_connection_duration="0.3s"),
+                 listener("jitter", "a", max_downstream_connection_duration="0.2s",
+                          max_downstream_connection_duration_jitter_percentage={"value": 50}),
+                 listener("weighted", weighted_clusters={"clusters": [
+                     {"name": "a", "weight": 1}, {"name": "nowhere", "weight": 1}]}),
+                 listener("start", "a", access_log_options={
+                     "flush_access_log_on_start": True, "flush_access_log_on_connected": True}),
+                 listener("periodic", "a", access_log_options={"access_log_flush_interval": "0.1s"})],
+                [c.cluster("a", backend.port, per_connection_buffer_limit_bytes=BUFFER),
+                 c.cluster("refused", refused.port), c.cluster("hole", hole.port, connect_timeout="0.6s"),
+                 c.cluster("none"), c.cluster("one", backend.port, circuit_breakers=limits)])
+
+        with Pair(flavours, tmp_path_factory.mktemp("tcp"), bootstrap, FIELDS) as pair:
+            yield pair.worlds
 
 
 # Scenarios: what happens, and what each end saw of it.
@@ -290,39 +230,12 @@ SCENARIOS = {
     "lines at start and connected": ("start", client_ends_first, 3),
 }
 
-# Differ by the number of reads and writes, or by how much the kernels took.
-VOLUME = ("flow_control", "bytes_total", "received", "sent")
-
-
 VOLUMES = ("slow client", "slow host", "host speaks and goes")
-
-
-def without(outcome, parts):
-    out = dict(outcome, log=[{k: v for k, v in line.items() if not any(p in k for p in parts)} for line in outcome["log"]],
-               moved={k: v for k, v in outcome["moved"].items() if not any(p in k for p in parts)})
-    return out
-
-
-def differences(ours, theirs, place=""):
-    """Where two outcomes differ: (place, nuncio's, Envoy's)."""
-    if isinstance(ours, dict) and isinstance(theirs, dict):
-        return [d for k in sorted({*ours, *theirs}) for d in differences(ours.get(k), theirs.get(k), f"{place}/{k}")]
-    if isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
-        return [d for i, pair in enumerate(zip(ours, theirs)) for d in differences(*pair, f"{place}[{i}]")]
-    return [] if ours == theirs else [(place, ours, theirs)]
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_as_envoy(worlds, name):
-    outcomes = {w.flavour: w.play(SCENARIOS[name]) for w in worlds}
-    if name in VOLUMES:
-        outcomes = {k: without(o, VOLUME) for k, o in outcomes.items()}
-    for line in (line for o in outcomes.values() for line in o["log"]):
-        line["host"] = line["host"].rpartition(":")[0]
-    if len(outcomes) == 2:
-        found = differences(outcomes["nuncio"], outcomes["envoy"])
-        if found:
-            pytest.fail("what, nuncio, Envoy:\n" + "\n".join(map(str, found)))
+    compare(worlds, SCENARIOS[name], is_volume=name in VOLUMES)
 
 
 def test_reset_while_connecting_is_noticed(worlds):

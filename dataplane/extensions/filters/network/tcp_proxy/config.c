@@ -10,6 +10,8 @@
 #include "config/parse/check.h"
 #include "config/parse/context.h"
 #include "config/parse/extension.h"
+#include "config/parse/format.h"
+#include "config/parse/header_ops.h"
 #include "dataplane/event/loop.h"
 #include "proto/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.pb-c.h"
 
@@ -224,6 +226,53 @@ static int tcp_proxy_parse_attempts(struct parse_context *ctx, const tcp_proxy_m
     return r;
 }
 
+/* --- tunnels ------------------------------------------------------------------------------ */
+
+static int tcp_proxy_parse_tunnel_fields(struct parse_context *ctx,
+                                         const TCP_PROXY(__TunnelingConfig) * m,
+                                         struct tcp_tunnel_config *t)
+{
+    const struct header_ops_fields headers = {
+        .add_field = "headers_to_add",
+        .add_count = m->n_headers_to_add,
+        .add = m->headers_to_add,
+    };
+    int r = parse_check_not_empty(ctx, "hostname", m->hostname);
+
+    if (r == 0) {
+        r = parse_format(ctx, "hostname", parse_str(ctx, m->hostname), &t->hostname);
+    }
+    if (r == 0) {
+        r = parse_header_ops(ctx, &headers, &t->headers);
+    }
+    if (r == 0 && m->post_path[0] != '\0' && !m->use_post) {
+        r = parse_fail(ctx, E_INVALID, NULL, "Can't set a post path when POST method isn't used");
+    }
+    t->is_post = m->use_post;
+    t->post_path = m->post_path[0] != '\0' ? parse_str(ctx, m->post_path) : STR("/");
+    t->keeps_response_headers = m->propagate_response_headers;
+    t->keeps_response_trailers = m->propagate_response_trailers;
+    return r;
+}
+
+static int tcp_proxy_parse_tunnel(struct parse_context *ctx, const tcp_proxy_message *m,
+                                  struct tcp_proxy_config *c)
+{
+    struct tcp_tunnel_config *t;
+    size_t at;
+    int r;
+
+    if (m->tunneling_config == NULL) {
+        return 0;
+    }
+    t = ARENA_NEW(parse_arena(ctx), struct tcp_tunnel_config);
+    at = path_push(ctx, "tunneling_config");
+    r = tcp_proxy_parse_tunnel_fields(ctx, m->tunneling_config, t);
+    path_pop(ctx, at);
+    c->tunnel = t;
+    return r;
+}
+
 /* --- access logs -------------------------------------------------------------------------- */
 
 static int tcp_proxy_parse_log_options(struct parse_context *ctx, const tcp_proxy_message *m,
@@ -275,8 +324,8 @@ typedef int tcp_proxy_parse_fn(struct parse_context *ctx, const tcp_proxy_messag
 int tcp_proxy_parse(struct parse_context *ctx, const ProtobufCMessage *msg, const void **ret_config)
 {
     static tcp_proxy_parse_fn *const pieces[] = {
-        tcp_proxy_parse_clusters, tcp_proxy_parse_hash, tcp_proxy_parse_duration,
-        tcp_proxy_parse_attempts, tcp_proxy_parse_logs,
+        tcp_proxy_parse_clusters, tcp_proxy_parse_hash,   tcp_proxy_parse_duration,
+        tcp_proxy_parse_attempts, tcp_proxy_parse_tunnel, tcp_proxy_parse_logs,
     };
     const tcp_proxy_message *m = (const tcp_proxy_message *)msg;
     struct tcp_proxy_config *c = ARENA_NEW(parse_arena(ctx), struct tcp_proxy_config);

@@ -8,7 +8,9 @@
 #include <stdint.h>
 
 #include "config/model/core.h"
+#include "config/model/format.h"
 #include "config/model/listener.h"
+#include "config/model/route.h"
 #include "dataplane/stats/stats.h"
 
 struct ProtobufCMessage;
@@ -46,6 +48,16 @@ struct tcp_cluster {
 
 enum tcp_hash_policy { TCP_HASH_NONE, TCP_HASH_SOURCE_IP, TCP_HASH_FILTER_STATE };
 
+/* The bytes go through an HTTP proxy. */
+struct tcp_tunnel_config {
+    struct format hostname;
+    bool is_post; /* else CONNECT */
+    struct str post_path;
+    struct header_ops headers;   /* only additions */
+    bool keeps_response_headers; /* as filter state */
+    bool keeps_response_trailers;
+};
+
 struct tcp_proxy_config {
     struct str stat_prefix;
     struct stat_scope *stats;           /* NULL: nobody counts (tests of parsers) */
@@ -60,6 +72,7 @@ struct tcp_proxy_config {
     uint32_t max_connect_attempts;
     uint64_t backoff_base_ms; /* 0: the next attempt comes at once */
     uint64_t backoff_max_ms;
+    const struct tcp_tunnel_config *tunnel; /* NULL: none */
     bool checks_drain_close;
     const struct filter_config *access_logs;
     size_t access_log_count;

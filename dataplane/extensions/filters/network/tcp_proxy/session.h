@@ -38,15 +38,17 @@ struct tcp_session {
     const struct tcp_cluster *route; /* NULL: none */
     struct cluster *cluster;         /* referenced from the first attempt on; NULL: unknown */
     struct host *host;               /* likewise; NULL: none was picked */
+    enum pool_protocol protocol;     /* of the attempt: HTTP through a tunnel */
     struct pool_request request;     /* while connecting */
-    struct codec_stream *upstream;   /* while open */
+    struct codec_stream *upstream;   /* while open, and while a tunnel is asked for */
     uint64_t backoff_ms;             /* of the next wait, before jitter */
     uint64_t seen_bytes;             /* taken by both kernels, at the last look */
     struct timer idle_timer;
     struct timer duration_timer;
     struct timer retry_timer;
     struct timer log_timer;
-    struct arena arena; /* texts of `info` */
+    struct arena arena;         /* texts of `info`, a tunnel's heads */
+    struct header_map response; /* the tunnel's */
     struct stream_info info;
 };
 
@@ -76,6 +78,19 @@ void tcp_upstream_stop(struct tcp_session *s, bool stop);
 /* Whatever there is of it; `is_reset` passes the client's RST on. */
 void tcp_upstream_abandon(struct tcp_session *s, bool is_reset);
 void tcp_upstream_on_retry_timer(struct timer *t);
+
+/* An attempt came to nothing: another one, or the end. Its pool or stream may be at work still. */
+void tcp_upstream_attempt_failed(struct tcp_session *s);
+/* What follows the head of a tunnel, or all of a connection. */
+void tcp_upstream_on_data(void *user, struct buf *data, bool end_stream);
+void tcp_upstream_on_reset(void *user, enum stream_reset_reason reason, struct str details);
+void tcp_upstream_on_watermark(void *user, bool is_above);
+
+/* --- tunnel.c ----------------------------------------------------------------------------- */
+
+extern const struct codec_stream_callbacks tcp_tunnel_callbacks;
+/* Asks for the tunnel on `s->upstream`. */
+void tcp_tunnel_open(struct tcp_session *s);
 
 /* --- session_log.c ------------------------------------------------------------------------ */
 

@@ -37,8 +37,7 @@ static uint64_t session_next_backoff_ms(struct tcp_session *s)
     return rng_below(&s->loop->rng, ms);
 }
 
-/* An attempt came to nothing. The next one never comes from here: the pool is still at work. */
-static void session_attempt_failed(struct tcp_session *s)
+void tcp_upstream_attempt_failed(struct tcp_session *s)
 {
     if (s->info.attempt_count >= s->config->max_connect_attempts) {
         stat_inc(cluster_stats(s->cluster), CLUSTER_UPSTREAM_CX_CONNECT_ATTEMPTS_EXCEEDED);
@@ -56,17 +55,36 @@ void tcp_upstream_on_retry_timer(struct timer *t)
 
 /* --- the open stream ---------------------------------------------------------------------- */
 
-static void session_on_data(void *user, struct buf *data, bool end_stream)
-{
-    tcp_session_host_data(user, data, end_stream);
-}
-
-static void session_on_reset(void *user, enum stream_reset_reason reason, struct str details)
+void tcp_upstream_on_data(void *user, struct buf *data, bool end_stream)
 {
     struct tcp_session *s = user;
-    bool is_rst = s->upstream->end_reason == RESET_CONNECT_ERROR;
 
-    (void)reason;
+    tcp_session_host_data(s, data, end_stream);
+    if (end_stream && s->protocol == POOL_HTTP1 && s->state == TCP_SESSION_OPEN) {
+        s->upstream = NULL; /* HTTP/1 ends with its answer, as in Envoy */
+        tcp_session_close(s, CONN_CLOSE_FLUSH);
+    }
+}
+
+/* Whether it is the host that broke it off, which the client is told in kind. */
+static bool session_is_host_reset(const struct tcp_session *s, enum stream_reset_reason reason)
+{
+    switch (s->protocol) {
+    case POOL_TCP:
+        return s->upstream->end_reason == RESET_CONNECT_ERROR;
+    case POOL_HTTP2:
+        return reason == RESET_REMOTE || reason == RESET_REMOTE_REFUSED ||
+               reason == RESET_CONNECT_ERROR;
+    default:
+        return false;
+    }
+}
+
+void tcp_upstream_on_reset(void *user, enum stream_reset_reason reason, struct str details)
+{
+    struct tcp_session *s = user;
+    bool is_rst = session_is_host_reset(s, reason);
+
     (void)details;
     s->upstream = NULL;
     if (is_rst) {
@@ -75,30 +93,39 @@ static void session_on_reset(void *user, enum stream_reset_reason reason, struct
     tcp_session_close(s, is_rst ? CONN_CLOSE_RESET : CONN_CLOSE_FLUSH);
 }
 
-static void session_on_watermark(void *user, bool is_above)
+void tcp_upstream_on_watermark(void *user, bool is_above)
 {
     tcp_session_stop_client(user, is_above);
 }
 
 static const struct codec_stream_callbacks stream_callbacks = {
-    .on_data = session_on_data,
-    .on_reset = session_on_reset,
-    .on_watermark = session_on_watermark,
+    .on_data = tcp_upstream_on_data,
+    .on_reset = tcp_upstream_on_reset,
+    .on_watermark = tcp_upstream_on_watermark,
 };
+
+static size_t upstream_unwritten(const struct tcp_session *s)
+{
+    return s->protocol == POOL_TCP ? conn_unwritten(pool_request_conn(&s->request)) : 0;
+}
 
 void tcp_upstream_send(struct tcp_session *s, struct buf *take_data, bool end_stream)
 {
-    size_t unwritten = buf_len(take_data) + conn_unwritten(pool_request_conn(&s->request));
-
-    if (end_stream && s->has_host_end && unwritten > 0) {
+    if (end_stream && s->has_host_end && buf_len(take_data) + upstream_unwritten(s) > 0) {
         stat_inc(s->stats, TCP_PROXY_UPSTREAM_FLUSH_TOTAL);
     }
     s->upstream->ops->encode_data(s->upstream, take_data, end_stream);
+    if (end_stream && s->protocol == POOL_HTTP1 && s->upstream != NULL) {
+        conn_flush(pool_request_conn(&s->request)); /* as Envoy: the client's end is that of both */
+        tcp_session_close(s, CONN_CLOSE_FLUSH);
+    }
 }
 
 uint64_t tcp_upstream_written(const struct tcp_session *s)
 {
-    return s->upstream != NULL ? pool_request_conn(&s->request)->bytes_written : 0;
+    return s->upstream != NULL && s->protocol == POOL_TCP
+               ? pool_request_conn(&s->request)->bytes_written
+               : 0;
 }
 
 void tcp_upstream_stop(struct tcp_session *s, bool stop)
@@ -115,11 +142,12 @@ void tcp_upstream_abandon(struct tcp_session *s, bool is_reset)
 {
     struct codec_stream *stream = s->upstream;
 
-    if (s->state == TCP_SESSION_CONNECTING) {
-        pool_request_cancel(&s->request);
-    } else if (stream != NULL) {
+    if (stream != NULL) {
         s->upstream = NULL;
-        stream->ops->reset(stream, is_reset ? RESET_CONNECT_ERROR : RESET_LOCAL);
+        stream->ops->reset(stream,
+                           is_reset && s->protocol == POOL_TCP ? RESET_CONNECT_ERROR : RESET_LOCAL);
+    } else if (s->state == TCP_SESSION_CONNECTING) {
+        pool_request_cancel(&s->request);
     }
 }
 
@@ -149,9 +177,16 @@ static void session_on_ready(struct pool_request *rq)
     session_note_host(s);
     s->info.upstream_local = *conn.local;
     s->info.upstream_remote = *conn.remote;
-    pool_request_conn(rq)->delayed_close_ms = delayed_close_ms(s);
-    s->upstream = pool_request_open_stream(rq, &stream_callbacks, s, NULL, NULL);
-    tcp_session_connected(s);
+    if (s->protocol == POOL_TCP) {
+        pool_request_conn(rq)->delayed_close_ms = delayed_close_ms(s);
+        s->upstream = pool_request_open_stream(rq, &stream_callbacks, s, NULL, NULL);
+        tcp_session_connected(s);
+    } else {
+        header_map_init(&s->response, &s->arena);
+        s->upstream =
+            pool_request_open_stream(rq, &tcp_tunnel_callbacks, s, &s->arena, &s->response);
+        tcp_tunnel_open(s);
+    }
 }
 
 static void session_on_failure(struct pool_request *rq, enum pool_failure failure,
@@ -164,7 +199,7 @@ static void session_on_failure(struct pool_request *rq, enum pool_failure failur
     if (failure == POOL_FAILURE_REMOTE_CONNECT || failure == POOL_FAILURE_CONNECT_TIMEOUT) {
         stream_info_set_flag(&s->info, FLAG_UPSTREAM_CONNECTION_FAILURE);
     }
-    session_attempt_failed(s);
+    tcp_upstream_attempt_failed(s);
 }
 
 static const struct pool_request_ops request_ops = {
@@ -249,6 +284,7 @@ void tcp_upstream_connect(struct tcp_session *s)
     s->host = host;
     s->info.attempt_count++;
     tcp_session_set_state(s, TCP_SESSION_CONNECTING);
-    cluster_request_stream(s->cluster, host, PRIORITY_DEFAULT, POOL_TCP, &request_ops, s,
+    s->protocol = s->config->tunnel != NULL ? cluster_pool_protocol(s->cluster, HTTP_11) : POOL_TCP;
+    cluster_request_stream(s->cluster, host, PRIORITY_DEFAULT, s->protocol, &request_ops, s,
                            &s->request);
 }
