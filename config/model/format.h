@@ -32,8 +32,15 @@ enum format_op {
     FORMAT_UPSTREAM_WIRE_BYTES_RECEIVED,
     FORMAT_DOWNSTREAM_WIRE_BYTES_SENT,
     FORMAT_DOWNSTREAM_WIRE_BYTES_RECEIVED,
+    FORMAT_UPSTREAM_HEADER_BYTES_SENT,
+    FORMAT_UPSTREAM_HEADER_BYTES_RECEIVED,
+    FORMAT_DOWNSTREAM_HEADER_BYTES_SENT,
+    FORMAT_DOWNSTREAM_HEADER_BYTES_RECEIVED,
     FORMAT_DURATION,
+    FORMAT_COMMON_DURATION, /* `interval` */
+    FORMAT_DOWNSTREAM_HANDSHAKE_DURATION,
     FORMAT_REQUEST_DURATION,
+    FORMAT_REQUEST_TX_DURATION,
     FORMAT_RESPONSE_DURATION,
     FORMAT_RESPONSE_TX_DURATION,
     FORMAT_UPSTREAM_HOST,
@@ -78,6 +85,7 @@ enum format_op {
 enum format_tls_field {
     FORMAT_TLS_VERSION,
     FORMAT_TLS_CIPHER,
+    FORMAT_TLS_GROUP,
     FORMAT_TLS_SESSION_ID,
     FORMAT_TLS_PEER_SUBJECT,
     FORMAT_TLS_PEER_ISSUER,
@@ -91,21 +99,46 @@ enum format_tls_field {
     FORMAT_TLS_PEER_CHAIN_SHA256,
     FORMAT_TLS_PEER_CHAIN_SHA1,
     FORMAT_TLS_PEER_CHAIN_SERIALS,
+    FORMAT_TLS_PEER_ISSUER_SERIAL,
+    FORMAT_TLS_PEER_ISSUER_SHA256,
     FORMAT_TLS_PEER_URI_SAN,
     FORMAT_TLS_PEER_DNS_SAN,
     FORMAT_TLS_PEER_IP_SAN,
     FORMAT_TLS_PEER_EMAIL_SAN,
+    FORMAT_TLS_PEER_OTHERNAME_SAN,
     FORMAT_TLS_LOCAL_SUBJECT,
     FORMAT_TLS_LOCAL_URI_SAN,
     FORMAT_TLS_LOCAL_DNS_SAN,
     FORMAT_TLS_LOCAL_IP_SAN,
     FORMAT_TLS_LOCAL_EMAIL_SAN,
+    FORMAT_TLS_LOCAL_OTHERNAME_SAN,
     FORMAT_TLS_FIELD_COUNT
+};
+
+/* Moments of a request, for %COMMON_DURATION()%. */
+enum format_moment {
+    FORMAT_DS_RX_BEG, /* the request began */
+    FORMAT_DS_RX_END,
+    FORMAT_US_TX_BEG,
+    FORMAT_US_TX_END,
+    FORMAT_US_RX_BEG,
+    FORMAT_US_RX_END,
+    FORMAT_DS_TX_BEG,
+    FORMAT_DS_TX_END,
+    FORMAT_NO_MOMENT, /* a name that nobody notes: no interval */
+    FORMAT_MOMENT_COUNT
+};
+
+struct format_interval {
+    enum format_moment from;
+    enum format_moment to;
+    uint32_t unit_ns;
 };
 
 struct format_item {
     enum format_op op;
     enum format_tls_field tls_field;
+    struct format_interval interval;
     struct str arg1; /* header names are lower-cased */
     struct str arg2;
     bool has_max_len;

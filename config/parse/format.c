@@ -25,6 +25,7 @@ enum command_syntax {
     BARE,           /* neither argument nor length */
     OPTIONAL,       /* an argument is allowed */
     OPTIONAL_SIZED, /* so is a length */
+    REQUIRED,       /* the argument is needed */
     REQUIRED_SIZED, /* the argument is needed, a length allowed */
 };
 
@@ -288,13 +289,80 @@ static int argument_unmasked(struct arena *a, const struct command *c, struct fo
     return 0;
 }
 
-/* --- TLS operators ------------------------------------------------------------------------------
- */
+/* --- durations ------------------------------------------------------------------------------ */
+
+static const char *const moment_names[FORMAT_NO_MOMENT] = {
+    [FORMAT_DS_RX_BEG] = "DS_RX_BEG", [FORMAT_DS_RX_END] = "DS_RX_END",
+    [FORMAT_US_TX_BEG] = "US_TX_BEG", [FORMAT_US_TX_END] = "US_TX_END",
+    [FORMAT_US_RX_BEG] = "US_RX_BEG", [FORMAT_US_RX_END] = "US_RX_END",
+    [FORMAT_DS_TX_BEG] = "DS_TX_BEG", [FORMAT_DS_TX_END] = "DS_TX_END",
+};
+
+/* Any other name is one that some filter of Envoy's may have noted: accepted, never there. */
+static int moment_parse(struct str name, enum format_moment *ret, struct error *reterr)
+{
+    static const char *const not_noted[] = {"US_CX_BEG", "US_CX_END", "US_HS_END",
+                                            "US_RX_BODY_BEG"};
+    size_t i = 0;
+
+    for (size_t n = 0; n < ARRAY_LEN(not_noted); n++) {
+        if (str_eq(name, str_c(not_noted[n]))) {
+            return error_set(reterr, E_UNSUPPORTED, "COMMON_DURATION: %s is not supported",
+                             not_noted[n]);
+        }
+    }
+    while (i < FORMAT_NO_MOMENT && !str_eq(name, str_c(moment_names[i]))) {
+        i++;
+    }
+    *ret = (enum format_moment)i;
+    return 0;
+}
+
+static int unit_parse(struct str name, uint32_t *ret_ns, struct error *reterr)
+{
+    if (str_eq(name, STR("ms"))) {
+        *ret_ns = 1000000;
+    } else if (str_eq(name, STR("us"))) {
+        *ret_ns = 1000;
+    } else if (str_eq(name, STR("ns"))) {
+        *ret_ns = 1;
+    } else {
+        return error_set(reterr, E_INVALID, "Invalid common duration precision: %.*s.",
+                         STR_ARG(name));
+    }
+    return 0;
+}
+
+/* "FROM:TO", in milliseconds, or with ":ms", ":us" or ":ns" behind */
+static int argument_interval(struct arena *a, const struct command *c, struct format_item *item,
+                             struct error *reterr)
+{
+    struct str rest = c->argument;
+    struct str from = STR_NONE;
+    struct str to = STR_NONE;
+    struct str unit = STR("ms");
+    int r;
+
+    (void)a;
+    (void)str_split(&rest, ':', &from); /* an argument is never empty */
+    if (!str_split(&rest, ':', &to) || (str_split(&rest, ':', &unit) && rest.ptr != NULL)) {
+        return error_set(reterr, E_INVALID, "Invalid common duration configuration: %.*s.",
+                         STR_ARG(c->argument));
+    }
+    r = unit_parse(unit, &item->interval.unit_ns, reterr);
+    if (r == 0) {
+        r = moment_parse(from, &item->interval.from, reterr);
+    }
+    return r == 0 ? moment_parse(to, &item->interval.to, reterr) : r;
+}
+
+/* --- TLS operators -------------------------------------------------------------------------- */
 
 /* What follows "DOWNSTREAM_" or "UPSTREAM_". */
 static const char *const tls_field_names[FORMAT_TLS_FIELD_COUNT] = {
     [FORMAT_TLS_VERSION] = "TLS_VERSION",
     [FORMAT_TLS_CIPHER] = "TLS_CIPHER",
+    [FORMAT_TLS_GROUP] = "TLS_GROUP",
     [FORMAT_TLS_SESSION_ID] = "TLS_SESSION_ID",
     [FORMAT_TLS_PEER_SUBJECT] = "PEER_SUBJECT",
     [FORMAT_TLS_PEER_ISSUER] = "PEER_ISSUER",
@@ -308,15 +376,19 @@ static const char *const tls_field_names[FORMAT_TLS_FIELD_COUNT] = {
     [FORMAT_TLS_PEER_CHAIN_SHA256] = "PEER_CHAIN_FINGERPRINTS_256",
     [FORMAT_TLS_PEER_CHAIN_SHA1] = "PEER_CHAIN_FINGERPRINTS_1",
     [FORMAT_TLS_PEER_CHAIN_SERIALS] = "PEER_CHAIN_SERIALS",
+    [FORMAT_TLS_PEER_ISSUER_SERIAL] = "PEER_ISSUER_SERIAL",
+    [FORMAT_TLS_PEER_ISSUER_SHA256] = "PEER_ISSUER_FINGERPRINT_256",
     [FORMAT_TLS_PEER_URI_SAN] = "PEER_URI_SAN",
     [FORMAT_TLS_PEER_DNS_SAN] = "PEER_DNS_SAN",
     [FORMAT_TLS_PEER_IP_SAN] = "PEER_IP_SAN",
     [FORMAT_TLS_PEER_EMAIL_SAN] = "PEER_EMAIL_SAN",
+    [FORMAT_TLS_PEER_OTHERNAME_SAN] = "PEER_OTHERNAME_SAN",
     [FORMAT_TLS_LOCAL_SUBJECT] = "LOCAL_SUBJECT",
     [FORMAT_TLS_LOCAL_URI_SAN] = "LOCAL_URI_SAN",
     [FORMAT_TLS_LOCAL_DNS_SAN] = "LOCAL_DNS_SAN",
     [FORMAT_TLS_LOCAL_IP_SAN] = "LOCAL_IP_SAN",
     [FORMAT_TLS_LOCAL_EMAIL_SAN] = "LOCAL_EMAIL_SAN",
+    [FORMAT_TLS_LOCAL_OTHERNAME_SAN] = "LOCAL_OTHERNAME_SAN",
 };
 
 static int argument_tls(struct arena *a, const struct command *c, struct format_item *item,
@@ -346,17 +418,22 @@ static int argument_tls_time(struct arena *a, const struct command *c, struct fo
 static const struct command_type command_types[] = {
     {"BYTES_RECEIVED", FORMAT_BYTES_RECEIVED, BARE, NULL},
     {"BYTES_SENT", FORMAT_BYTES_SENT, BARE, NULL},
+    {"COMMON_DURATION", FORMAT_COMMON_DURATION, REQUIRED, argument_interval},
     {"CONNECTION_ID", FORMAT_CONNECTION_ID, BARE, NULL},
     {"CONNECTION_TERMINATION_DETAILS", FORMAT_CONNECTION_TERMINATION_DETAILS, BARE, NULL},
     {"DOWNSTREAM_DIRECT_REMOTE_ADDRESS", FORMAT_DOWNSTREAM_DIRECT_REMOTE_ADDRESS, BARE, NULL},
     {"DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT",
      FORMAT_DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT, OPTIONAL, argument_unmasked},
+    {"DOWNSTREAM_HANDSHAKE_DURATION", FORMAT_DOWNSTREAM_HANDSHAKE_DURATION, BARE, NULL},
+    {"DOWNSTREAM_HEADER_BYTES_RECEIVED", FORMAT_DOWNSTREAM_HEADER_BYTES_RECEIVED, BARE, NULL},
+    {"DOWNSTREAM_HEADER_BYTES_SENT", FORMAT_DOWNSTREAM_HEADER_BYTES_SENT, BARE, NULL},
     {"DOWNSTREAM_LOCAL_ADDRESS", FORMAT_DOWNSTREAM_LOCAL_ADDRESS, BARE, NULL},
     {"DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT", FORMAT_DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT,
      OPTIONAL, argument_unmasked},
     {"DOWNSTREAM_LOCAL_DNS_SAN", FORMAT_DOWNSTREAM_TLS, BARE, argument_tls},
     {"DOWNSTREAM_LOCAL_EMAIL_SAN", FORMAT_DOWNSTREAM_TLS, BARE, argument_tls},
     {"DOWNSTREAM_LOCAL_IP_SAN", FORMAT_DOWNSTREAM_TLS, BARE, argument_tls},
+    {"DOWNSTREAM_LOCAL_OTHERNAME_SAN", FORMAT_DOWNSTREAM_TLS, BARE, argument_tls},
     {"DOWNSTREAM_LOCAL_PORT", FORMAT_DOWNSTREAM_LOCAL_PORT, BARE, NULL},
     {"DOWNSTREAM_LOCAL_SUBJECT", FORMAT_DOWNSTREAM_TLS, BARE, argument_tls},
     {"DOWNSTREAM_LOCAL_URI_SAN", FORMAT_DOWNSTREAM_TLS, BARE, argument_tls},
@@ -373,6 +450,9 @@ static const struct command_type command_types[] = {
     {"DOWNSTREAM_PEER_FINGERPRINT_256", FORMAT_DOWNSTREAM_TLS, BARE, argument_tls},
     {"DOWNSTREAM_PEER_IP_SAN", FORMAT_DOWNSTREAM_TLS, BARE, argument_tls},
     {"DOWNSTREAM_PEER_ISSUER", FORMAT_DOWNSTREAM_TLS, BARE, argument_tls},
+    {"DOWNSTREAM_PEER_ISSUER_FINGERPRINT_256", FORMAT_DOWNSTREAM_TLS, BARE, argument_tls},
+    {"DOWNSTREAM_PEER_ISSUER_SERIAL", FORMAT_DOWNSTREAM_TLS, BARE, argument_tls},
+    {"DOWNSTREAM_PEER_OTHERNAME_SAN", FORMAT_DOWNSTREAM_TLS, BARE, argument_tls},
     {"DOWNSTREAM_PEER_SERIAL", FORMAT_DOWNSTREAM_TLS, BARE, argument_tls},
     {"DOWNSTREAM_PEER_SUBJECT", FORMAT_DOWNSTREAM_TLS, BARE, argument_tls},
     {"DOWNSTREAM_PEER_URI_SAN", FORMAT_DOWNSTREAM_TLS, BARE, argument_tls},
@@ -381,6 +461,7 @@ static const struct command_type command_types[] = {
      OPTIONAL, argument_unmasked},
     {"DOWNSTREAM_REMOTE_PORT", FORMAT_DOWNSTREAM_REMOTE_PORT, BARE, NULL},
     {"DOWNSTREAM_TLS_CIPHER", FORMAT_DOWNSTREAM_TLS, BARE, argument_tls},
+    {"DOWNSTREAM_TLS_GROUP", FORMAT_DOWNSTREAM_TLS, BARE, argument_tls},
     {"DOWNSTREAM_TLS_SESSION_ID", FORMAT_DOWNSTREAM_TLS, BARE, argument_tls},
     {"DOWNSTREAM_TLS_VERSION", FORMAT_DOWNSTREAM_TLS, BARE, argument_tls},
     {"DOWNSTREAM_TRANSPORT_FAILURE_REASON", FORMAT_DOWNSTREAM_TRANSPORT_FAILURE_REASON, BARE, NULL},
@@ -401,6 +482,7 @@ static const struct command_type command_types[] = {
     {"REQUESTED_SERVER_NAME", FORMAT_REQUESTED_SERVER_NAME, OPTIONAL, argument_server_name},
     {"REQUEST_DURATION", FORMAT_REQUEST_DURATION, BARE, NULL},
     {"REQUEST_HEADERS_BYTES", FORMAT_REQUEST_HEADERS_BYTES, BARE, NULL},
+    {"REQUEST_TX_DURATION", FORMAT_REQUEST_TX_DURATION, BARE, NULL},
     {"RESP", FORMAT_RESP, REQUIRED_SIZED, argument_headers},
     {"RESPONSE_CODE", FORMAT_RESPONSE_CODE, BARE, NULL},
     {"RESPONSE_CODE_DETAILS", FORMAT_RESPONSE_CODE_DETAILS, OPTIONAL, argument_whitespace},
@@ -416,12 +498,13 @@ static const struct command_type command_types[] = {
     {"TRAILER", FORMAT_TRAILER, REQUIRED_SIZED, argument_headers},
     {"UPSTREAM_CLUSTER", FORMAT_UPSTREAM_CLUSTER, BARE, NULL},
     {"UPSTREAM_CLUSTER_RAW", FORMAT_UPSTREAM_CLUSTER_RAW, BARE, NULL},
+    {"UPSTREAM_HEADER_BYTES_RECEIVED", FORMAT_UPSTREAM_HEADER_BYTES_RECEIVED, BARE, NULL},
+    {"UPSTREAM_HEADER_BYTES_SENT", FORMAT_UPSTREAM_HEADER_BYTES_SENT, BARE, NULL},
     {"UPSTREAM_HOST", FORMAT_UPSTREAM_HOST, BARE, NULL},
     {"UPSTREAM_HOST_NAME", FORMAT_UPSTREAM_HOST_NAME, BARE, NULL},
     {"UPSTREAM_LOCAL_ADDRESS", FORMAT_UPSTREAM_LOCAL_ADDRESS, BARE, NULL},
     {"UPSTREAM_LOCAL_DNS_SAN", FORMAT_UPSTREAM_TLS, BARE, argument_tls},
     {"UPSTREAM_LOCAL_IP_SAN", FORMAT_UPSTREAM_TLS, BARE, argument_tls},
-    {"UPSTREAM_LOCAL_SUBJECT", FORMAT_UPSTREAM_TLS, BARE, argument_tls},
     {"UPSTREAM_LOCAL_URI_SAN", FORMAT_UPSTREAM_TLS, BARE, argument_tls},
     {"UPSTREAM_PEER_CERT", FORMAT_UPSTREAM_TLS, BARE, argument_tls},
     {"UPSTREAM_PEER_CERT_V_END", FORMAT_UPSTREAM_TLS, OPTIONAL, argument_tls_time},
@@ -435,6 +518,7 @@ static const struct command_type command_types[] = {
     {"UPSTREAM_REMOTE_ADDRESS", FORMAT_UPSTREAM_REMOTE_ADDRESS, BARE, NULL},
     {"UPSTREAM_REQUEST_ATTEMPT_COUNT", FORMAT_UPSTREAM_REQUEST_ATTEMPT_COUNT, BARE, NULL},
     {"UPSTREAM_TLS_CIPHER", FORMAT_UPSTREAM_TLS, BARE, argument_tls},
+    {"UPSTREAM_TLS_GROUP", FORMAT_UPSTREAM_TLS, BARE, argument_tls},
     {"UPSTREAM_TLS_SESSION_ID", FORMAT_UPSTREAM_TLS, BARE, argument_tls},
     {"UPSTREAM_TLS_VERSION", FORMAT_UPSTREAM_TLS, BARE, argument_tls},
     {"UPSTREAM_TRANSPORT_FAILURE_REASON", FORMAT_UPSTREAM_TRANSPORT_FAILURE_REASON, BARE, NULL},
@@ -454,10 +538,10 @@ static int command_check_syntax(const struct command_type *t, const struct comma
     if (t->syntax == BARE && (c->argument.len > 0 || c->has_length)) {
         return error_set(reterr, E_INVALID, "%s does not take any parameters or length", t->name);
     }
-    if (t->syntax == REQUIRED_SIZED && c->argument.len == 0) {
+    if ((t->syntax == REQUIRED || t->syntax == REQUIRED_SIZED) && c->argument.len == 0) {
         return error_set(reterr, E_INVALID, "%s requires parameters", t->name);
     }
-    if (t->syntax == OPTIONAL && c->has_length) {
+    if ((t->syntax == OPTIONAL || t->syntax == REQUIRED) && c->has_length) {
         return error_set(reterr, E_INVALID, "%s does not allow length to be specified.", t->name);
     }
     return 0;

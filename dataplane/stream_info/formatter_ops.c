@@ -57,14 +57,14 @@ static void set_scratch_str(struct formatted *out, struct str s)
 }
 
 /* From `from` to `to`; not there while either has not happened. */
-static void set_interval(struct formatted *out, uint64_t from, uint64_t to)
+static void set_interval(struct formatted *out, uint64_t from, uint64_t to, uint64_t unit_ns)
 {
     if (from == 0 || to == 0) {
         out->kind = FORMATTED_NONE;
         return;
     }
     /* The instants come from two clocks of one time base, one of them cached per loop turn. */
-    set_u64(out, to > from ? (to - from) / NS_PER_MS : 0);
+    set_u64(out, to > from ? (to - from) / unit_ns : 0);
 }
 
 static void set_address(struct formatted *out, const struct address *a)
@@ -323,6 +323,61 @@ static bool format_address(enum format_op op, const struct stream_info *si, stru
     }
 }
 
+static uint64_t moment_ns(const struct stream_info *si, enum format_moment m)
+{
+    switch (m) {
+    case FORMAT_DS_RX_BEG:
+        return si->start_mono_ns;
+    case FORMAT_DS_RX_END:
+        return si->last_rx_byte_ns;
+    case FORMAT_US_TX_BEG:
+        return si->first_upstream_tx_ns;
+    case FORMAT_US_TX_END:
+        return si->last_upstream_tx_ns;
+    case FORMAT_US_RX_BEG:
+        return si->first_upstream_rx_ns;
+    case FORMAT_US_RX_END:
+        return si->last_upstream_rx_ns;
+    case FORMAT_DS_TX_BEG:
+        return si->first_downstream_tx_ns;
+    case FORMAT_DS_TX_END:
+        return si->last_downstream_tx_ns;
+    default:
+        return 0;
+    }
+}
+
+/* Returns false when `op` is not a duration. */
+static bool format_duration(const struct format_item *item, const struct stream_info *si,
+                            struct formatted *out)
+{
+    const struct format_interval *interval = &item->interval;
+
+    switch (item->op) {
+    case FORMAT_DURATION:
+        set_interval(out, si->start_mono_ns, si->end_ns, NS_PER_MS);
+        return true;
+    case FORMAT_REQUEST_DURATION:
+        set_interval(out, si->start_mono_ns, si->last_rx_byte_ns, NS_PER_MS);
+        return true;
+    case FORMAT_REQUEST_TX_DURATION:
+        set_interval(out, si->start_mono_ns, si->last_upstream_tx_ns, NS_PER_MS);
+        return true;
+    case FORMAT_RESPONSE_DURATION:
+        set_interval(out, si->start_mono_ns, si->first_upstream_rx_ns, NS_PER_MS);
+        return true;
+    case FORMAT_RESPONSE_TX_DURATION:
+        set_interval(out, si->first_upstream_rx_ns, si->last_downstream_tx_ns, NS_PER_MS);
+        return true;
+    case FORMAT_COMMON_DURATION:
+        set_interval(out, moment_ns(si, interval->from), moment_ns(si, interval->to),
+                     interval->unit_ns);
+        return true;
+    default:
+        return false;
+    }
+}
+
 /* Returns false when `op` is not a number. */
 static bool format_number(enum format_op op, const struct access_log_entry *e,
                           struct formatted *out)
@@ -351,17 +406,17 @@ static bool format_number(enum format_op op, const struct access_log_entry *e,
     case FORMAT_DOWNSTREAM_WIRE_BYTES_RECEIVED:
         set_u64(out, si->wire_bytes_received);
         return true;
-    case FORMAT_DURATION:
-        set_interval(out, si->start_mono_ns, si->end_ns);
+    case FORMAT_UPSTREAM_HEADER_BYTES_SENT:
+        set_u64(out, si->upstream_header_bytes_sent);
         return true;
-    case FORMAT_REQUEST_DURATION:
-        set_interval(out, si->start_mono_ns, si->last_rx_byte_ns);
+    case FORMAT_UPSTREAM_HEADER_BYTES_RECEIVED:
+        set_u64(out, si->upstream_header_bytes_received);
         return true;
-    case FORMAT_RESPONSE_DURATION:
-        set_interval(out, si->start_mono_ns, si->first_upstream_rx_ns);
+    case FORMAT_DOWNSTREAM_HEADER_BYTES_SENT:
+        set_u64(out, si->header_bytes_sent);
         return true;
-    case FORMAT_RESPONSE_TX_DURATION:
-        set_interval(out, si->first_upstream_rx_ns, si->last_downstream_tx_ns);
+    case FORMAT_DOWNSTREAM_HEADER_BYTES_RECEIVED:
+        set_u64(out, si->header_bytes_received);
         return true;
     case FORMAT_UPSTREAM_REQUEST_ATTEMPT_COUNT:
         set_u64(out, si->attempt_count);
@@ -491,6 +546,6 @@ void format_item_eval(const struct format_item *item, const struct format_source
         return;
     default:
         (void)(format_address(item->op, si, out) || format_number(item->op, e, out) ||
-               format_info_string(item->op, si, out));
+               format_duration(item, si, out) || format_info_string(item->op, si, out));
     }
 }

@@ -50,6 +50,8 @@ static struct str field_text(enum format_tls_field field, struct tls_info *tls)
         return tls_info_version(tls);
     case FORMAT_TLS_CIPHER:
         return tls_info_cipher(tls);
+    case FORMAT_TLS_GROUP:
+        return tls_info_group(tls);
     case FORMAT_TLS_SESSION_ID:
         return tls_info_session_id(tls);
     case FORMAT_TLS_PEER_SUBJECT:
@@ -72,6 +74,10 @@ static struct str field_text(enum format_tls_field field, struct tls_info *tls)
         return tls_info_peer_chain_sha1_joined(tls);
     case FORMAT_TLS_PEER_CHAIN_SERIALS:
         return tls_info_peer_chain_serials_joined(tls);
+    case FORMAT_TLS_PEER_ISSUER_SERIAL:
+        return tls_info_peer_chain_serial(tls, 1);
+    case FORMAT_TLS_PEER_ISSUER_SHA256:
+        return tls_info_peer_chain_sha256(tls, 1);
     case FORMAT_TLS_PEER_URI_SAN:
         return tls_info_sans_joined(tls, TLS_PEER, TLS_NAME_URI);
     case FORMAT_TLS_PEER_DNS_SAN:
@@ -80,6 +86,8 @@ static struct str field_text(enum format_tls_field field, struct tls_info *tls)
         return tls_info_sans_joined(tls, TLS_PEER, TLS_NAME_IP);
     case FORMAT_TLS_PEER_EMAIL_SAN:
         return tls_info_sans_joined(tls, TLS_PEER, TLS_NAME_EMAIL);
+    case FORMAT_TLS_PEER_OTHERNAME_SAN:
+        return tls_info_sans_joined(tls, TLS_PEER, TLS_NAME_OTHER);
     case FORMAT_TLS_LOCAL_SUBJECT:
         return tls_info_subject(tls, TLS_LOCAL);
     case FORMAT_TLS_LOCAL_URI_SAN:
@@ -90,6 +98,8 @@ static struct str field_text(enum format_tls_field field, struct tls_info *tls)
         return tls_info_sans_joined(tls, TLS_LOCAL, TLS_NAME_IP);
     case FORMAT_TLS_LOCAL_EMAIL_SAN:
         return tls_info_sans_joined(tls, TLS_LOCAL, TLS_NAME_EMAIL);
+    case FORMAT_TLS_LOCAL_OTHERNAME_SAN:
+        return tls_info_sans_joined(tls, TLS_LOCAL, TLS_NAME_OTHER);
     default:
         return STR_NONE;
     }

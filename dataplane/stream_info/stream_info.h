@@ -49,6 +49,8 @@ struct stream_info {
     uint64_t wire_bytes_sent;
     uint64_t upstream_wire_bytes_sent;
     uint64_t upstream_wire_bytes_received;
+    uint64_t upstream_header_bytes_sent;
+    uint64_t upstream_header_bytes_received;
     uint64_t connection_id;
     uint64_t stream_id;
     uint32_t attempt_count;

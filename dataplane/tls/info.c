@@ -61,6 +61,7 @@ struct tls_info {
     uint8_t session_id[SSL_MAX_SSL_SESSION_ID_LENGTH];
     const char *version; /* BoringSSL's constants */
     const char *cipher;
+    const char *group;
     struct str sni; /* behind the struct */
     struct str alpn;
     X509 *local_leaf;
@@ -90,6 +91,7 @@ struct tls_info *tls_info_new(const SSL *ssl, X509 *local_leaf, bool is_peer_val
     i->refs = 1;
     i->is_peer_validated = is_peer_validated;
     i->version = SSL_get_version(ssl);
+    i->group = SSL_get_group_name(SSL_get_group_id(ssl));
     if (cipher != NULL) {
         i->cipher = SSL_CIPHER_get_name(cipher);
         i->cipher_id = (uint16_t)SSL_CIPHER_get_id(cipher);
@@ -164,6 +166,11 @@ struct str tls_info_cipher(const struct tls_info *i)
 uint16_t tls_info_cipher_id(const struct tls_info *i)
 {
     return i != NULL ? i->cipher_id : 0;
+}
+
+struct str tls_info_group(const struct tls_info *i)
+{
+    return i != NULL ? str_c(i->group) : STR_NONE;
 }
 
 struct str tls_info_sni(const struct tls_info *i)

@@ -29,6 +29,7 @@ enum tls_side { TLS_LOCAL, TLS_PEER };
 struct str tls_info_version(const struct tls_info *i); /* "TLSv1.3" */
 struct str tls_info_cipher(const struct tls_info *i);  /* "TLS_AES_128_GCM_SHA256" */
 uint16_t tls_info_cipher_id(const struct tls_info *i);
+struct str tls_info_group(const struct tls_info *i); /* of the key exchange: "X25519" */
 struct str tls_info_session_id(struct tls_info *i); /* hex */
 struct str tls_info_sni(const struct tls_info *i);
 struct str tls_info_alpn(const struct tls_info *i);

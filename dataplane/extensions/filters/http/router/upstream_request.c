@@ -207,6 +207,8 @@ static void request_detach(struct upstream_request *rq)
     request_cancel_timers(rq);
     info->upstream_wire_bytes_received += rq->stream->wire_bytes_in;
     info->upstream_wire_bytes_sent += rq->stream->wire_bytes_out;
+    info->upstream_header_bytes_received += rq->stream->header_bytes_in;
+    info->upstream_header_bytes_sent += rq->stream->header_bytes_out;
     rq->stream = NULL;
     router_read_disable(rq->router, false);
 }
