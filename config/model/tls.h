@@ -54,6 +54,8 @@ struct tls_builder {
                        const struct tls_certificate **ret, struct error *reterr);
     int (*trust)(struct part *part, const struct tls_trust_source *src,
                  const struct tls_trust **ret, struct error *reterr);
+    /* Whether an otherName matcher may have this OID. */
+    bool (*is_oid)(struct str oid);
 };
 
 /* --- secrets -------------------------------------------------------------------------------- */

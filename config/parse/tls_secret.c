@@ -39,7 +39,7 @@ static int read_data(struct parse_context *ctx, const char *field, const data_so
     size_t at;
     int r;
 
-    *ret = (struct tls_data){.name = STR("<inline>")};
+    *ret = (struct tls_data){0};
     if (m == NULL) {
         return 0;
     }
@@ -51,6 +51,8 @@ static int read_data(struct parse_context *ctx, const char *field, const data_so
     if (m->specifier_case == ENVOY__CONFIG__CORE__V3__DATA_SOURCE__SPECIFIER_FILENAME) {
         ret->name = parse_str(ctx, m->filename);
         mix_into_part(ctx, ret->bytes);
+    } else if (ret->bytes.len > 0) {
+        ret->name = STR("<inline>");
     }
     path_pop(ctx, at);
     return 0;
@@ -111,10 +113,11 @@ int parse_tls_certificate(struct parse_context *ctx, const TLS(TlsCertificate) *
 
 /* --- what peers are held against -------------------------------------------------------------- */
 
+/* `trust_domain`: of the SPIFFE validator, else empty. */
 static int parse_trust(struct parse_context *ctx, const data_source *ca, const data_source *crl,
-                       const char *ca_field, const struct tls_trust **ret)
+                       const char *ca_field, struct str trust_domain, const struct tls_trust **ret)
 {
-    struct tls_trust_source source;
+    struct tls_trust_source source = {.trust_domain = trust_domain};
     struct error err;
     int r = read_data(ctx, ca_field, ca, &source.ca);
 
@@ -122,7 +125,8 @@ static int parse_trust(struct parse_context *ctx, const data_source *ca, const d
     if (r == 0) {
         r = read_data(ctx, "crl", crl, &source.crl);
     }
-    if (r < 0 || ctx->tls == NULL || (source.ca.bytes.len == 0 && source.crl.bytes.len == 0)) {
+    if (r < 0 || ctx->tls == NULL ||
+        (source.ca.bytes.len == 0 && source.crl.bytes.len == 0 && trust_domain.len == 0)) {
         return r;
     }
     error_init(&err);
@@ -169,8 +173,9 @@ static int parse_typed_san(struct parse_context *ctx, const TLS(SubjectAltNameMa
     }
     ret->type = san_type(m->san_type);
     ret->oid = parse_str(ctx, m->oid);
-    if (ret->type == TLS_SAN_OTHER_NAME && ret->oid.len == 0) {
-        return parse_fail(ctx, E_INVALID, NULL, "Failed to create OtherName SAN matcher");
+    if (ret->type == TLS_SAN_OTHER_NAME && ctx->tls != NULL && !ctx->tls->is_oid(ret->oid)) {
+        return parse_fail(ctx, E_INVALID, NULL,
+                          "Failed to create SAN matcher for OTHER_NAME with OID: %s", m->oid);
     }
     at = path_push(ctx, "matcher");
     r = parse_string_matcher(ctx, m->matcher, &ret->matcher);
@@ -306,7 +311,8 @@ static int parse_trust_domains(struct parse_context *ctx, const TLS(SPIFFECertVa
         }
         domains[i].name = parse_str(ctx, d->name);
         if (r == 0) {
-            r = parse_trust(ctx, d->trust_bundle, NULL, "trust_bundle", &domains[i].bundle);
+            r = parse_trust(ctx, d->trust_bundle, NULL, "trust_bundle", domains[i].name,
+                            &domains[i].bundle);
         }
         if (r < 0) {
             return r;
@@ -400,7 +406,7 @@ int parse_validation_context(struct parse_context *ctx, const TLS(CertificateVal
                        "value must be less than or equal to 100");
     }
     if (r == 0) {
-        r = parse_trust(ctx, m->trusted_ca, m->crl, "trusted_ca", &ret->trust);
+        r = parse_trust(ctx, m->trusted_ca, m->crl, "trusted_ca", STR_NONE, &ret->trust);
     }
     ret->has_ca = m->trusted_ca != NULL;
     ret->has_crl = m->crl != NULL;

@@ -28,6 +28,7 @@
 const struct tls_builder tls_builder = {
     .certificate = tls_certificate_build,
     .trust = tls_trust_build,
+    .is_oid = tls_oid_is_valid,
 };
 
 static struct list contexts = {&contexts, &contexts}; /* main thread */

@@ -173,11 +173,11 @@ struct validation tls_validation_merge(const struct tls_validation *const parts[
         }
         v.parts[v.part_count++] = p;
         if (p->has_ca) {
+            v.has_ca = true;
             v.ca = p->trust;
         }
-        if (p->has_crl) {
-            v.has_crl = true;
-            v.crls = p->trust != NULL ? p->trust->crls : NULL;
+        if (p->has_crl && p->trust != NULL && p->trust->crls != NULL) {
+            v.crls = p->trust->crls;
         }
         if (p->max_verify_depth.is_set) {
             v.max_verify_depth = p->max_verify_depth;
@@ -209,14 +209,14 @@ int tls_validation_verify_mode(const struct tls_validation *const parts[2], bool
 {
     struct validation v = tls_validation_merge(parts);
 
-    if (v.trust_domain_count > 0 || (is_required && v.ca != NULL)) {
+    if (v.trust_domain_count > 0 || (is_required && v.has_ca)) {
         return SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
     }
     if (v.has_sans || v.has_hashes) {
         return v.accepts_untrusted ? SSL_VERIFY_PEER
                                    : SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
     }
-    return v.ca != NULL || v.accepts_untrusted ? SSL_VERIFY_PEER : SSL_VERIFY_NONE;
+    return v.has_ca || v.accepts_untrusted ? SSL_VERIFY_PEER : SSL_VERIFY_NONE;
 }
 
 static void add_names(STACK_OF(CRYPTO_BUFFER) * to, const struct tls_trust *from)

@@ -79,7 +79,7 @@ STACK_OF(CRYPTO_BUFFER) * tls_validation_ca_names(const struct tls_validation *c
  * reads it. Upper and lower case are the same. */
 bool tls_dns_name_matches(struct str name, struct str pattern);
 
-/* What the `oid` of an otherName matcher may be: "1.3.6.1.4.1.311.20.2.3" (or "CN"). */
+/* struct tls_builder's: what the `oid` of an otherName matcher may be: "1.3.6.1.4.1.311.20.2.3" (or "CN"). */
 bool tls_oid_is_valid(struct str oid);
 
 #endif

@@ -49,7 +49,8 @@ bool tls_chain_is_trusted(STACK_OF(X509) * chain, const struct chain_check *chec
     X509_STORE_CTX *ctx = X509_STORE_CTX_new();
     bool is_trusted = false;
 
-    if (ctx == NULL || !X509_STORE_CTX_init(ctx, check->store, sk_X509_value(chain, 0), chain) ||
+    if (ctx == NULL || check->store == NULL ||
+        !X509_STORE_CTX_init(ctx, check->store, sk_X509_value(chain, 0), chain) ||
         (check->purpose != NULL && !X509_STORE_CTX_set_default(ctx, check->purpose))) {
         strbuf_add_c(verdict->reason, "verify cert failed: init and setup X509_STORE_CTX");
         goto done;
@@ -83,11 +84,11 @@ static bool is_chain_trusted(STACK_OF(X509) * chain, const struct validation *v,
         .purpose = verdict->params->is_server ? "ssl_client" : "ssl_server",
         .flags = X509_V_FLAG_PARTIAL_CHAIN,
         .allows_expired = v->allows_expired,
-        .crls = v->has_crl ? v->crls : NULL,
+        .crls = v->crls,
         .depth = -1,
     };
 
-    if (v->has_crl || (v->ca != NULL && v->ca->has_bundled_crls)) {
+    if (v->crls != NULL || (v->ca != NULL && v->ca->has_bundled_crls)) {
         check.flags |= X509_V_FLAG_CRL_CHECK;
         check.flags |= v->only_leaf_crl ? 0 : X509_V_FLAG_CRL_CHECK_ALL;
     }
@@ -292,8 +293,8 @@ static enum tls_verify_result verify_default(STACK_OF(X509) * chain, const struc
     X509 *leaf = sk_X509_value(chain, 0);
     enum tls_verify_result result;
 
-    if (v->ca != NULL) {
-        if (!is_chain_trusted(chain, v, v->ca->store, verdict)) {
+    if (v->has_ca) {
+        if (!is_chain_trusted(chain, v, v->ca != NULL ? v->ca->store : NULL, verdict)) {
             return TLS_FAIL_ERROR;
         }
         verdict->is_validated = true;

@@ -16,9 +16,9 @@
 struct validation {
     const struct tls_validation *parts[2]; /* those that are there, for the lists */
     size_t part_count;
-    const struct tls_trust *ca; /* NULL: none */
-    STACK_OF(X509_CRL) * crls;  /* with `has_crl`; may be empty */
-    bool has_crl;
+    bool has_ca;
+    const struct tls_trust *ca; /* with `has_ca`; NULL: nobody is trusted */
+    STACK_OF(X509_CRL) * crls;  /* NULL: none configured; may be empty */
     bool has_sans;
     bool has_hashes;
     bool allows_expired;
@@ -41,7 +41,7 @@ struct verdict {
 
 /* One run of X509_verify_cert. `purpose` NULL: any; `depth` negative: the default. */
 struct chain_check {
-    X509_STORE *store;
+    X509_STORE *store; /* NULL: nobody is trusted */
     const char *purpose;
     unsigned long flags;
     bool allows_expired;

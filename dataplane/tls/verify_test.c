@@ -165,6 +165,18 @@ static void empty_chains(void **state)
     assert_true(str_eq(strbuf_str(&w->reason), STR("verify cert failed: empty cert chain")));
 }
 
+static void a_ca_that_is_not_there_trusts_nobody(void **state)
+{
+    struct world *w = (struct world *)*state;
+
+    w->first.trust = NULL;
+    assert_refused(w, &w->leaf, TLS_FAIL_ERROR, SSL_AD_CERTIFICATE_UNKNOWN,
+                   "verify cert failed: init and setup X509_STORE_CTX");
+    w->first.trust = trust(w, STR_NONE, STR_NONE);
+    assert_refused(w, &w->leaf, TLS_FAIL_ERROR, SSL_AD_CERTIFICATE_UNKNOWN,
+                   "verify cert failed: init and setup X509_STORE_CTX");
+}
+
 static void times(void **state)
 {
     struct world *w = (struct world *)*state;
@@ -325,6 +337,18 @@ static void a_crl_of_the_secret_with_the_ca_of_the_default(void **state)
     w->first.trust =
         crl_trust(w, strbuf_str(&w->root.pem), &w->intermediate, LEAF_SERIAL, &w->root);
     w->second.trust = crl_trust(w, STR_NONE, &w->intermediate, 1, &w->root);
+    assert_accepted(w, &w->leaf);
+}
+
+static void a_crl_source_without_a_crl(void **state)
+{
+    struct world *w = (struct world *)*state;
+
+    w->first.has_crl = true;
+    w->first.trust = trust(w, strbuf_str(&w->root.pem), STR("nothing here"));
+    assert_refused(w, &w->leaf, TLS_FAIL_ERROR, SSL_AD_UNKNOWN_CA,
+                   ERROR_AT("0", "unable to get certificate CRL"));
+    w->first.trust = trust(w, strbuf_str(&w->root.pem), STR_NONE);
     assert_accepted(w, &w->leaf);
 }
 
@@ -593,6 +617,7 @@ int main(void)
         TEST(chains_end_at_a_ca),
         TEST(no_validation_accepts_everybody),
         TEST(empty_chains),
+        TEST(a_ca_that_is_not_there_trusts_nobody),
         TEST(times),
         TEST(purposes),
         TEST(certificates_of_no_ca_sign_nothing),
@@ -600,6 +625,7 @@ int main(void)
         TEST(accepting_the_untrusted),
         TEST(revoked_leaves),
         TEST(a_crl_of_the_secret_with_the_ca_of_the_default),
+        TEST(a_crl_source_without_a_crl),
         TEST(crls_in_the_bundle),
         TEST(names_any_of_which_will_do),
         TEST(a_list_for_this_connection),
