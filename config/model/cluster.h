@@ -90,6 +90,10 @@ struct upstream_http_options {
     enum upstream_http_protocol protocol;
     struct http1_options http1;
     struct http2_options http2;
+    /* upstream_http_protocol_options. */
+    bool auto_sni;                       /* the SNI is the request's host */
+    bool auto_san_validation;            /* which must be among the certificate's names */
+    struct str override_auto_sni_header; /* lower case; where the host is instead; empty: none */
 };
 
 enum dns_lookup_family { DNS_AUTO, DNS_V4_ONLY, DNS_V6_ONLY, DNS_V4_PREFERRED, DNS_ALL };
@@ -140,6 +144,17 @@ struct config_source {
     uint64_t initial_fetch_timeout_ms; /* 15000 unless set; 0 waits for ever */
 };
 
+/* One of Cluster.transport_socket_matches: the first whose pairs are all among those of the
+ * endpoint's (else its locality's) metadata envoy.transport_socket_match is that of the endpoint.
+ */
+struct transport_socket_match {
+    struct str name;
+    const struct value *match; /* NULL or empty: every endpoint */
+    const struct extension *ext;
+    const void *config;
+    uint64_t hash; /* of what is configured: a changed one drains the endpoint's connections */
+};
+
 struct cluster_shared; /* dataplane/upstream/cluster_registry.h */
 
 struct cluster_config {
@@ -168,7 +183,10 @@ struct cluster_config {
     enum upstream_http_protocol http_protocol;
     struct http2_options http2;
     bool enable_trailers; /* HTTP/1 */
-    bool added_via_api;   /* from CDS, not the bootstrap */
+    bool auto_sni;        /* these three as in struct upstream_http_options */
+    bool auto_san_validation;
+    struct str override_auto_sni_header;
+    bool added_via_api; /* from CDS, not the bootstrap */
     struct dns_options dns;
     struct address bind_address; /* upstream_bind_config, len 0 for none */
     const struct socket_option *socket_options;
@@ -176,6 +194,8 @@ struct cluster_config {
     struct tcp_keepalive tcp_keepalive;
     const struct extension *transport_socket; /* NULL: raw */
     const void *transport_socket_config;
+    const struct transport_socket_match *transport_socket_matches;
+    size_t transport_socket_match_count;
     const struct value *metadata;
     uint64_t pool_hash; /* of all that shapes a connection; a changed key drains pools */
     /* What outlives versions (stats, breaker counts): set on main by upstream/cluster_registry

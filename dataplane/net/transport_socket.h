@@ -39,6 +39,9 @@ struct transport_socket {
     struct extension ext;
     /* Encrypted: "https", x-forwarded-client-cert, auto_sni. */
     bool is_secure;
+    /* Says whose connection it relays (PROXY protocol): outgoing connections are then not shared
+     * between downstream connections. */
+    bool wants_proxy_addresses;
     /* Per connection state from the parsed config; NULL: none. `options` (of outgoing connections,
      * NULL for none) lives only during the call. E_TLS: the connection's failure_reason says why.
      */
