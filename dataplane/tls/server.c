@@ -379,40 +379,21 @@ void tls_server_configure(struct tls_context *c)
     }
 }
 
-/* The names of the CAs that a client may choose its certificate by. */
-static void offer_client_cas(SSL *ssl, const struct tls_trust *ca)
-{
-    STACK_OF(CRYPTO_BUFFER) *names = sk_CRYPTO_BUFFER_new_null();
-
-    CHECK(names != NULL); /* out of memory */
-    for (size_t i = 0; i < sk_CRYPTO_BUFFER_num(ca->names); i++) {
-        CRYPTO_BUFFER *name = sk_CRYPTO_BUFFER_value(ca->names, i);
-
-        CRYPTO_BUFFER_up_ref(name);
-        if (!sk_CRYPTO_BUFFER_push(names, name)) {
-            CRYPTO_BUFFER_free(name);
-        }
-    }
-    SSL_set0_client_CAs(ssl, names);
-}
-
 void tls_server_prepare(struct tls_socket *s)
 {
     const struct tls_validation *parts[2];
-    const struct tls_trust *ca;
+    STACK_OF(CRYPTO_BUFFER) * names;
+    int mode;
 
     SSL_set_accept_state(s->ssl);
     tls_validation_parts(s->context->common, s->conn->loop, parts);
-    if (!tls_validation_is_active(parts)) {
+    mode = tls_validation_verify_mode(parts, s->context->server->require_client_certificate);
+    if (mode == SSL_VERIFY_NONE) {
         return;
     }
-    ca = tls_validation_ca(parts);
-    SSL_set_custom_verify(s->ssl,
-                          s->context->server->require_client_certificate
-                              ? SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT
-                              : SSL_VERIFY_PEER,
-                          tls_verify_callback);
-    if (ca != NULL) {
-        offer_client_cas(s->ssl, ca);
+    SSL_set_custom_verify(s->ssl, mode, tls_verify_callback);
+    names = tls_validation_ca_names(parts);
+    if (names != NULL) {
+        SSL_set0_client_CAs(s->ssl, names);
     }
 }

@@ -172,9 +172,11 @@ enum ssl_verify_result_t tls_verify_callback(SSL *ssl, uint8_t *ret_alert)
         .is_server = s->context->server != NULL,
         .now_s = (int64_t)(clock_wall_ns() / 1000000000),
     };
+    enum tls_verify_result overlooked;
     enum tls_verify_result result;
     struct strbuf reason;
 
+    p.ret_overlooked = &overlooked;
     tls_validation_parts(s->context->common, s->conn->loop, p.parts);
     if (s->expected != NULL) {
         p.is_san_from_sni = s->context->client->auto_sni_san_validation;
@@ -184,6 +186,9 @@ enum ssl_verify_result_t tls_verify_callback(SSL *ssl, uint8_t *ret_alert)
     }
     strbuf_init(&reason);
     result = tls_verify_peer(ssl, &p, &reason, ret_alert, &s->is_peer_validated);
+    if (overlooked != TLS_VERIFIED) {
+        count_refusal(s, overlooked);
+    }
     if (result != TLS_VERIFIED) {
         count_refusal(s, result);
         free(s->verify_error);

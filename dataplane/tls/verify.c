@@ -385,6 +385,9 @@ enum tls_verify_result tls_verify_peer(const SSL *ssl, const struct tls_verify_p
     enum tls_verify_result result;
 
     if (chain == NULL) {
+        if (p->ret_overlooked != NULL) {
+            *p->ret_overlooked = TLS_VERIFIED;
+        }
         strbuf_add_c(reason, "verify cert failed: no cert chain");
         *ret_alert = buffers != NULL ? SSL_AD_DECODE_ERROR : SSL_AD_INTERNAL_ERROR;
         *ret_validated = false;
