@@ -92,6 +92,14 @@ static void attach_bio(struct tls_socket *s)
     SSL_set_bio(s->ssl, bio, bio);
 }
 
+/* What failed before, here or elsewhere on this thread, must not be taken for the next failure. */
+static void forget_errors(void)
+{
+    if (NUNCIO_UNLIKELY(ERR_peek_error() != 0)) {
+        ERR_clear_error();
+    }
+}
+
 /* --- failures --------------------------------------------------------------------------------- */
 
 static void count(const struct tls_socket *s, enum tls_stat stat)
@@ -253,7 +261,7 @@ static int start(struct tls_socket *s, const struct transport_options *options)
     r = SSL_set_app_data(s->ssl, s);
     CHECK(r == 1);
     attach_bio(s);
-    ERR_clear_error();
+    forget_errors();
     if (s->context->server != NULL) {
         tls_server_prepare(s);
         return 0;
@@ -305,7 +313,7 @@ bool tls_socket_is_ready(const struct conn *c, const void *state)
 /* One SSL_read. Its result. */
 static int read_once(struct tls_socket *s, struct buf *plain)
 {
-    size_t waiting = buf_len(s->in) + (size_t)SSL_pending(s->ssl);
+    size_t waiting = buf_len(s->in) > 0 ? buf_len(s->in) : (size_t)SSL_pending(s->ssl);
     size_t want = waiting < READ_MIN_BYTES    ? READ_MIN_BYTES
                   : waiting > BUF_RESERVE_MAX ? BUF_RESERVE_MAX
                                               : waiting;
@@ -326,7 +334,7 @@ int tls_socket_decrypt(struct conn *c, void *state, struct buf *wire, struct buf
     }
     s->in = wire;
     s->out = c->wire;
-    ERR_clear_error();
+    forget_errors();
     if (!s->is_ready) {
         int r = handshake(s);
 
@@ -335,10 +343,13 @@ int tls_socket_decrypt(struct conn *c, void *state, struct buf *wire, struct buf
             return r;
         }
     }
-    do {
+    do { /* BoringSSL takes from us what a record needs, and no more */
         n = read_once(s, plain);
-    } while (n > 0);
+    } while (n > 0 && (buf_len(wire) > 0 || SSL_pending(s->ssl) > 0));
     s->in = NULL;
+    if (n > 0) {
+        return 0;
+    }
     switch (SSL_get_error(s->ssl, n)) {
     case SSL_ERROR_WANT_READ:
         return 0;
@@ -382,7 +393,7 @@ int tls_socket_encrypt(struct conn *c, void *state, struct buf *plain, struct bu
         return 0; /* it waits */
     }
     s->out = wire;
-    ERR_clear_error();
+    forget_errors();
     while (buf_len(plain) > 0) {
         struct str piece = next_piece(plain, record_limit(s, loop_now_ms(c->loop)));
         int n = SSL_write(s->ssl, piece.ptr, (int)piece.len);
@@ -403,7 +414,7 @@ void tls_socket_shutdown(struct conn *c, void *state, struct buf *wire)
     (void)c;
     if (s->is_ready && !s->is_broken) {
         s->out = wire;
-        ERR_clear_error();
+        forget_errors();
         (void)SSL_shutdown(s->ssl); /* the peer's answer is not waited for */
     }
 }
