@@ -195,8 +195,8 @@ static int client_head(struct h1_client *s, struct buf *in)
     int r = h1_feed_buf(p, in);
 
     st->wire_bytes_in += before - buf_len(in);
-    st->header_bytes_in += before - buf_len(in);
     if (r == 0) {
+        st->header_bytes_in += p->field_bytes;
         st->protocol = p->is_http11 ? HTTP_11 : HTTP_10;
         r = h1_response_finish(p, s->is_head, &framing);
     }
@@ -406,8 +406,7 @@ static void client_encode_headers(struct codec_stream *st, const struct header_m
     } else if (!is_bodyless_method(method)) {
         tail.framing = STR("content-length: 0\r\n");
     }
-    h1_encode_request_head(s->base.out, h, &tail);
-    st->header_bytes_out += buf_len(s->base.out) - before;
+    st->header_bytes_out += h1_encode_request_head(s->base.out, h, &tail);
     s->exchange->is_held_end = end_stream && s->tunnel != TUNNEL_NONE;
     s->send = end_stream && s->exchange->send_remaining == 0 && s->tunnel == TUNNEL_NONE
                   ? SEND_DONE

@@ -380,10 +380,11 @@ static void counts_of_bytes(void **state)
     server(false);
     assert_int_equal(feed(POST_5 "he"), 0);
     assert_int_equal(feed("llo"), 0);
-    assert_int_equal(t.stream->header_bytes_in, strlen(POST_5));
+    assert_int_equal(t.stream->header_bytes_in, strlen("Host:h\r\nContent-Length:5\r\n"));
     assert_int_equal(t.stream->wire_bytes_in, strlen(POST_5) + 5);
     t.stream->ops->encode_headers(t.stream, map_with("200"), false);
-    assert_int_equal(t.stream->header_bytes_out, buf_len(&t.out));
+    assert_int_equal(t.stream->header_bytes_out,
+                     buf_len(&t.out) - strlen("HTTP/1.1 200 OK\r\n\r\n"));
     send_data("body", false);
     assert_int_equal(t.stream->wire_bytes_out, buf_len(&t.out));
 }

@@ -9,6 +9,7 @@
 /* Version, status, reason, separators and the tail. */
 #define HEAD_FIXED_MAX 256
 #define FIELD_SEPARATORS 4 /* ": " and CR LF */
+#define CRLF_BYTES 2
 /* 16 hex digits and CR LF. */
 #define CHUNK_LINE_MAX 18
 
@@ -185,17 +186,19 @@ static uint8_t *head_begin(struct buf *out, const struct header_map *m, size_t e
     return *ret_max <= BUF_RESERVE_MAX ? buf_reserve(out, *ret_max) : xmalloc(*ret_max);
 }
 
-static void head_end(struct buf *out, uint8_t *begin, const uint8_t *end, size_t max)
+/* Returns how long it is. */
+static size_t head_end(struct buf *out, uint8_t *begin, const uint8_t *end, size_t max)
 {
     size_t len = (size_t)(end - begin);
 
     CHECK(len <= max);
     if (max <= BUF_RESERVE_MAX) {
         buf_commit(out, len);
-        return;
+        return len;
     }
     buf_add(out, begin, len);
     free(begin);
+    return len;
 }
 
 static uint8_t *put_tail(uint8_t *to, const struct h1_head_tail *tail)
@@ -205,12 +208,13 @@ static uint8_t *put_tail(uint8_t *to, const struct h1_head_tail *tail)
     return put(to, "\r\n", 2);
 }
 
-void h1_encode_response_head(struct buf *out, bool is_http10, unsigned status,
-                             const struct header_map *m, const struct h1_head_tail *tail)
+size_t h1_encode_response_head(struct buf *out, bool is_http10, unsigned status,
+                               const struct header_map *m, const struct h1_head_tail *tail)
 {
     size_t max;
     uint8_t *begin = head_begin(out, m, 0, &max);
     uint8_t *to = begin;
+    size_t start_line;
 
     if (status == 200 && !is_http10) {
         to = put(to, "HTTP/1.1 200 OK\r\n", 17);
@@ -223,12 +227,13 @@ void h1_encode_response_head(struct buf *out, bool is_http10, unsigned status,
         to = put_str(to, str_c(h1_reason_phrase(status)));
         to = put(to, "\r\n", 2);
     }
+    start_line = (size_t)(to - begin);
     to = put_fields(to, m);
-    head_end(out, begin, put_tail(to, tail), max);
+    return head_end(out, begin, put_tail(to, tail), max) - start_line - CRLF_BYTES;
 }
 
-void h1_encode_request_head(struct buf *out, const struct header_map *m,
-                            const struct h1_head_tail *tail)
+size_t h1_encode_request_head(struct buf *out, const struct header_map *m,
+                              const struct h1_head_tail *tail)
 {
     struct str method = header_get(m, HDR_METHOD);
     struct str authority = header_get(m, HDR_AUTHORITY);
@@ -236,14 +241,16 @@ void h1_encode_request_head(struct buf *out, const struct header_map *m,
     size_t max;
     uint8_t *begin = head_begin(out, m, authority.len, &max); /* CONNECT: twice */
     uint8_t *to = begin;
+    size_t start_line;
 
     to = put_str(to, method);
     *to++ = ' ';
     to = put_str(to, target);
     to = put(to, " HTTP/1.1\r\n", 11);
+    start_line = (size_t)(to - begin);
     to = put_field(to, STR("host"), authority);
     to = put_fields(to, m);
-    head_end(out, begin, put_tail(to, tail), max);
+    return head_end(out, begin, put_tail(to, tail), max) - start_line - CRLF_BYTES;
 }
 
 void h1_encode_chunk(struct buf *out, struct buf *take_data)

@@ -19,11 +19,12 @@ struct h1_head_tail {
 
 const char *h1_reason_phrase(unsigned status);
 struct str h1_connection_line(const struct header_map *m, struct arena *a);
-void h1_encode_response_head(struct buf *out, bool is_http10, unsigned status,
-                             const struct header_map *m, const struct h1_head_tail *tail);
+/* Both return the bytes of the fields, without start line and last line. */
+size_t h1_encode_response_head(struct buf *out, bool is_http10, unsigned status,
+                               const struct header_map *m, const struct h1_head_tail *tail);
 /* :method, :path (CONNECT: :authority) and Host come from the map. */
-void h1_encode_request_head(struct buf *out, const struct header_map *m,
-                            const struct h1_head_tail *tail);
+size_t h1_encode_request_head(struct buf *out, const struct header_map *m,
+                              const struct h1_head_tail *tail);
 /* One chunk; empty data writes nothing. */
 void h1_encode_chunk(struct buf *out, struct buf *take_data);
 /* `trailers` may be NULL. */

@@ -18,6 +18,7 @@
 #define EARLY_LOOK_MAX 32
 #define METHOD_MAX 11
 #define VERSION_LEN 8
+#define FIELD_EXTRA_BYTES 3 /* ':' and CR LF */
 #define FIELDS_EXPECTED 28
 
 const struct codec_error h1_error_message = H1_ERROR(400, "http1.codec_error", "Bad Request");
@@ -316,6 +317,7 @@ static int add_field(struct h1_parser *p, struct str name, struct str value, boo
     if (NUNCIO_UNLIKELY(++p->field_count > p->max_count)) {
         return refuse(p, &error_too_many);
     }
+    p->field_bytes += (uint32_t)(name.len + value.len) + FIELD_EXTRA_BYTES;
     if (NUNCIO_UNLIKELY(p->underscores != UNDERSCORES_ALLOW) &&
         memchr(name.ptr, '_', name.len) != NULL) {
         return p->underscores == UNDERSCORES_REJECT ? refuse(p, &error_underscore) : 0;

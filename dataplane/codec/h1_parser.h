@@ -39,6 +39,7 @@ struct h1_parser {
     uint32_t max_bytes;
     uint32_t max_count;
     uint32_t head_bytes; /* of complete lines */
+    uint32_t field_bytes; /* of names and values, and three more for each field, as Envoy counts */
     uint32_t field_count;
     uint16_t status; /* response */
     uint8_t kind;

@@ -165,7 +165,7 @@ static int server_head(struct h1_server *s, struct buf *in)
     int r = h1_feed_buf(p, in);
 
     st->wire_bytes_in += before - buf_len(in);
-    st->header_bytes_in = st->wire_bytes_in;
+    st->header_bytes_in = p->field_bytes;
     if (r == 0) {
         /* As Envoy: a version that is not accepted is told so in HTTP/1.1. */
         st->protocol = p->is_http11 || !s->base.limits.accept_http_10 ? HTTP_11 : HTTP_10;
@@ -358,7 +358,7 @@ static void server_encode_1xx(struct codec_stream *st, const struct header_map *
     if (!s->has_stream || s->send != SEND_HEAD || st->protocol == HTTP_10) {
         return;
     }
-    h1_encode_response_head(s->base.out, false, status_of(h), h, &tail);
+    st->header_bytes_out += h1_encode_response_head(s->base.out, false, status_of(h), h, &tail);
     output_added(s, before);
 }
 
@@ -407,8 +407,7 @@ static void server_accept_tunnel(struct h1_server *s, const struct header_map *h
     const struct h1_head_tail tail = {h1_connection_line(h, s->stream.arena), STR_NONE};
     size_t before = buf_len(s->base.out);
 
-    h1_encode_response_head(s->base.out, false, status, h, &tail);
-    s->stream.header_bytes_out += buf_len(s->base.out) - before;
+    s->stream.header_bytes_out += h1_encode_response_head(s->base.out, false, status, h, &tail);
     s->recv = RECV_TUNNEL;
     s->send = SEND_BODY;
     s->send_framing = FRAME_UNTIL_CLOSE;
@@ -445,8 +444,8 @@ static void server_encode_headers(struct codec_stream *st, const struct header_m
     } else if (st->protocol == HTTP_10) {
         tail.connection = STR("connection: keep-alive\r\n");
     }
-    h1_encode_response_head(s->base.out, st->protocol == HTTP_10, status, h, &tail);
-    st->header_bytes_out += buf_len(s->base.out) - before;
+    st->header_bytes_out +=
+        h1_encode_response_head(s->base.out, st->protocol == HTTP_10, status, h, &tail);
     s->send = SEND_BODY;
     output_added(s, before);
     if (end_stream) {

@@ -81,6 +81,9 @@ static void formatter_add_text(const struct format_item *item, const struct form
     case FORMATTED_U64:
         strbuf_add_u64(out, v->u64);
         break;
+    case FORMATTED_NEGATIVE:
+        strbuf_addf(out, "-%llu", (unsigned long long)v->u64);
+        break;
     case FORMATTED_VALUE:
         formatter_add_value_text(v, out);
         break;
@@ -154,6 +157,9 @@ static void formatter_json_typed(const struct format_item *item, const struct fo
         break;
     case FORMATTED_U64:
         json_u64(w, v->u64);
+        break;
+    case FORMATTED_NEGATIVE:
+        json_i64(w, -(int64_t)v->u64);
         break;
     case FORMATTED_VALUE:
         formatter_add_value(w, v->value);

@@ -542,6 +542,7 @@ void format_item_eval(const struct format_item *item, const struct format_source
         return; /* no filter writes any yet */
     case FORMAT_DOWNSTREAM_TLS:
     case FORMAT_UPSTREAM_TLS:
+    case FORMAT_DOWNSTREAM_HANDSHAKE_DURATION:
         format_tls(item, si, out);
         return;
     default:

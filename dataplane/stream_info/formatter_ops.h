@@ -14,7 +14,13 @@ struct format_source {
     const struct thread_context *thread; /* NULL allowed: no host name then */
 };
 
-enum formatted_kind { FORMATTED_NONE, FORMATTED_STRING, FORMATTED_U64, FORMATTED_VALUE };
+enum formatted_kind {
+    FORMATTED_NONE,
+    FORMATTED_STRING,
+    FORMATTED_U64,
+    FORMATTED_NEGATIVE, /* minus u64 */
+    FORMATTED_VALUE
+};
 
 #define FORMATTED_SCRATCH 1024
 
@@ -32,7 +38,8 @@ struct formatted {
 void format_item_eval(const struct format_item *item, const struct format_source *src,
                       struct formatted *out);
 
-/* FORMAT_DOWNSTREAM_TLS and FORMAT_UPSTREAM_TLS; `out` is FORMATTED_NONE before. */
+/* FORMAT_DOWNSTREAM_TLS, FORMAT_UPSTREAM_TLS and FORMAT_DOWNSTREAM_HANDSHAKE_DURATION; `out` is
+ * FORMATTED_NONE before. */
 void format_tls(const struct format_item *item, const struct stream_info *si,
                 struct formatted *out);
 

@@ -6,6 +6,8 @@
 #include "dataplane/stream_info/stream_info.h"
 #include "dataplane/tls/info.h"
 
+#define NS_PER_MS 1000000
+
 static void set_time(const struct format_item *item, int64_t seconds, struct formatted *out)
 {
     uint64_t ns = (uint64_t)(seconds > 0 ? seconds : 0) * 1000000000;
@@ -105,14 +107,33 @@ static struct str field_text(enum format_tls_field field, struct tls_info *tls)
     }
 }
 
+/* As Envoy: counted from the start of what is logged, so for all but the connection itself it is
+ * not above zero. */
+static void set_handshake_duration(const struct stream_info *si, struct tls_info *tls,
+                                   struct formatted *out)
+{
+    uint64_t done_ns = tls_info_handshake_done_ns(tls);
+    bool is_before = done_ns < si->start_mono_ns;
+
+    out->u64 = (is_before ? si->start_mono_ns - done_ns : done_ns - si->start_mono_ns) / NS_PER_MS;
+    out->kind = is_before && out->u64 > 0 ? FORMATTED_NEGATIVE : FORMATTED_U64;
+}
+
 void format_tls(const struct format_item *item, const struct stream_info *si, struct formatted *out)
 {
     struct tls_info *tls = si->upstream_tls;
 
-    if (item->op == FORMAT_DOWNSTREAM_TLS) {
+    if (item->op != FORMAT_UPSTREAM_TLS) {
         tls = si->connection != NULL ? conn_tls_info(si->connection) : NULL;
     }
-    if (tls == NULL || format_validity(item, tls, out)) {
+    if (tls == NULL) {
+        return;
+    }
+    if (item->op == FORMAT_DOWNSTREAM_HANDSHAKE_DURATION) {
+        set_handshake_duration(si, tls, out);
+        return;
+    }
+    if (format_validity(item, tls, out)) {
         return;
     }
     out->string = field_text(item->tls_field, tls);

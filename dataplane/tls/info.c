@@ -20,6 +20,7 @@
 #include <string.h>
 
 #include "dataplane/base/check.h"
+#include "dataplane/base/clock.h"
 #include "dataplane/base/xalloc.h"
 #include "dataplane/tls/san.h"
 #include "dataplane/tls/x509_text.h"
@@ -54,6 +55,7 @@ struct answer {
 };
 
 struct tls_info {
+    uint64_t done_ns;
     uint32_t refs;
     uint16_t cipher_id;
     bool is_peer_validated;
@@ -89,6 +91,7 @@ struct tls_info *tls_info_new(const SSL *ssl, X509 *local_leaf, bool is_peer_val
     i = (struct tls_info *)xcalloc(1,
                                    sizeof(*i) + count * sizeof(i->chain[0]) + sni.len + alpn_len);
     i->refs = 1;
+    i->done_ns = clock_mono_ns();
     i->is_peer_validated = is_peer_validated;
     i->version = SSL_get_version(ssl);
     i->group = SSL_get_group_name(SSL_get_group_id(ssl));
@@ -171,6 +174,11 @@ uint16_t tls_info_cipher_id(const struct tls_info *i)
 struct str tls_info_group(const struct tls_info *i)
 {
     return i != NULL ? str_c(i->group) : STR_NONE;
+}
+
+uint64_t tls_info_handshake_done_ns(const struct tls_info *i)
+{
+    return i != NULL ? i->done_ns : 0;
 }
 
 struct str tls_info_sni(const struct tls_info *i)

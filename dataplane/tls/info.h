@@ -33,6 +33,7 @@ struct str tls_info_group(const struct tls_info *i); /* of the key exchange: "X2
 struct str tls_info_session_id(struct tls_info *i); /* hex */
 struct str tls_info_sni(const struct tls_info *i);
 struct str tls_info_alpn(const struct tls_info *i);
+uint64_t tls_info_handshake_done_ns(const struct tls_info *i); /* monotonic */
 bool tls_info_has_peer_certificate(const struct tls_info *i); /* presented */
 bool tls_info_is_peer_validated(const struct tls_info *i);
 
