@@ -812,9 +812,9 @@ static int conn_adopt_fd(struct conn *c, int take_fd)
     return 0;
 }
 
-static int conn_open_transport(struct conn *c, const struct transport_socket *transport,
-                               const void *config, bool is_server,
-                               const struct transport_options *options)
+int conn_open_transport(struct conn *c, const struct transport_socket *transport,
+                        const void *config, bool is_server,
+                        const struct transport_options *options)
 {
     c->transport = transport;
     if (transport == NULL) {
@@ -896,6 +896,7 @@ int conn_connect(struct loop *l, const struct conn_connect_options *o, const str
         return E_SYS;
     }
     c->remote = o->remote;
+    conn_start_connect(c); /* from here on it has a local address */
     if (conn_open_transport(c, o->transport, o->transport_config, false, o->transport_options) !=
         0) {
         conn_finish(c, CONN_CLOSED_LOCAL, false); /* no ops yet: nobody is told */
@@ -906,7 +907,6 @@ int conn_connect(struct loop *l, const struct conn_connect_options *o, const str
     if (o->timeout_ms > 0) {
         timer_arm(l, &c->close_timer, o->timeout_ms);
     }
-    conn_start_connect(c);
     *ret_conn = c;
     return 0;
 }

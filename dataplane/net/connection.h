@@ -123,6 +123,12 @@ int conn_accept(struct loop *l, int take_fd, bool is_unix, const struct address 
 int conn_set_server_transport(struct conn *c, const struct transport_socket *transport,
                               const void *config, uint64_t timeout_ms) MUST_CHECK;
 
+/* For a transport socket that only puts something before another one, from inside its `open`: from
+ * here on the connection speaks through that one. NULL: raw. E_TLS. */
+int conn_open_transport(struct conn *c, const struct transport_socket *transport,
+                        const void *config, bool is_server,
+                        const struct transport_options *options) MUST_CHECK;
+
 struct conn_connect_options {
     struct address remote;
     struct address bind; /* len 0: none */

@@ -56,6 +56,7 @@ struct listener_connection {
     bool is_draining;
     uint64_t accepted_ns;
     struct str requested_server_name;
+    struct str cluster_name; /* where tcp_proxy goes instead (sni_cluster); empty: as configured */
     struct network_filter filters[];
 };
 

@@ -42,6 +42,9 @@ struct transport_socket {
     /* Says whose connection it relays (PROXY protocol): outgoing connections are then not shared
      * between downstream connections. */
     bool wants_proxy_addresses;
+    /* The one that comes after what this one puts first, which is then the connection's
+     * (`is_secure`, alpn, info); may be NULL: raw. NULL: there is none. */
+    const struct transport_socket *(*inner)(const void *config);
     /* Per connection state from the parsed config; NULL: none. `options` (of outgoing connections,
      * NULL for none) lives only during the call. E_TLS: the connection's failure_reason says why.
      */

@@ -90,6 +90,7 @@ static int tcp_proxy_parse_weighted(struct parse_context *ctx,
     }
     c->clusters = clusters;
     c->cluster_count = m->n_clusters;
+    c->is_weighted = true;
     return 0;
 }
 

@@ -63,6 +63,7 @@ struct tcp_proxy_config {
     struct stat_scope *stats;           /* NULL: nobody counts (tests of parsers) */
     const struct tcp_cluster *clusters; /* one, or the weighted ones; none: no route */
     size_t cluster_count;
+    bool is_weighted;
     uint64_t total_weight;
     enum tcp_hash_policy hash_policy;
     struct str hash_key;        /* of the filter state's object */

@@ -35,14 +35,13 @@ struct tcp_session {
     bool has_host_end;      /* and the host's */
     bool is_client_stopped; /* reads disabled: the host has not taken what was read before */
     bool is_draining;
-    const struct tcp_cluster *route; /* NULL: none */
-    struct cluster *cluster;         /* referenced from the first attempt on; NULL: unknown */
-    struct host *host;               /* likewise; NULL: none was picked */
-    enum pool_protocol protocol;     /* of the attempt: HTTP through a tunnel */
-    struct pool_request request;     /* while connecting */
-    struct codec_stream *upstream;   /* while open, and while a tunnel is asked for */
-    uint64_t backoff_ms;             /* of the next wait, before jitter */
-    uint64_t seen_bytes;             /* taken by both kernels, at the last look */
+    struct cluster *cluster;       /* referenced from the first attempt on; NULL: unknown */
+    struct host *host;             /* likewise; NULL: none was picked */
+    enum pool_protocol protocol;   /* of the attempt: HTTP through a tunnel */
+    struct pool_request request;   /* while connecting */
+    struct codec_stream *upstream; /* while open, and while a tunnel is asked for */
+    uint64_t backoff_ms;           /* of the next wait, before jitter */
+    uint64_t seen_bytes;           /* taken by both kernels, at the last look */
     struct timer idle_timer;
     struct timer duration_timer;
     struct timer retry_timer;

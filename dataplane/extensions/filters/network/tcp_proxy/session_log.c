@@ -6,6 +6,7 @@
 #include "dataplane/extensions/filters/network/tcp_proxy/session.h"
 #include "dataplane/net/listener.h"
 #include "dataplane/stream_info/access_log.h"
+#include "dataplane/stream_info/filter_state.h"
 
 void tcp_session_init_info(struct tcp_session *s)
 {
@@ -20,6 +21,14 @@ void tcp_session_init_info(struct tcp_session *s)
     info->direct_remote = conn_direct_remote(s->client);
     info->remote = s->client->remote;
     info->requested_server_name = lc->requested_server_name;
+    if (lc->cluster_name.len > 0) {
+        struct filter_state_object *o = ARENA_NEW(&s->arena, struct filter_state_object);
+
+        o->name = STR("envoy.tcp_proxy.cluster");
+        o->plain = lc->cluster_name;
+        o->text = lc->cluster_name;
+        filter_state_add(info, o);
+    }
 }
 
 void tcp_session_log(struct tcp_session *s)

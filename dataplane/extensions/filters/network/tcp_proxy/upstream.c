@@ -208,12 +208,12 @@ static const struct pool_request_ops request_ops = {
 };
 
 /* As Envoy: of the weighted clusters a new one for each attempt. */
-static const struct tcp_cluster *session_route(struct tcp_session *s)
+static const struct tcp_cluster *session_pick_cluster(struct tcp_session *s)
 {
     const struct tcp_proxy_config *c = s->config;
     uint64_t at;
 
-    if (c->cluster_count <= 1) {
+    if (!c->is_weighted) {
         return c->clusters; /* NULL: none */
     }
     at = rng_below(&s->loop->rng, c->total_weight);
@@ -235,12 +235,29 @@ static void session_hash(const struct tcp_session *s, struct lb_context *lb)
     }
 }
 
+/* As Envoy: another filter's word counts, but not over weighted clusters. */
+static struct cluster *session_route(struct tcp_session *s, struct str *ret_name)
+{
+    struct cluster_manager *cm = session_thread(s)->clusters;
+    const struct tcp_cluster *to;
+
+    if (s->filter->lc->cluster_name.len > 0 && !s->config->is_weighted) {
+        *ret_name = s->filter->lc->cluster_name;
+        return cluster_manager_find(cm, *ret_name);
+    }
+    to = session_pick_cluster(s);
+    if (to == NULL) {
+        return NULL;
+    }
+    *ret_name = to->name;
+    return cluster_manager_get(cm, to->slot);
+}
+
 static bool session_find_cluster(struct tcp_session *s)
 {
-    struct cluster *c;
+    struct str name;
+    struct cluster *c = session_route(s, &name);
 
-    s->route = session_route(s);
-    c = s->route != NULL ? cluster_manager_get(session_thread(s)->clusters, s->route->slot) : NULL;
     if (c == NULL) {
         return false;
     }
@@ -248,7 +265,7 @@ static bool session_find_cluster(struct tcp_session *s)
     cluster_unref(s->cluster);
     s->cluster = c;
     s->info.upstream_cluster = cluster_config_of(c)->stat_name;
-    s->info.upstream_cluster_raw = s->route->name;
+    s->info.upstream_cluster_raw = name;
     return true;
 }
 
