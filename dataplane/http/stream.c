@@ -547,6 +547,7 @@ static void stream_free(struct deferred *d)
     struct arena arena = s->arena;
 
     s->magic = 0;
+    stream_info_set_upstream_tls(&s->info, NULL);
     arena_done(&arena);
 }
 

@@ -75,12 +75,16 @@ struct stream_info {
     struct str upstream_host_name;
     struct address upstream_local;
     struct str upstream_transport_failure_reason;
-    struct tls_info *upstream_tls; /* counted: whoever sets it gives it back; NULL: none */
+    struct tls_info *upstream_tls; /* stream_info_set_upstream_tls; NULL: none */
 
     const struct filter_state_object *filter_state; /* what filters left; NULL: nothing */
     bool is_health_check;
     struct str local_reply_body;
 };
+
+/* The TLS story of the connection to the host, kept for the log when that connection has gone;
+ * takes a reference. NULL: none any more, as when the stream_info ends. */
+void stream_info_set_upstream_tls(struct stream_info *si, struct tls_info *tls);
 
 static inline void stream_info_set_flag(struct stream_info *si, enum response_flag f)
 {

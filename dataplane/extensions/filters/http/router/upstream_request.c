@@ -9,6 +9,7 @@
 #include "dataplane/extensions/filters/http/router/router.h"
 
 #include "dataplane/base/clock.h"
+#include "dataplane/net/connection.h"
 #include "dataplane/stream_info/grpc_status.h"
 #include "dataplane/upstream/cluster_stats.h"
 #include "dataplane/upstream/host.h"
@@ -424,6 +425,7 @@ static void request_note_connection(struct upstream_request *rq)
     info->upstream_local = *connection.local;
     info->upstream_protocol = connection.protocol;
     info->has_upstream_protocol = rq->protocol != POOL_TCP;
+    stream_info_set_upstream_tls(info, conn_tls_info(pool_request_conn(&rq->pool_request)));
 }
 
 /* What came while there was no connection, or what an attempt before this one was sent. */

@@ -274,6 +274,7 @@ static void tcp_proxy_on_closed(struct network_filter *f, enum conn_close_cause 
     tcp_session_end(s, cause == CONN_CLOSED_RESET);
     timer_cancel(s->loop, &s->log_timer);
     tcp_session_log(s);
+    stream_info_set_upstream_tls(&s->info, NULL);
     host_unref(s->host);
     cluster_unref(s->cluster);
     arena_done(&s->arena);

@@ -177,6 +177,7 @@ static void session_on_ready(struct pool_request *rq)
     session_note_host(s);
     s->info.upstream_local = *conn.local;
     s->info.upstream_remote = *conn.remote;
+    stream_info_set_upstream_tls(&s->info, conn_tls_info(pool_request_conn(rq)));
     if (s->protocol == POOL_TCP) {
         pool_request_conn(rq)->delayed_close_ms = delayed_close_ms(s);
         s->upstream = pool_request_open_stream(rq, &stream_callbacks, s, NULL, NULL);
