@@ -262,16 +262,19 @@ static int check_own_fields(struct parse_context *ctx, struct bootstrap *b)
         b->message->static_resources;
     size_t n_clusters = resources != NULL ? resources->n_clusters : 0;
     size_t n_listeners = resources != NULL ? resources->n_listeners : 0;
+    size_t n_secrets = resources != NULL ? resources->n_secrets : 0;
     int r;
 
     if (resources != NULL) {
         resources->n_clusters = 0;
         resources->n_listeners = 0;
+        resources->n_secrets = 0;
     }
     r = parse_check_tree(ctx, &b->message->base);
     if (resources != NULL) {
         resources->n_clusters = n_clusters;
         resources->n_listeners = n_listeners;
+        resources->n_secrets = n_secrets;
     }
     return r;
 }

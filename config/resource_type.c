@@ -4,6 +4,7 @@
 #include "config/parse/endpoint.h"
 #include "config/parse/listener.h"
 #include "config/parse/route.h"
+#include "config/parse/tls_secret.h"
 #include "config/store_internal.h"
 #include "proto/envoy/config/cluster/v3/cluster.pb-c.h"
 #include "proto/envoy/config/endpoint/v3/endpoint.pb-c.h"
@@ -46,6 +47,14 @@ static int parse_listener_part(struct parse_context *ctx, const ProtobufCMessage
                           (const struct listener_config *)previous, l);
 }
 
+static int parse_secret_part(struct parse_context *ctx, const ProtobufCMessage *msg,
+                             const struct part *previous)
+{
+    (void)previous;
+    return parse_secret(ctx, (const Envoy__Extensions__TransportSockets__Tls__V3__Secret *)msg,
+                        (struct secret_config *)ctx->part);
+}
+
 static const struct resource_type TYPES[PART_KIND_COUNT] = {
     [PART_LISTENER] =
         {
@@ -78,6 +87,14 @@ static const struct resource_type TYPES[PART_KIND_COUNT] = {
             .descriptor = &envoy__config__endpoint__v3__cluster_load_assignment__descriptor,
             .part_bytes = sizeof(struct endpoint_set),
             .parse = parse_endpoints_part,
+        },
+    [PART_SECRET] =
+        {
+            .kind = PART_SECRET,
+            .type_url = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
+            .descriptor = &envoy__extensions__transport_sockets__tls__v3__secret__descriptor,
+            .part_bytes = sizeof(struct secret_config),
+            .parse = parse_secret_part,
         },
 };
 

@@ -207,8 +207,9 @@ static void slot_use_fn(struct config_store *s, struct slot *slot, void *user)
         slot->missing_since_ms = 0;
         slot->is_given_up = false;
     }
-    /* EDS, RDS and SDS resources live as long as something names them. */
-    if (r == NULL || !kind_is_by_name(slot->kind)) {
+    /* EDS, RDS and SDS resources live as long as something names them; secrets of the bootstrap for
+     * good. */
+    if (r == NULL || !kind_is_by_name(slot->kind) || r->is_static) {
         return;
     }
     if (slot->users > 0) {

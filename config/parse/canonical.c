@@ -3,11 +3,13 @@
 
 #include "config/parse/canonical.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "config/pb_registry.h"
 #include "config/pb_unpack.h"
 #include "dataplane/base/hash.h"
+#include "dataplane/base/xalloc.h"
 
 enum { WIRE_VARINT = 0, WIRE_64BIT = 1, WIRE_BYTES = 2, WIRE_32BIT = 5 };
 
@@ -164,6 +166,18 @@ uint64_t config_canonical_hash(const ProtobufCMessageDescriptor *d, const uint8_
                                size_t len)
 {
     return hash_message(d, bytes, len, 0);
+}
+
+uint64_t config_message_hash(const ProtobufCMessage *m)
+{
+    size_t len = protobuf_c_message_get_packed_size(m);
+    uint8_t *bytes = xmalloc(len + 1);
+    uint64_t h;
+
+    protobuf_c_message_pack(m, bytes);
+    h = config_canonical_hash(m->descriptor, bytes, len);
+    free(bytes);
+    return h;
 }
 
 bool config_canonical_equal(const ProtobufCMessageDescriptor *d, const uint8_t *a, size_t a_len,

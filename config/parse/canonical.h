@@ -3,8 +3,8 @@
 
 /*
  * Whether two serialized messages say the same although their maps are in another order: control
- * planes written in Go write maps in random order, also inside of Any. Safe on any bytes; allocates
- * nothing. Any thread.
+ * planes written in Go write maps in random order, also inside of Any. Safe on any bytes; bytes
+ * are compared without allocating. Any thread.
  */
 
 #include <protobuf-c/protobuf-c.h>
@@ -16,6 +16,9 @@
  * type is known; what cannot be read counts as it stands. */
 uint64_t config_canonical_hash(const ProtobufCMessageDescriptor *d, const uint8_t *bytes,
                                size_t len);
+
+/* Of a message that is not in bytes. */
+uint64_t config_message_hash(const ProtobufCMessage *m);
 
 bool config_canonical_equal(const ProtobufCMessageDescriptor *d, const uint8_t *a, size_t a_len,
                             const uint8_t *b, size_t b_len);

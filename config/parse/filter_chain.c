@@ -1,7 +1,6 @@
 /* Filter chains: what selects one and what it runs. Each is a part with an arena of its own, so
  * that a listener's next version can share those that did not change. Main thread. */
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "config/parse/canonical.h"
@@ -10,7 +9,6 @@
 #include "config/parse/extension.h"
 #include "config/parse/listener_internal.h"
 #include "dataplane/base/hash.h"
-#include "dataplane/base/xalloc.h"
 
 #define PORT_MAX 65535
 
@@ -224,14 +222,8 @@ static int parse_chain_fields(struct parse_context *ctx, const FilterChain *m,
 /* With the listener's name in stats, which the chain's filters count under. */
 static uint64_t chain_hash(const struct parse_context *ctx, const FilterChain *m)
 {
-    size_t len = protobuf_c_message_get_packed_size(&m->base);
-    uint8_t *bytes = xmalloc(len + 1);
-    uint64_t h;
-
-    protobuf_c_message_pack(&m->base, bytes);
-    h = config_canonical_hash(m->base.descriptor, bytes, len);
-    free(bytes);
-    return hash_mix(h, ctx->listener_stat_name.ptr, ctx->listener_stat_name.len);
+    return hash_mix(config_message_hash(&m->base), ctx->listener_stat_name.ptr,
+                    ctx->listener_stat_name.len);
 }
 
 static const struct filter_chain_config *find_unchanged(const struct listener_config *previous,

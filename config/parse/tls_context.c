@@ -2,15 +2,10 @@
 
 #include "config/parse/tls_context.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #include "config/parse/canonical.h"
 #include "config/parse/check.h"
 #include "config/parse/core.h"
 #include "config/parse/tls_secret.h"
-#include "dataplane/base/hash.h"
-#include "dataplane/base/xalloc.h"
 
 /* protoc-c's names are as long as the path. */
 #define TLS(suffix) Envoy__Extensions__TransportSockets__Tls__V3__##suffix
@@ -257,18 +252,6 @@ static int parse_validation(struct parse_context *ctx, const TLS(CommonTlsContex
 
 /* --- what both sides share -------------------------------------------------------------------- */
 
-static uint64_t hash_of(const ProtobufCMessage *m)
-{
-    size_t len = protobuf_c_message_get_packed_size(m);
-    uint8_t *bytes = xmalloc(len + 1);
-    uint64_t h;
-
-    protobuf_c_message_pack(m, bytes);
-    h = config_canonical_hash(m->descriptor, bytes, len);
-    free(bytes);
-    return h;
-}
-
 /* `m` NULL is as an empty one. `ret` has the side's default versions. */
 static int parse_common(struct parse_context *ctx, const TLS(CommonTlsContext) * m,
                         struct tls_common *ret)
@@ -295,7 +278,7 @@ static int parse_common(struct parse_context *ctx, const TLS(CommonTlsContext) *
         r = parse_key_log(ctx, m->key_log, &ret->key_log);
     }
     path_pop(ctx, at);
-    ret->hash = hash_of(&m->base);
+    ret->hash = config_message_hash(&m->base);
     return r;
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "config/any.h"
+#include "config/parse/canonical.h"
 #include "config/parse/check.h"
 #include "config/parse/core.h"
 #include "config/parse/matcher.h"
@@ -478,6 +479,7 @@ int parse_secret(struct parse_context *ctx, const TLS(Secret) * m, struct secret
     int r;
 
     ret->name = parse_str(ctx, m->name);
+    ctx->part->hash = config_message_hash(&m->base);
     switch (m->type_case) {
     case TLS_ENUM(SECRET__TYPE_TLS_CERTIFICATE):
         ret->kind = SECRET_TLS_CERTIFICATE;

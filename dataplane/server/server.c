@@ -326,8 +326,12 @@ static int server_load_static(struct server *s, struct error *reterr)
     if (sr == NULL) {
         return 0;
     }
-    r = server_put_static(s, PART_CLUSTER, "clusters", sr->n_clusters,
-                          (ProtobufCMessage *const *)sr->clusters, reterr);
+    r = server_put_static(s, PART_SECRET, "secrets", sr->n_secrets,
+                          (ProtobufCMessage *const *)sr->secrets, reterr);
+    if (r == 0) {
+        r = server_put_static(s, PART_CLUSTER, "clusters", sr->n_clusters,
+                              (ProtobufCMessage *const *)sr->clusters, reterr);
+    }
     if (r == 0) {
         r = server_put_static(s, PART_LISTENER, "listeners", sr->n_listeners,
                               (ProtobufCMessage *const *)sr->listeners, reterr);
