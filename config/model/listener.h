@@ -19,6 +19,27 @@ struct filter_config {
     bool disabled; /* HTTP filters */
 };
 
+enum listener_predicate_kind {
+    LISTENER_PREDICATE_ANY,
+    LISTENER_PREDICATE_NOT, /* of the one rule */
+    LISTENER_PREDICATE_AND,
+    LISTENER_PREDICATE_OR,
+    LISTENER_PREDICATE_DESTINATION_PORT,
+};
+
+struct listener_predicate {
+    enum listener_predicate_kind kind;
+    const struct listener_predicate *rules;
+    size_t rule_count;
+    int32_t port_from; /* this one is inside */
+    int32_t port_to;   /* this one is not */
+};
+
+struct listener_filter_config {
+    struct filter_config filter;
+    const struct listener_predicate *disabled; /* passed over where it holds; NULL: never */
+};
+
 enum source_type { SOURCE_ANY, SOURCE_SAME_IP_OR_LOOPBACK, SOURCE_EXTERNAL };
 
 struct filter_chain_match {
@@ -67,6 +88,8 @@ struct listener_config {
     const struct address *addresses; /* address, then additional_addresses */
     size_t address_count;
     bool bind_to_port;
+    /* Connections whose destination was restored go to the listener at that address. */
+    bool use_original_dst;
     bool reuse_port;
     int backlog;        /* 0: the system's maximum */
     uint32_t unix_mode; /* 0: leave */
@@ -81,7 +104,7 @@ struct listener_config {
     const struct filter_chain_config *default_chain; /* NULL: none */
     const struct filter_config *access_logs;
     size_t access_log_count;
-    const struct filter_config *listener_filters;
+    const struct listener_filter_config *listener_filters;
     size_t listener_filter_count;
     uint64_t listener_filters_timeout_ms; /* 15000; 0 off */
     bool continue_on_listener_filters_timeout;

@@ -106,8 +106,8 @@ static struct str stat_name_of(struct parse_context *ctx, const struct listener_
 static int parse_listener_filters(struct parse_context *ctx, const Listener *m,
                                   struct listener_config *ret)
 {
-    struct filter_config *filters =
-        ARENA_ARRAY(parse_arena(ctx), struct filter_config, m->n_listener_filters);
+    struct listener_filter_config *filters =
+        ARENA_ARRAY(parse_arena(ctx), struct listener_filter_config, m->n_listener_filters);
 
     for (size_t i = 0; i < m->n_listener_filters; i++) {
         const Envoy__Config__Listener__V3__ListenerFilter *f = m->listener_filters[i];
@@ -118,7 +118,7 @@ static int parse_listener_filters(struct parse_context *ctx, const Listener *m,
 
         if (r == 0) {
             r = parse_extension(ctx, EXT_LISTENER_FILTER, f->name, "typed_config",
-                                is_typed ? f->typed_config : NULL, &filters[i]);
+                                is_typed ? f->typed_config : NULL, &filters[i].filter);
         }
         if (r < 0) {
             return r;

@@ -540,6 +540,23 @@ static void conn_on_bytes(struct conn *c, struct buf_block *block, uint8_t *data
     }
 }
 
+void conn_feed(struct conn *c, struct buf *take_bytes)
+{
+    if (conn_is_closing(c)) {
+        buf_reset(take_bytes);
+    } else if (c->wire != NULL && take_bytes->len > 0) {
+        conn_decrypt(c, take_bytes);
+    } else {
+        buf_move(&c->in, take_bytes);
+        if (c->read_disable_count == 0) {
+            conn_offer(c, &c->in, false);
+        }
+    }
+    if (c->is_read_held) {
+        conn_offer_again(c); /* reading may have stopped on what was held back */
+    }
+}
+
 static void conn_on_read_error(struct conn *c, int error)
 {
     enum conn_close_cause cause = CONN_CLOSED_RESET;

@@ -146,6 +146,9 @@ int conn_connect(struct loop *l, const struct conn_connect_options *o, const str
                  void *user, struct conn **ret_conn) MUST_CHECK;
 
 void conn_read_start(struct conn *c);
+/* Takes bytes that were read from the socket before its transport was known: they come as if now.
+ * Calls back. */
+void conn_feed(struct conn *c, struct buf *take_bytes);
 /* Counted: reads resume when every disable has been undone. Bytes already in `in` are offered
  * again then (from the end of the turn, not from inside). */
 void conn_read_disable(struct conn *c, bool disable);

@@ -31,6 +31,10 @@ static const struct stat_def listener_stat_defs[LISTENER_STAT_COUNT] = {
     [LISTENER_DOWNSTREAM_CX_TRANSPORT_SOCKET_CONNECT_TIMEOUT] =
         {"downstream_cx_transport_socket_connect_timeout", STAT_COUNTER},
     [LISTENER_DOWNSTREAM_GLOBAL_CX_OVERFLOW] = {"downstream_global_cx_overflow", STAT_COUNTER},
+    [LISTENER_DOWNSTREAM_LISTENER_FILTER_ERROR] = {"downstream_listener_filter_error",
+                                                   STAT_COUNTER},
+    [LISTENER_DOWNSTREAM_LISTENER_FILTER_REMOTE_CLOSE] = {"downstream_listener_filter_remote_close",
+                                                          STAT_COUNTER},
     [LISTENER_DOWNSTREAM_PRE_CX_ACTIVE] = {"downstream_pre_cx_active", STAT_GAUGE},
     [LISTENER_DOWNSTREAM_PRE_CX_TIMEOUT] = {"downstream_pre_cx_timeout", STAT_COUNTER},
     [LISTENER_NO_FILTER_CHAIN_MATCH] = {"no_filter_chain_match", STAT_COUNTER},
@@ -53,10 +57,20 @@ struct accept_socket {
     bool is_unix;
 };
 
+/* A version, as far as connections in inspection use it. */
+struct listener_run {
+    uint32_t refs; /* the listener's, while it is the newest, and one per inspection */
+    const struct listener_config *config;
+    void (*released)(void *user);
+    void *released_user;
+};
+
 struct worker_listener {
     struct worker_listener_params params;
+    struct listener_run *run;
     struct accept_socket **sockets;
     size_t socket_count;
+    struct list inspections; /* of inspection */
     struct list connections; /* of listener_connection */
     struct stat_block *stats;
     size_t connection_count;
@@ -117,6 +131,23 @@ static void lc_on_watermark(struct conn *c, bool is_above)
 
 static void worker_listener_maybe_closed(struct worker_listener *wl);
 
+static void lc_log(struct listener_connection *lc)
+{
+    const struct worker_listener_params *p = &lc->listener->params;
+
+    if (p->log != NULL && p->config->access_log_count > 0) {
+        p->log(p->user, &(struct listener_log){
+                            .config = p->config,
+                            .conn = lc->conn,
+                            .remote = &lc->conn->remote,
+                            .local = &lc->conn->local,
+                            .info = lc->info,
+                            .chain = lc->chain,
+                            .accepted_ns = lc->accepted_ns,
+                        });
+    }
+}
+
 static void lc_on_closed(struct conn *c, enum conn_close_cause cause)
 {
     struct listener_connection *lc = c->user;
@@ -132,10 +163,15 @@ static void lc_on_closed(struct conn *c, enum conn_close_cause cause)
     stat_inc(lc->stats, LISTENER_DOWNSTREAM_CX_DESTROY);
     stat_record(lc->stats, LISTENER_DOWNSTREAM_CX_LENGTH_MS,
                 (clock_mono_ns() - lc->accepted_ns) / 1000000);
+    if (cause == CONN_CLOSED_CONNECT_TIMEOUT) {
+        stat_inc(lc->stats, LISTENER_DOWNSTREAM_CX_TRANSPORT_SOCKET_CONNECT_TIMEOUT);
+    }
     wl->connection_count--;
+    lc_log(lc);
     if (wl->params.chain_ref != NULL) {
         wl->params.chain_ref(wl->params.user, lc->chain, -1);
     }
+    free(lc->info);
     free(lc);
     worker_listener_maybe_closed(wl);
 }
@@ -191,39 +227,42 @@ static void lc_drain(struct listener_connection *lc)
 
 /* --- accepting ---------------------------------------------------------------------------- */
 
-static const struct filter_chain_config *worker_listener_pick_chain(struct worker_listener *wl,
-                                                                    const struct address *remote,
-                                                                    const struct address *local)
+static const struct filter_chain_config *
+worker_listener_pick_chain(struct worker_listener *wl, const struct address *remote,
+                           const struct address *direct_remote, const struct address *local,
+                           const struct connection_info *info)
 {
     struct filter_chain_key key = {
         .destination = local,
         .source = remote,
-        .direct_source = remote,
+        .direct_source = direct_remote,
         .transport_protocol = STR("raw_buffer"),
     };
 
+    if (info != NULL) {
+        key.server_name = info->server_name;
+        key.application_protocols = info->application_protocols;
+        key.application_protocol_count = info->application_protocol_count;
+        if (info->transport_protocol.len > 0) {
+            key.transport_protocol = info->transport_protocol;
+        }
+    }
     return filter_chain_index_find(wl->params.chains, &key);
 }
 
-static void worker_listener_adopt(struct worker_listener *wl, int take_fd, bool is_unix,
-                                  const struct address *remote, const struct address *local)
+static void worker_listener_log_unserved(struct worker_listener *wl, const struct listener_log *l)
 {
-    const struct filter_chain_config *chain = worker_listener_pick_chain(wl, remote, local);
-    struct listener_connection *lc;
-    struct conn *c;
+    if (wl->params.log != NULL && l->config->access_log_count > 0) {
+        wl->params.log(wl->params.user, l);
+    }
+}
 
-    if (chain == NULL) {
-        stat_inc(wl->stats, LISTENER_NO_FILTER_CHAIN_MATCH);
-        stat_inc(wl->stats, LISTENER_DOWNSTREAM_CX_TOTAL);
-        stat_inc(wl->stats, LISTENER_DOWNSTREAM_CX_DESTROY);
-        close(take_fd);
-        return;
-    }
-    if (conn_accept(wl->params.thread->loop, take_fd, is_unix, remote, local, &c) != 0) {
-        return;
-    }
-    c->id = ++wl->params.thread->next_connection_id;
-    lc = xcalloc(1, sizeof(*lc) + chain->filter_count * sizeof(struct network_filter));
+static struct listener_connection *lc_new(struct worker_listener *wl, struct conn *c,
+                                          const struct filter_chain_config *chain)
+{
+    struct listener_connection *lc =
+        xcalloc(1, sizeof(*lc) + chain->filter_count * sizeof(struct network_filter));
+
     lc->conn = c;
     lc->listener = wl;
     lc->thread = wl->params.thread;
@@ -233,7 +272,6 @@ static void worker_listener_adopt(struct worker_listener *wl, int take_fd, bool 
                                  : LISTENER_DEFAULT_BUFFER_LIMIT;
     lc->stats = wl->stats;
     lc->filter_count = chain->filter_count;
-    lc->accepted_ns = clock_mono_ns();
     c->ops = &listener_conn_ops;
     c->user = lc;
     list_add_tail(&wl->connections, &lc->node);
@@ -243,13 +281,31 @@ static void worker_listener_adopt(struct worker_listener *wl, int take_fd, bool 
     }
     stat_inc(wl->stats, LISTENER_DOWNSTREAM_CX_TOTAL);
     stat_inc(wl->stats, LISTENER_DOWNSTREAM_CX_ACTIVE);
+    return lc;
+}
+
+/* The chain is chosen: the connection's transport and network filters, then the bytes that listener
+ * filters left in `in`. */
+static void worker_listener_serve(struct worker_listener *wl, struct conn *c,
+                                  const struct filter_chain_config *chain,
+                                  struct connection_info *take_info, uint64_t accepted_ns)
+{
+    struct listener_connection *lc = lc_new(wl, c, chain);
+    struct buf seen;
+
+    lc->info = take_info;
+    lc->requested_server_name = take_info != NULL ? take_info->server_name : STR_NONE;
+    lc->accepted_ns = accepted_ns;
     conn_set_watermark(c, wl->params.config->per_connection_buffer_limit_bytes.is_set
                               ? wl->params.config->per_connection_buffer_limit_bytes.value
                               : LISTENER_DEFAULT_WATERMARK);
+    buf_init(&seen, &wl->params.thread->loop->bufs);
+    buf_move(&seen, &c->in);
     if (conn_set_server_transport(c, (const struct transport_socket *)chain->transport_socket,
                                   chain->transport_socket_config,
                                   chain->transport_socket_connect_timeout_ms) != 0 ||
         lc_open_filters(lc) != 0) {
+        buf_reset(&seen);
         conn_close(c, CONN_CLOSE_NOW);
         return;
     }
@@ -257,10 +313,179 @@ static void worker_listener_adopt(struct worker_listener *wl, int take_fd, bool 
         lc_drain(lc); /* SIGTERM: still served, one response each */
     }
     lc_iterate(lc, 0, &c->in, false);
-    if (!conn_is_closing(c)) {
-        conn_read_start(c);
+    if (conn_is_closing(c)) {
+        buf_reset(&seen);
+        return;
+    }
+    conn_read_start(c);
+    if (seen.len > 0) {
+        conn_feed(c, &seen);
     }
 }
+
+/* Envoy's answer to a connection that no chain wants. */
+static void worker_listener_refuse(struct worker_listener *wl, const struct listener_log *l)
+{
+    stat_inc(wl->stats, LISTENER_NO_FILTER_CHAIN_MATCH);
+    worker_listener_log_unserved(wl, l);
+}
+
+/* Without listener filters: the addresses are all there is to know. */
+static void worker_listener_adopt(struct worker_listener *wl, int take_fd, bool is_unix,
+                                  const struct address *remote, const struct address *local)
+{
+    const struct filter_chain_config *chain =
+        worker_listener_pick_chain(wl, remote, remote, local, NULL);
+    uint64_t now_ns = clock_mono_ns();
+    struct conn *c;
+
+    if (chain == NULL) {
+        worker_listener_refuse(wl, &(struct listener_log){
+                                       .config = wl->params.config,
+                                       .remote = remote,
+                                       .local = local,
+                                       .accepted_ns = now_ns,
+                                       .has_no_chain = true,
+                                   });
+        close(take_fd);
+        return;
+    }
+    if (conn_accept(wl->params.thread->loop, take_fd, is_unix, remote, local, &c) == 0) {
+        c->id = ++wl->params.thread->next_connection_id;
+        worker_listener_serve(wl, c, chain, NULL, now_ns);
+    }
+}
+
+/* --- listener filters --------------------------------------------------------------------- */
+
+static void listener_run_unref(struct listener_run *r)
+{
+    if (--r->refs == 0) {
+        if (r->released != NULL) {
+            r->released(r->released_user);
+        }
+        free(r);
+    }
+}
+
+static struct listener_run *listener_run_new(const struct listener_config *config)
+{
+    struct listener_run *r = xcalloc(1, sizeof(*r));
+
+    r->refs = 1;
+    r->config = config;
+    return r;
+}
+
+static void worker_listener_inspect(struct worker_listener *wl, struct conn *c,
+                                    struct inspection *before, uint64_t accepted_ns);
+
+static void inspection_done(struct inspection *i)
+{
+    struct listener_run *run = i->run;
+
+    list_remove(&i->node);
+    inspection_free(i);
+    listener_run_unref(run);
+}
+
+/* Everything is known that will be. `i` stays the caller's. */
+static void worker_listener_choose(struct worker_listener *wl, struct inspection *i)
+{
+    struct conn *c = i->conn;
+    struct worker_listener *other = NULL;
+    const struct filter_chain_config *chain;
+
+    if (i->may_hand_off && i->config->use_original_dst && i->info.direct_local != NULL &&
+        wl->params.find_listener != NULL) {
+        other = wl->params.find_listener(wl->params.user, &c->local);
+    }
+    if (other != NULL && other != wl && !other->is_closing) {
+        worker_listener_inspect(other, c, i, i->accepted_ns);
+        return;
+    }
+    chain = worker_listener_pick_chain(wl, &c->remote, conn_direct_remote(c), &c->local, &i->info);
+    if (chain == NULL) {
+        worker_listener_refuse(wl, &(struct listener_log){
+                                       .config = i->config,
+                                       .conn = c,
+                                       .remote = &c->remote,
+                                       .local = &c->local,
+                                       .info = &i->info,
+                                       .accepted_ns = i->accepted_ns,
+                                       .has_no_chain = true,
+                                   });
+        conn_close(c, CONN_CLOSE_NOW);
+        return;
+    }
+    worker_listener_serve(wl, c, chain, inspection_take_info(i), i->accepted_ns);
+}
+
+static void worker_listener_on_outcome(struct inspection *i, enum inspection_outcome o)
+{
+    struct worker_listener *wl = i->user;
+
+    stat_dec(wl->stats, LISTENER_DOWNSTREAM_PRE_CX_ACTIVE);
+    if (i->is_timed_out) {
+        stat_inc(wl->stats, LISTENER_DOWNSTREAM_PRE_CX_TIMEOUT);
+    }
+    if (o == INSPECTION_DONE) {
+        worker_listener_choose(wl, i);
+    } else {
+        if (o == INSPECTION_REMOTE_CLOSE) {
+            stat_inc(wl->stats, LISTENER_DOWNSTREAM_LISTENER_FILTER_REMOTE_CLOSE);
+        } else if (o == INSPECTION_ERROR) {
+            stat_inc(wl->stats, LISTENER_DOWNSTREAM_LISTENER_FILTER_ERROR);
+        }
+        worker_listener_log_unserved(wl, &(struct listener_log){
+                                             .config = i->config,
+                                             .conn = i->conn,
+                                             .remote = &i->conn->remote,
+                                             .local = &i->conn->local,
+                                             .info = &i->info,
+                                             .accepted_ns = i->accepted_ns,
+                                         });
+        conn_close(i->conn, CONN_CLOSE_NOW);
+    }
+    inspection_done(i);
+    worker_listener_maybe_closed(wl);
+}
+
+/* `before`: what another listener's filters found, when it hands the connection over; its own
+ * destination is then final. */
+static void worker_listener_inspect(struct worker_listener *wl, struct conn *c,
+                                    struct inspection *before, uint64_t accepted_ns)
+{
+    struct inspection *i = inspection_new(wl->params.thread, wl->run->config, c);
+
+    if (before != NULL) {
+        inspection_move_info(i, before);
+    }
+    i->on_outcome = worker_listener_on_outcome;
+    i->user = wl;
+    i->run = wl->run;
+    i->run->refs++;
+    i->accepted_ns = accepted_ns;
+    i->may_hand_off = before == NULL;
+    list_add_tail(&wl->inspections, &i->node);
+    stat_inc(wl->stats, LISTENER_DOWNSTREAM_PRE_CX_ACTIVE);
+    inspection_start(i);
+}
+
+static void worker_listener_accepted(struct worker_listener *wl, int take_fd, bool is_unix,
+                                     const struct address *remote, const struct address *local)
+{
+    struct conn *c;
+
+    if (wl->params.config->listener_filter_count == 0) {
+        worker_listener_adopt(wl, take_fd, is_unix, remote, local);
+    } else if (conn_accept(wl->params.thread->loop, take_fd, is_unix, remote, local, &c) == 0) {
+        c->id = ++wl->params.thread->next_connection_id;
+        worker_listener_inspect(wl, c, NULL, clock_mono_ns());
+    }
+}
+
+/* --- sockets ------------------------------------------------------------------------------ */
 
 static void accept_socket_arm(struct accept_socket *s);
 
@@ -291,7 +516,7 @@ static bool accept_socket_one(struct accept_socket *s)
     if (s->is_unix) {
         remote = local; /* clients have no name: as Envoy, the listener's path */
     }
-    worker_listener_adopt(s->listener, fd, s->is_unix, &remote, &local);
+    worker_listener_accepted(s->listener, fd, s->is_unix, &remote, &local);
     return true;
 }
 
@@ -415,6 +640,19 @@ static int worker_listener_set_sockets(struct worker_listener *wl,
     return r;
 }
 
+static void worker_listener_drop_inspections(struct worker_listener *wl)
+{
+    struct inspection *i;
+
+    list_for_each (i, &wl->inspections, struct inspection, node) {
+        i->conn->ops = NULL;
+        conn_close(i->conn, CONN_CLOSE_NOW);
+        stat_dec(wl->stats, LISTENER_DOWNSTREAM_PRE_CX_ACTIVE);
+        inspection_done(i);
+    }
+    worker_listener_maybe_closed(wl);
+}
+
 /* Closes connections that are draining; all of them when the listener itself goes. */
 static void worker_listener_on_drain_timer(struct timer *t)
 {
@@ -425,6 +663,9 @@ static void worker_listener_on_drain_timer(struct timer *t)
         if (lc->is_draining) {
             conn_close(lc->conn, CONN_CLOSE_NOW);
         }
+    }
+    if (wl->is_closing) {
+        worker_listener_drop_inspections(wl);
     }
 }
 
@@ -440,7 +681,9 @@ int worker_listener_new(const struct worker_listener_params *p, struct worker_li
     int r;
 
     wl->params = *p;
+    list_init(&wl->inspections);
     list_init(&wl->connections);
+    wl->run = listener_run_new(p->config);
     timer_init(&wl->drain_timer, worker_listener_on_drain_timer);
     wl->stats = stat_scope_block(p->scope, p->thread->loop->index);
     r = worker_listener_set_sockets(wl, p);
@@ -454,7 +697,15 @@ int worker_listener_new(const struct worker_listener_params *p, struct worker_li
 static void worker_listener_move_stats(struct worker_listener *wl, struct stat_block *to)
 {
     struct listener_connection *lc;
+    uint64_t inspected = 0;
 
+    for (const struct list *n = wl->inspections.next; n != &wl->inspections; n = n->next) {
+        inspected++;
+    }
+    if (inspected > 0) {
+        stat_add(wl->stats, LISTENER_DOWNSTREAM_PRE_CX_ACTIVE, 0 - inspected);
+        stat_add(to, LISTENER_DOWNSTREAM_PRE_CX_ACTIVE, inspected);
+    }
     wl->stats = to;
     list_for_each (lc, &wl->connections, struct listener_connection, node) {
         if (lc->stats != to) {
@@ -467,13 +718,15 @@ static void worker_listener_move_stats(struct worker_listener *wl, struct stat_b
 
 int worker_listener_update(struct worker_listener *wl, const struct worker_listener_params *p,
                            bool (*keep_chain)(void *user, const struct filter_chain_config *chain),
-                           uint64_t drain_ms)
+                           uint64_t drain_ms, void (*released)(void *user), void *released_user)
 {
     struct listener_connection *lc;
+    struct listener_run *old = wl->run;
     bool any_draining = false;
     int r;
 
     wl->params = *p;
+    wl->run = listener_run_new(p->config);
     r = worker_listener_set_sockets(wl, p); /* those that go accept what is queued on them */
     worker_listener_move_stats(wl, stat_scope_block(p->scope, p->thread->loop->index));
     wl->params.fds = NULL;
@@ -486,6 +739,9 @@ int worker_listener_update(struct worker_listener *wl, const struct worker_liste
     if (any_draining) {
         worker_listener_arm_drain(wl, drain_ms);
     }
+    old->released = released;
+    old->released_user = released_user;
+    listener_run_unref(old);
     return r;
 }
 
@@ -504,11 +760,12 @@ static void worker_listener_maybe_closed(struct worker_listener *wl)
     void (*on_closed)(void *user) = wl->on_closed;
     void *user = wl->on_closed_user;
 
-    if (!wl->is_closing || wl->connection_count > 0) {
+    if (!wl->is_closing || wl->connection_count > 0 || !list_is_empty(&wl->inspections)) {
         return;
     }
     timer_cancel(wl->params.thread->loop, &wl->drain_timer);
     free(wl->sockets);
+    listener_run_unref(wl->run);
     free(wl);
     on_closed(user);
 }
@@ -526,7 +783,7 @@ void worker_listener_close(struct worker_listener *wl, bool accept_queued, uint6
     wl->on_closed_user = user;
     worker_listener_drain(wl);
     wl->is_closing = true;
-    if (wl->connection_count > 0) {
+    if (wl->connection_count > 0 || !list_is_empty(&wl->inspections)) {
         worker_listener_arm_drain(wl, drain_ms);
     }
     worker_listener_maybe_closed(wl);

@@ -18,6 +18,7 @@
 #include "dataplane/base/list.h"
 #include "dataplane/net/connection.h"
 #include "dataplane/net/filter_chain_match.h"
+#include "dataplane/net/listener_filter.h"
 #include "dataplane/net/network_filter.h"
 #include "dataplane/stats/stats.h"
 
@@ -34,6 +35,8 @@ enum listener_stat {
     LISTENER_DOWNSTREAM_CX_OVERLOAD_REJECT,
     LISTENER_DOWNSTREAM_CX_TRANSPORT_SOCKET_CONNECT_TIMEOUT,
     LISTENER_DOWNSTREAM_GLOBAL_CX_OVERFLOW,
+    LISTENER_DOWNSTREAM_LISTENER_FILTER_ERROR,
+    LISTENER_DOWNSTREAM_LISTENER_FILTER_REMOTE_CLOSE,
     LISTENER_DOWNSTREAM_PRE_CX_ACTIVE,
     LISTENER_DOWNSTREAM_PRE_CX_TIMEOUT,
     LISTENER_NO_FILTER_CHAIN_MATCH,
@@ -55,6 +58,7 @@ struct listener_connection {
     struct stat_block *stats; /* the listener's */
     bool is_draining;
     uint64_t accepted_ns;
+    struct connection_info *info; /* what listener filters found; NULL: nothing */
     struct str requested_server_name;
     struct str cluster_name; /* where tcp_proxy goes instead (sni_cluster); empty: as configured */
     struct network_filter filters[];
@@ -64,6 +68,18 @@ struct listener_connection {
  * smaller than Envoy's 1 MiB, because streaming needs no more. */
 #define LISTENER_DEFAULT_WATERMARK (32u * 1024)
 #define LISTENER_DEFAULT_BUFFER_LIMIT (1024u * 1024)
+
+/* A connection that has ended, or never became one, for the listener's access logs. */
+struct listener_log {
+    const struct listener_config *config;
+    struct conn *conn; /* NULL: it got no further than its socket */
+    const struct address *remote;
+    const struct address *local;
+    const struct connection_info *info; /* NULL: nothing */
+    const struct filter_chain_config *chain;
+    uint64_t accepted_ns;
+    bool has_no_chain; /* none matched */
+};
 
 struct worker_listener_params {
     struct thread_context *thread;
@@ -76,6 +92,11 @@ struct worker_listener_params {
     /* A connection holds (delta +1) or lets go of (-1) its filter chain: server/ keeps the
      * handle. */
     void (*chain_ref)(void *user, const struct filter_chain_config *chain, int delta);
+    /* The listener that takes connections to `destination`, for use_original_dst; NULL: none. NULL
+     * where there is no other. */
+    struct worker_listener *(*find_listener)(void *user, const struct address *destination);
+    /* Only called when the listener has access logs. NULL: nobody logs. */
+    void (*log)(void *user, const struct listener_log *l);
     void *user;
 };
 
@@ -85,11 +106,13 @@ int worker_listener_new(const struct worker_listener_params *p,
 /* New configuration under the same name. `keep_chain(user, chain)` says which of the old chains
  * the new version still has; connections on others drain (GOAWAY, connection: close) and are
  * closed at the latest after `drain_ms`. fds may differ: sockets not in the new list are closed
- * after accepting what is queued on them. Nothing of the old version but the chains that
- * connections hold is used afterwards. */
+ * after accepting what is queued on them. Connections in inspection go on with the listener
+ * filters of the old version and choose among the chains of the new one. `released` comes, maybe at
+ * once, when nothing of the old version but the chains that connections hold is used any more. */
 int worker_listener_update(struct worker_listener *wl, const struct worker_listener_params *p,
                            bool (*keep_chain)(void *user, const struct filter_chain_config *chain),
-                           uint64_t drain_ms) MUST_CHECK;
+                           uint64_t drain_ms, void (*released)(void *user),
+                           void *released_user) MUST_CHECK;
 /* Stops accepting (accepts to EAGAIN first when `accept_queued`), drains connections, closes them
  * at the latest after `drain_ms`, then calls on_closed and frees itself. */
 void worker_listener_close(struct worker_listener *wl, bool accept_queued, uint64_t drain_ms,

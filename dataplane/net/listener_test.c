@@ -266,7 +266,7 @@ static void no_chain_no_connection(void **state)
     assert_int_equal(filter_chain_index_new(&config, &chain_index, NULL), 0);
     params.chains = chain_index;
     params.fds = sockets->fds;
-    assert_int_equal(worker_listener_update(listener, &params, NULL, 0), 0);
+    assert_int_equal(worker_listener_update(listener, &params, NULL, 0, NULL, NULL), 0);
     fd = dial();
     expect_end(fd);
     assert_int_equal(counted(LISTENER_NO_FILTER_CHAIN_MATCH), 1);
@@ -287,7 +287,7 @@ static void an_update_drains_what_it_replaced(void **state)
     expect(old, "1");
     chains[0] = &chain_b;
     params.fds = sockets->fds;
-    assert_int_equal(worker_listener_update(listener, &params, keep_only_b, 30), 0);
+    assert_int_equal(worker_listener_update(listener, &params, keep_only_b, 30, NULL, NULL), 0);
     assert_int_equal(drained, 1);
     say(old, "2"); /* draining, not cut off */
     expect(old, "2");
@@ -318,7 +318,7 @@ static void an_update_may_count_elsewhere(void **state)
     scope = stat_scope_ref(stats, &spec);
     params.scope = scope;
     params.fds = sockets->fds;
-    assert_int_equal(worker_listener_update(listener, &params, keep_all, 30), 0);
+    assert_int_equal(worker_listener_update(listener, &params, keep_all, 30, NULL, NULL), 0);
     assert_int_equal(stat_scope_value(old, LISTENER_DOWNSTREAM_CX_ACTIVE), 0);
     assert_int_equal(counted(LISTENER_DOWNSTREAM_CX_ACTIVE), 1);
     stat_scope_unref(old); /* as main does once this worker has the new version */

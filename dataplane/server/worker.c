@@ -166,19 +166,36 @@ static void worker_closing_done(struct worker *w)
     }
 }
 
-/* A listener whose last connections are draining: what they use of its version is held. */
-struct closing_listener {
+/* A listener, or a version of one, that has been replaced: what its last connections use of it is
+ * held. */
+struct held_listener {
     struct worker *worker;
     struct worker_listener_slot held;
 };
 
+static struct held_listener *held_listener_new(struct worker *w,
+                                               const struct worker_listener_slot *s)
+{
+    struct held_listener *h = xcalloc(1, sizeof(*h));
+
+    h->worker = w;
+    h->held = *s;
+    return h;
+}
+
+static void worker_listener_released(void *user)
+{
+    struct held_listener *h = user;
+
+    worker_listener_slot_drop(h->worker, &h->held);
+    free(h);
+}
+
 static void worker_listener_closed(void *user)
 {
-    struct closing_listener *c = user;
-    struct worker *w = c->worker;
+    struct worker *w = ((struct held_listener *)user)->worker;
 
-    worker_listener_slot_drop(w, &c->held);
-    free(c);
+    worker_listener_released(user);
     worker_closing_done(w);
 }
 
@@ -186,17 +203,15 @@ static void worker_listener_close_slot(struct worker *w, struct worker_listener_
                                        bool accept_queued, uint64_t drain_ms)
 {
     struct worker_listener *wl = s->listener;
-    struct closing_listener *c;
+    struct held_listener *h;
 
     if (wl == NULL) {
         return;
     }
-    c = xcalloc(1, sizeof(*c));
-    c->worker = w;
-    c->held = *s;
+    h = held_listener_new(w, s);
     *s = (struct worker_listener_slot){0};
     w->closing_listeners++;
-    worker_listener_close(wl, accept_queued, drain_ms, worker_listener_closed, c);
+    worker_listener_close(wl, accept_queued, drain_ms, worker_listener_closed, h);
 }
 
 static void worker_apply_listener(struct worker *w, const struct snapshot_change *c,
@@ -233,9 +248,9 @@ static void worker_apply_listener(struct worker *w, const struct snapshot_change
         struct keep_chain keep = {.before = s->config, .after = l};
 
         w->keep = &keep;
-        r = worker_listener_update(s->listener, &params, worker_keep_chain, w->drain_ms);
+        r = worker_listener_update(s->listener, &params, worker_keep_chain, w->drain_ms,
+                                   worker_listener_released, held_listener_new(w, s));
         w->keep = NULL;
-        worker_listener_slot_drop(w, s);
     }
     s->version = version;
     s->config = l;
