@@ -337,7 +337,6 @@ int tls_context_build(struct part *part, const struct tls_context_params *p,
     c->server = p->server;
     c->client = p->client;
     c->common = p->server != NULL ? &p->server->common : &p->client->common;
-    c->part_hash = part->hash;
     c->key_log_fd = -1;
     c->ssl_ctx = SSL_CTX_new(TLS_method());
     CHECK(c->ssl_ctx != NULL); /* out of memory */

@@ -230,11 +230,19 @@ static void count_staple(struct stat_block *b, const struct choice *ch, enum sta
     stat_inc(b, BY_ACTION[action]);
 }
 
-/* Sessions are resumed only where the same names are shown and the same is asked of clients. */
+static uint64_t hash_trust(const struct tls_trust *trust, uint64_t h)
+{
+    return trust != NULL ? hash_mix(h, trust->digest, sizeof(trust->digest)) : h;
+}
+
+/* Sessions are resumed only where the same names are shown and the same is asked of clients. Not
+ * what else the filter chain says: a ticket outlives the configuration it was made under, as long
+ * as its key does. */
 static void set_session_context(struct tls_socket *s, const struct choice *ch)
 {
     const struct tls_validation *parts[2];
-    uint64_t id[4] = {s->context->part_hash, s->context->common->hash, 0, 0};
+    uint64_t id[4] = {s->context->server->require_client_certificate, s->context->common->hash, 0,
+                      0};
     const struct secret_config *validation =
         tls_secret(ch->loop, s->context->common->validation_slot);
     int r;
@@ -247,6 +255,15 @@ static void set_session_context(struct tls_socket *s, const struct choice *ch)
         }
     }
     tls_validation_parts(s->context->common, ch->loop, parts);
+    for (size_t i = 0; i < 2; i++) {
+        if (parts[i] == NULL) {
+            continue;
+        }
+        id[0] = hash_trust(parts[i]->trust, id[0]);
+        for (size_t n = 0; n < parts[i]->trust_domain_count; n++) {
+            id[0] = hash_trust(parts[i]->trust_domains[n].bundle, id[0]);
+        }
+    }
     id[3] = validation != NULL ? validation->part.hash : 0;
     r = SSL_set_session_id_context(s->ssl, (const uint8_t *)id, sizeof(id));
     CHECK(r == 1); /* it is not longer than allowed */

@@ -44,7 +44,6 @@ struct tls_context {
     const struct tls_client_config *client;
     uint8_t *alpn; /* as in the extension: length, name, ... */
     size_t alpn_len;
-    uint64_t part_hash; /* of the filter chain or cluster */
     struct tls_session_cache sessions;
     struct stat_scope *stats; /* NULL: nobody counts */
     struct stat_scope *negotiated;
