@@ -29,7 +29,7 @@ extern const struct http_filter_type http_filter_router;
 extern const struct network_filter_type network_filter_http_connection_manager;
 extern const struct network_filter_type network_filter_sni_cluster;
 extern const struct network_filter_type network_filter_tcp_proxy;
-extern const struct transport_socket transport_socket_proxy_protocol_upstream;
+extern const struct transport_socket transport_socket_proxy_protocol;
 extern const struct transport_socket transport_socket_raw_buffer_downstream;
 extern const struct transport_socket transport_socket_raw_buffer_upstream;
 extern const struct transport_socket transport_socket_tls_downstream;
@@ -53,7 +53,7 @@ static const struct extension *const extensions[] = {
     &network_filter_sni_cluster.ext,
     &network_filter_tcp_proxy.ext,
     &request_id_uuid,
-    &transport_socket_proxy_protocol_upstream.ext,
+    &transport_socket_proxy_protocol.ext,
     &transport_socket_raw_buffer_downstream.ext,
     &transport_socket_raw_buffer_upstream.ext,
     &transport_socket_tls_downstream.ext,

@@ -830,8 +830,7 @@ static int conn_adopt_fd(struct conn *c, int take_fd)
 }
 
 int conn_open_transport(struct conn *c, const struct transport_socket *transport,
-                        const void *config, bool is_server,
-                        const struct transport_options *options)
+                        const void *config, bool is_server, const struct transport_options *options)
 {
     c->transport = transport;
     if (transport == NULL) {

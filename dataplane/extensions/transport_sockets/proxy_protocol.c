@@ -383,7 +383,7 @@ static const struct transport_socket *proxy_inner(const void *config)
     return ((const struct proxy_config *)config)->inner;
 }
 
-const struct transport_socket transport_socket_proxy_protocol_upstream = {
+const struct transport_socket transport_socket_proxy_protocol = {
     .ext =
         {
             .name = "envoy.transport_sockets.upstream_proxy_protocol",

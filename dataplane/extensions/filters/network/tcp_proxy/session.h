@@ -2,9 +2,9 @@
 #define DATAPLANE_EXTENSIONS_FILTERS_NETWORK_TCP_PROXY_SESSION_H
 
 /*
- * One relayed connection: the client's side (tcp_proxy.c), the host's side (upstream.c) and the
- * lines about it (session_log.c). Lives from open to on_closed of its network filter; the host's
- * side never outlives the client's. The connection's thread.
+ * One relayed connection: the whole of it and its client's side (session.c), the host's side
+ * (upstream.c, tunnel.c) and the lines about it (session_log.c). Lives from open to on_closed of
+ * its network filter; the host's side never outlives the client's. The connection's thread.
  */
 
 #include <stdbool.h>
@@ -51,8 +51,18 @@ struct tcp_session {
     struct stream_info info;
 };
 
-/* --- tcp_proxy.c -------------------------------------------------------------------------- */
+/* --- session.c ---------------------------------------------------------------------------- */
 
+struct tcp_session *tcp_session_new(struct network_filter *f);
+/* The connection is there: its timers run, the host is asked for. */
+void tcp_session_start(struct tcp_session *s);
+/* After tcp_session_end. */
+void tcp_session_free(struct tcp_session *s);
+/* No more relaying; `is_reset`: the client broke it off, which the host is told in kind. The
+ * client's connection is the caller's to close. */
+void tcp_session_end(struct tcp_session *s, bool is_reset);
+/* What the client sent: takes it. */
+void tcp_session_client_data(struct tcp_session *s, struct buf *in, bool end_stream);
 void tcp_session_set_state(struct tcp_session *s, enum tcp_session_state state);
 /* There is a way to the host: the client is read. */
 void tcp_session_connected(struct tcp_session *s);

@@ -1,231 +1,24 @@
 /*
- * The TCP proxy: relays a client's bytes to a host of a cluster and back. This file is the
- * client's side: the network filter, its timers, and the two ways that end on their own. The
+ * envoy.filters.network.tcp_proxy: relays a client's bytes to a host of a cluster and back. This is
+ * the network filter; the work is in session.c and upstream.c, the configuration in config.c. The
  * connection's thread.
  *
  * Trust: bytes of both sides are opaque and never looked at.
  * Buffers: nothing of the client is read before the host is connected; then what the slower side
  * has not taken, up to its connection's watermark (dataplane/flow_control.md).
- * Differs from Envoy: metadata_match and on_demand are not there.
+ * Differs from Envoy: metadata_match and on_demand are not there. A client that resets is noticed
+ * while the host is still being connected.
  */
 
-#include "dataplane/base/log.h"
-#include "dataplane/base/xalloc.h"
-#include "dataplane/event/loop.h"
 #include "dataplane/extensions/filters/network/tcp_proxy/session.h"
+#include "dataplane/net/connection.h"
 #include "dataplane/net/listener.h"
-#include "dataplane/runtime/thread_context.h"
 #include "proto/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.pb-c.h"
-
-#include <math.h>
-#include <stdlib.h>
-
-static const char *tcp_session_state_name(enum tcp_session_state s)
-{
-    static const char *const names[] = {"new", "connecting", "retrying", "open", "ended"};
-
-    return names[s];
-}
-
-static bool tcp_session_may_become(enum tcp_session_state from, enum tcp_session_state to)
-{
-    switch (from) {
-    case TCP_SESSION_NEW:
-    case TCP_SESSION_RETRYING:
-        return to == TCP_SESSION_CONNECTING || to == TCP_SESSION_ENDED;
-    case TCP_SESSION_CONNECTING:
-        return to == TCP_SESSION_RETRYING || to == TCP_SESSION_OPEN || to == TCP_SESSION_ENDED;
-    case TCP_SESSION_OPEN:
-        return to == TCP_SESSION_ENDED;
-    case TCP_SESSION_ENDED:
-        break;
-    }
-    return false;
-}
-
-void tcp_session_set_state(struct tcp_session *s, enum tcp_session_state state)
-{
-    CHECK(tcp_session_may_become(s->state, state));
-    log_debug(LOG_C_FILTER, "[C%llu] tcp_proxy: %s -> %s", (unsigned long long)s->client->id,
-              tcp_session_state_name(s->state), tcp_session_state_name(state));
-    s->state = state;
-}
-
-/* --- the end ------------------------------------------------------------------------------ */
-
-static void tcp_session_end(struct tcp_session *s, bool is_reset)
-{
-    if (s->state != TCP_SESSION_ENDED) {
-        tcp_upstream_abandon(s, is_reset);
-        tcp_session_set_state(s, TCP_SESSION_ENDED);
-        timer_cancel(s->loop, &s->idle_timer);
-        timer_cancel(s->loop, &s->retry_timer);
-        timer_cancel(s->loop, &s->duration_timer);
-    }
-}
-
-void tcp_session_close(struct tcp_session *s, enum conn_close_mode mode)
-{
-    tcp_session_end(s, false);
-    conn_close(s->client, mode);
-}
-
-/* As Envoy: once its listener drains, a connection is not left to the drain timer but closed when
- * something moves on it. */
-static bool tcp_session_drain_close(struct tcp_session *s)
-{
-    if (!s->is_draining || !s->config->checks_drain_close || s->state == TCP_SESSION_ENDED) {
-        return false;
-    }
-    stat_inc(s->stats, TCP_PROXY_CX_DRAIN_CLOSE);
-    tcp_session_close(s, CONN_CLOSE_FLUSH);
-    return true;
-}
-
-/* Each way has ended: so has the connection. */
-static void tcp_session_maybe_done(struct tcp_session *s)
-{
-    if (s->has_client_end && s->has_host_end && s->state == TCP_SESSION_OPEN) {
-        s->upstream = NULL; /* ends by itself, once all is sent */
-        tcp_session_close(s, CONN_CLOSE_FLUSH);
-    }
-}
-
-/* --- time --------------------------------------------------------------------------------- */
-
-void tcp_session_touch(struct tcp_session *s)
-{
-    if (s->config->idle_timeout_ms > 0) {
-        timer_arm(s->loop, &s->idle_timer, s->config->idle_timeout_ms);
-    }
-}
-
-static void tcp_session_on_idle(struct timer *t)
-{
-    struct tcp_session *s = container_of(t, struct tcp_session, idle_timer);
-    uint64_t moved = s->client->bytes_written + tcp_upstream_written(s);
-
-    if (moved != s->seen_bytes) { /* a slow reader is no idle one */
-        s->seen_bytes = moved;
-        tcp_session_touch(s);
-        return;
-    }
-    stat_inc(s->stats, TCP_PROXY_IDLE_TIMEOUT);
-    tcp_session_close(s, CONN_CLOSE_NOW);
-}
-
-static void tcp_session_on_max_duration(struct timer *t)
-{
-    struct tcp_session *s = container_of(t, struct tcp_session, duration_timer);
-
-    stat_inc(s->stats, TCP_PROXY_MAX_DURATION);
-    stream_info_set_flag(&s->info, FLAG_DURATION_TIMEOUT);
-    tcp_session_close(s, CONN_CLOSE_NOW);
-}
-
-static void tcp_session_arm_duration(struct tcp_session *s)
-{
-    const struct tcp_proxy_config *c = s->config;
-    uint64_t ms = c->max_duration_ms;
-    uint64_t jitter_ms = (uint64_t)ceil((double)ms * c->max_duration_jitter / 100);
-
-    if (ms > 0) {
-        ms += jitter_ms > 0 ? rng_below(&s->loop->rng, jitter_ms) : 0;
-        timer_arm(s->loop, &s->duration_timer, ms);
-    }
-}
-
-static void tcp_session_on_log_timer(struct timer *t)
-{
-    struct tcp_session *s = container_of(t, struct tcp_session, log_timer);
-
-    tcp_session_log(s);
-    timer_arm(s->loop, &s->log_timer, s->config->log_interval_ms);
-}
-
-/* --- bytes -------------------------------------------------------------------------------- */
-
-void tcp_session_connected(struct tcp_session *s)
-{
-    tcp_session_set_state(s, TCP_SESSION_OPEN);
-    tcp_session_touch(s);
-    conn_read_disable(s->client, false);
-    if (s->config->logs_connected) {
-        tcp_session_log(s);
-    }
-}
-
-void tcp_session_host_data(struct tcp_session *s, struct buf *data, bool end_stream)
-{
-    size_t len = buf_len(data);
-
-    s->info.bytes_sent += len;
-    s->info.wire_bytes_sent += len;
-    s->info.upstream_wire_bytes_received += len;
-    stat_add(s->stats, TCP_PROXY_CX_TX_BYTES_TOTAL, len);
-    tcp_session_touch(s);
-    s->has_host_end = end_stream;
-    conn_write(s->client, data);
-    if (tcp_session_drain_close(s)) {
-        return;
-    }
-    if (end_stream) {
-        conn_shutdown_write(s->client);
-        tcp_session_maybe_done(s);
-    }
-}
-
-void tcp_session_stop_client(struct tcp_session *s, bool stop)
-{
-    if (s->is_client_stopped == stop || conn_is_closing(s->client)) {
-        return;
-    }
-    s->is_client_stopped = stop;
-    stat_inc(s->stats, stop ? TCP_PROXY_FLOW_CONTROL_PAUSED : TCP_PROXY_FLOW_CONTROL_RESUMED);
-    conn_read_disable(s->client, stop);
-    tcp_session_touch(s);
-}
-
-static enum network_filter_status tcp_proxy_on_data(struct network_filter *f, struct buf *in,
-                                                    bool end_stream)
-{
-    struct tcp_session *s = f->state;
-    size_t len = buf_len(in);
-
-    if (s->state != TCP_SESSION_OPEN) {
-        return NETWORK_FILTER_STOP;
-    }
-    s->info.bytes_received += len;
-    s->info.wire_bytes_received += len;
-    s->info.upstream_wire_bytes_sent += len;
-    stat_add(s->stats, TCP_PROXY_CX_RX_BYTES_TOTAL, len);
-    tcp_session_touch(s);
-    s->has_client_end = end_stream;
-    tcp_upstream_send(s, in, end_stream);
-    if (!tcp_session_drain_close(s)) {
-        tcp_session_maybe_done(s);
-    }
-    return NETWORK_FILTER_STOP;
-}
-
-/* --- the network filter ------------------------------------------------------------------- */
 
 static int tcp_proxy_open(struct network_filter *f)
 {
-    struct listener_connection *lc = f->lc;
-    struct tcp_session *s = xcalloc(1, sizeof(*s));
+    struct tcp_session *s = tcp_session_new(f);
 
-    s->filter = f;
-    s->config = f->config;
-    s->client = lc->conn;
-    s->loop = lc->thread->loop;
-    s->stats = stat_scope_block(s->config->stats, s->loop->index);
-    s->backoff_ms = s->config->backoff_base_ms;
-    arena_init(&s->arena, &s->loop->arenas);
-    timer_init(&s->idle_timer, tcp_session_on_idle);
-    timer_init(&s->duration_timer, tcp_session_on_max_duration);
-    timer_init(&s->retry_timer, tcp_upstream_on_retry_timer);
-    timer_init(&s->log_timer, tcp_session_on_log_timer);
     s->client->is_half_close_enabled = true;
     conn_read_disable(s->client, true); /* until there is somebody to take what is read */
     stat_inc(s->stats, TCP_PROXY_CX_TOTAL);
@@ -235,18 +28,14 @@ static int tcp_proxy_open(struct network_filter *f)
 
 static enum network_filter_status tcp_proxy_on_new_connection(struct network_filter *f)
 {
-    struct tcp_session *s = f->state;
+    tcp_session_start(f->state);
+    return NETWORK_FILTER_STOP;
+}
 
-    tcp_session_init_info(s);
-    tcp_session_arm_duration(s);
-    if (s->config->log_interval_ms > 0) {
-        timer_arm(s->loop, &s->log_timer, s->config->log_interval_ms);
-    }
-    tcp_session_touch(s);
-    if (s->config->logs_start) {
-        tcp_session_log(s);
-    }
-    tcp_upstream_connect(s);
+static enum network_filter_status tcp_proxy_on_data(struct network_filter *f, struct buf *in,
+                                                    bool end_stream)
+{
+    tcp_session_client_data(f->state, in, end_stream);
     return NETWORK_FILTER_STOP;
 }
 
@@ -272,14 +61,9 @@ static void tcp_proxy_on_closed(struct network_filter *f, enum conn_close_cause 
     struct tcp_session *s = f->state;
 
     tcp_session_end(s, cause == CONN_CLOSED_RESET);
-    timer_cancel(s->loop, &s->log_timer);
     tcp_session_log(s);
-    stream_info_set_upstream_tls(&s->info, NULL);
-    host_unref(s->host);
-    cluster_unref(s->cluster);
-    arena_done(&s->arena);
     f->state = NULL;
-    free(s);
+    tcp_session_free(s);
 }
 
 const struct network_filter_type network_filter_tcp_proxy = {

@@ -1,0 +1,245 @@
+/*
+ * One relayed connection as a whole, and its client's side: states, timers, the two ways that end
+ * on their own. The connection's thread.
+ */
+
+#include "dataplane/extensions/filters/network/tcp_proxy/session.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "dataplane/base/log.h"
+#include "dataplane/base/xalloc.h"
+#include "dataplane/event/loop.h"
+#include "dataplane/net/listener.h"
+#include "dataplane/runtime/thread_context.h"
+
+static const char *tcp_session_state_name(enum tcp_session_state s)
+{
+    static const char *const names[] = {"new", "connecting", "retrying", "open", "ended"};
+
+    return names[s];
+}
+
+static bool tcp_session_may_become(enum tcp_session_state from, enum tcp_session_state to)
+{
+    switch (from) {
+    case TCP_SESSION_NEW:
+    case TCP_SESSION_RETRYING:
+        return to == TCP_SESSION_CONNECTING || to == TCP_SESSION_ENDED;
+    case TCP_SESSION_CONNECTING:
+        return to == TCP_SESSION_RETRYING || to == TCP_SESSION_OPEN || to == TCP_SESSION_ENDED;
+    case TCP_SESSION_OPEN:
+        return to == TCP_SESSION_ENDED;
+    case TCP_SESSION_ENDED:
+        break;
+    }
+    return false;
+}
+
+void tcp_session_set_state(struct tcp_session *s, enum tcp_session_state state)
+{
+    CHECK(tcp_session_may_become(s->state, state));
+    log_debug(LOG_C_FILTER, "[C%llu] tcp_proxy: %s -> %s", (unsigned long long)s->client->id,
+              tcp_session_state_name(s->state), tcp_session_state_name(state));
+    s->state = state;
+}
+
+/* --- the end ------------------------------------------------------------------------------ */
+
+void tcp_session_end(struct tcp_session *s, bool is_reset)
+{
+    if (s->state != TCP_SESSION_ENDED) {
+        tcp_upstream_abandon(s, is_reset);
+        tcp_session_set_state(s, TCP_SESSION_ENDED);
+        timer_cancel(s->loop, &s->idle_timer);
+        timer_cancel(s->loop, &s->retry_timer);
+        timer_cancel(s->loop, &s->duration_timer);
+    }
+}
+
+void tcp_session_close(struct tcp_session *s, enum conn_close_mode mode)
+{
+    tcp_session_end(s, false);
+    conn_close(s->client, mode);
+}
+
+/* As Envoy: once its listener drains, a connection is not left to the drain timer but closed when
+ * something moves on it. */
+static bool tcp_session_drain_close(struct tcp_session *s)
+{
+    if (!s->is_draining || !s->config->checks_drain_close || s->state == TCP_SESSION_ENDED) {
+        return false;
+    }
+    stat_inc(s->stats, TCP_PROXY_CX_DRAIN_CLOSE);
+    tcp_session_close(s, CONN_CLOSE_FLUSH);
+    return true;
+}
+
+/* Each way has ended: so has the connection. */
+static void tcp_session_maybe_done(struct tcp_session *s)
+{
+    if (s->has_client_end && s->has_host_end && s->state == TCP_SESSION_OPEN) {
+        s->upstream = NULL; /* ends by itself, once all is sent */
+        tcp_session_close(s, CONN_CLOSE_FLUSH);
+    }
+}
+
+/* --- time --------------------------------------------------------------------------------- */
+
+void tcp_session_touch(struct tcp_session *s)
+{
+    if (s->config->idle_timeout_ms > 0) {
+        timer_arm(s->loop, &s->idle_timer, s->config->idle_timeout_ms);
+    }
+}
+
+static void tcp_session_on_idle(struct timer *t)
+{
+    struct tcp_session *s = container_of(t, struct tcp_session, idle_timer);
+    uint64_t moved = s->client->bytes_written + tcp_upstream_written(s);
+
+    if (moved != s->seen_bytes) { /* a slow reader is no idle one */
+        s->seen_bytes = moved;
+        tcp_session_touch(s);
+        return;
+    }
+    stat_inc(s->stats, TCP_PROXY_IDLE_TIMEOUT);
+    tcp_session_close(s, CONN_CLOSE_NOW);
+}
+
+static void tcp_session_on_max_duration(struct timer *t)
+{
+    struct tcp_session *s = container_of(t, struct tcp_session, duration_timer);
+
+    stat_inc(s->stats, TCP_PROXY_MAX_DURATION);
+    stream_info_set_flag(&s->info, FLAG_DURATION_TIMEOUT);
+    tcp_session_close(s, CONN_CLOSE_NOW);
+}
+
+static void tcp_session_arm_duration(struct tcp_session *s)
+{
+    const struct tcp_proxy_config *c = s->config;
+    uint64_t ms = c->max_duration_ms;
+    uint64_t jitter_ms = (uint64_t)ceil((double)ms * c->max_duration_jitter / 100);
+
+    if (ms > 0) {
+        ms += jitter_ms > 0 ? rng_below(&s->loop->rng, jitter_ms) : 0;
+        timer_arm(s->loop, &s->duration_timer, ms);
+    }
+}
+
+static void tcp_session_on_log_timer(struct timer *t)
+{
+    struct tcp_session *s = container_of(t, struct tcp_session, log_timer);
+
+    tcp_session_log(s);
+    timer_arm(s->loop, &s->log_timer, s->config->log_interval_ms);
+}
+
+/* --- bytes -------------------------------------------------------------------------------- */
+
+void tcp_session_connected(struct tcp_session *s)
+{
+    tcp_session_set_state(s, TCP_SESSION_OPEN);
+    tcp_session_touch(s);
+    conn_read_disable(s->client, false);
+    if (s->config->logs_connected) {
+        tcp_session_log(s);
+    }
+}
+
+void tcp_session_host_data(struct tcp_session *s, struct buf *data, bool end_stream)
+{
+    size_t len = buf_len(data);
+
+    s->info.bytes_sent += len;
+    s->info.wire_bytes_sent += len;
+    s->info.upstream_wire_bytes_received += len;
+    stat_add(s->stats, TCP_PROXY_CX_TX_BYTES_TOTAL, len);
+    tcp_session_touch(s);
+    s->has_host_end = end_stream;
+    conn_write(s->client, data);
+    if (tcp_session_drain_close(s)) {
+        return;
+    }
+    if (end_stream) {
+        conn_shutdown_write(s->client);
+        tcp_session_maybe_done(s);
+    }
+}
+
+void tcp_session_stop_client(struct tcp_session *s, bool stop)
+{
+    if (s->is_client_stopped == stop || conn_is_closing(s->client)) {
+        return;
+    }
+    s->is_client_stopped = stop;
+    stat_inc(s->stats, stop ? TCP_PROXY_FLOW_CONTROL_PAUSED : TCP_PROXY_FLOW_CONTROL_RESUMED);
+    conn_read_disable(s->client, stop);
+    tcp_session_touch(s);
+}
+
+void tcp_session_client_data(struct tcp_session *s, struct buf *in, bool end_stream)
+{
+    size_t len = buf_len(in);
+
+    if (s->state != TCP_SESSION_OPEN) {
+        return;
+    }
+    s->info.bytes_received += len;
+    s->info.wire_bytes_received += len;
+    s->info.upstream_wire_bytes_sent += len;
+    stat_add(s->stats, TCP_PROXY_CX_RX_BYTES_TOTAL, len);
+    tcp_session_touch(s);
+    s->has_client_end = end_stream;
+    tcp_upstream_send(s, in, end_stream);
+    if (!tcp_session_drain_close(s)) {
+        tcp_session_maybe_done(s);
+    }
+}
+
+/* --- the beginning and the very end ------------------------------------------------------- */
+
+struct tcp_session *tcp_session_new(struct network_filter *f)
+{
+    struct listener_connection *lc = f->lc;
+    struct tcp_session *s = xcalloc(1, sizeof(*s));
+
+    s->filter = f;
+    s->config = f->config;
+    s->client = lc->conn;
+    s->loop = lc->thread->loop;
+    s->stats = stat_scope_block(s->config->stats, s->loop->index);
+    s->backoff_ms = s->config->backoff_base_ms;
+    arena_init(&s->arena, &s->loop->arenas);
+    timer_init(&s->idle_timer, tcp_session_on_idle);
+    timer_init(&s->duration_timer, tcp_session_on_max_duration);
+    timer_init(&s->retry_timer, tcp_upstream_on_retry_timer);
+    timer_init(&s->log_timer, tcp_session_on_log_timer);
+    return s;
+}
+
+void tcp_session_start(struct tcp_session *s)
+{
+    tcp_session_init_info(s);
+    tcp_session_arm_duration(s);
+    if (s->config->log_interval_ms > 0) {
+        timer_arm(s->loop, &s->log_timer, s->config->log_interval_ms);
+    }
+    tcp_session_touch(s);
+    if (s->config->logs_start) {
+        tcp_session_log(s);
+    }
+    tcp_upstream_connect(s);
+}
+
+void tcp_session_free(struct tcp_session *s)
+{
+    timer_cancel(s->loop, &s->log_timer);
+    stream_info_set_upstream_tls(&s->info, NULL);
+    host_unref(s->host);
+    cluster_unref(s->cluster);
+    arena_done(&s->arena);
+    free(s);
+}
