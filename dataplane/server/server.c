@@ -280,7 +280,7 @@ static void server_init_xds(struct server *s)
 
     s->xds = xds_client_new(&(struct xds_client_params){
         .loop = &s->loop,
-        .dialer = xds_dialer_for(&s->context),
+        .dialer = xds_dialing_init(&s->dialing, &s->context),
         .node = s->node.bytes,
         .node_len = s->node.len,
         .max_message_bytes = s->options.xds_max_message_mb << 20,
@@ -582,6 +582,7 @@ static void server_teardown(struct server *s)
     config_store_stop(s->store);
     xds_client_close(s->xds, server_on_closed, s);
     loop_run(&s->loop); /* until both are closed; runs what workers posted */
+    xds_dialing_close(&s->dialing);
     dns_clusters_close(s->dns);
     cluster_manager_free(s->context.clusters);
     part_table_done(&s->parts);

@@ -21,6 +21,7 @@
 #include "dataplane/server/node.h"
 #include "dataplane/server/options.h"
 #include "dataplane/server/worker.h"
+#include "dataplane/server/xds_dialer.h"
 
 /* Envoy's server.state values. */
 enum server_state {
@@ -57,6 +58,7 @@ struct server {
     struct listener_manager *listeners;
     struct dns_clusters *dns;
     struct xds_client *xds;
+    struct xds_dialing dialing; /* how it reaches its cluster */
     struct config_store *store;
     struct admin_server *admin;
     struct worker *workers;

@@ -5,15 +5,18 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "dataplane/base/log.h"
 #include "dataplane/base/xalloc.h"
 #include "dataplane/event/loop.h"
 #include "dataplane/net/connection.h"
 #include "dataplane/upstream/cluster_stats.h"
 #include "dataplane/upstream/upstream.h"
 
-#define DIAL_RETRY_MS 20 /* while DNS has not answered yet */
+#define DIAL_RETRY_MS 20        /* while DNS has not answered yet */
+#define UNKNOWN_CLUSTER_MS 5000 /* while it waits for its secrets */
 
 struct dial {
+    struct xds_dialing *dialing;
     struct thread_context *thread;
     struct str cluster; /* own copy behind the struct */
     xds_dialed_fn *on_dialed;
@@ -44,21 +47,31 @@ static void dial_finish(struct dial *d, int take_fd, struct str reason)
 }
 
 /* The socket outlives our connection: the duplicate is what gRPC gets. */
+static int dial_hand_over(struct conn *c)
+{
+    int fd = dup(conn_fd(c));
+
+    conn_close(c, CONN_CLOSE_NOW);
+    return fd;
+}
+
 static void dial_on_connected(struct conn *c)
 {
     struct dial *d = c->user;
-    int fd = dup(conn_fd(c));
+    int fd;
 
     c->user = NULL;
     d->conn = NULL;
-    conn_close(c, CONN_CLOSE_NOW);
+    fd = c->transport != NULL && c->transport->encrypt != NULL
+             ? xds_bridge_open(&d->dialing->bridges, c)
+             : dial_hand_over(c);
     dial_finish(d, fd, fd >= 0 ? STR_NONE : STR("out of file descriptors"));
 }
 
 static void dial_on_data(struct conn *c, struct buf *in, bool end_stream)
 {
     (void)c;
-    (void)in; /* never read: the connection is handed over when it is connected */
+    (void)in; /* nothing is read before the connection is handed over */
     (void)end_stream;
 }
 
@@ -67,6 +80,9 @@ static void dial_on_closed(struct conn *c, enum conn_close_cause cause)
     struct dial *d = c->user;
 
     if (d != NULL) {
+        if (c->failure_reason != NULL) {
+            log_debug(LOG_C_CONFIG, "control plane: %s", c->failure_reason);
+        }
         d->conn = NULL;
         stat_inc(cluster_stats(d->counted), CLUSTER_UPSTREAM_CX_CONNECT_FAIL);
         if (cause == CONN_CLOSED_CONNECT_TIMEOUT) {
@@ -86,7 +102,13 @@ static const struct conn_ops dial_conn_ops = {
 
 static void dial_connect(struct dial *d, struct cluster *cluster, struct host *host)
 {
+    static const struct str ALPN[] = {{"h2", 2}};
     const struct cluster_config *cc = cluster_config_of(cluster);
+    const struct transport_options transport_options = {
+        .host_name = host_name(host),
+        .alpn_fallback = ALPN,
+        .alpn_fallback_count = ARRAY_LEN(ALPN),
+    };
     struct conn_connect_options o = {
         .remote = *host_address(host),
         .bind = cc->bind_address,
@@ -94,6 +116,9 @@ static void dial_connect(struct dial *d, struct cluster *cluster, struct host *h
         .socket_option_count = cc->socket_option_count,
         .keepalive = cc->tcp_keepalive.is_enabled ? &cc->tcp_keepalive : NULL,
         .timeout_ms = cc->connect_timeout_ms,
+        .transport = (const struct transport_socket *)cc->transport_socket,
+        .transport_config = cc->transport_socket_config,
+        .transport_options = &transport_options,
     };
 
     cluster_ref(cluster);
@@ -104,38 +129,46 @@ static void dial_connect(struct dial *d, struct cluster *cluster, struct host *h
     }
 }
 
+/* Its secrets or its names are not there yet: again soon, until `wait_ms` are over. */
+static void dial_wait(struct dial *d, uint64_t wait_ms, struct str reason)
+{
+    uint64_t now = loop_now_ms(d->thread->loop);
+
+    if (d->deadline_ms == 0) {
+        d->deadline_ms = now + wait_ms;
+    }
+    if (now >= d->deadline_ms) {
+        dial_finish(d, -1, reason);
+    } else {
+        timer_arm(d->thread->loop, &d->timer, DIAL_RETRY_MS);
+    }
+}
+
 static void dial_try(struct timer *t)
 {
     struct dial *d = container_of(t, struct dial, timer);
     struct cluster *cluster = cluster_manager_find(d->thread->clusters, d->cluster);
     struct host *host;
-    uint64_t now = loop_now_ms(d->thread->loop);
 
     if (cluster == NULL) {
-        dial_finish(d, -1, STR("unknown cluster"));
+        dial_wait(d, UNKNOWN_CLUSTER_MS, STR("unknown cluster"));
         return;
     }
     host = cluster_pick(cluster, &(struct lb_context){.priority = PRIORITY_DEFAULT});
-    if (host != NULL) {
-        dial_connect(d, cluster, host);
-        host_unref(host);
+    if (host == NULL) {
+        dial_wait(d, cluster_config_of(cluster)->connect_timeout_ms, STR("no healthy upstream"));
         return;
     }
-    if (d->deadline_ms == 0) {
-        d->deadline_ms = now + cluster_config_of(cluster)->connect_timeout_ms;
-    }
-    if (now >= d->deadline_ms) {
-        dial_finish(d, -1, STR("no healthy upstream"));
-    } else {
-        timer_arm(d->thread->loop, &d->timer, DIAL_RETRY_MS);
-    }
+    dial_connect(d, cluster, host);
+    host_unref(host);
 }
 
 static void *dial_start(void *ctx, struct str cluster, xds_dialed_fn *on_dialed, void *user)
 {
     struct dial *d = xcalloc(1, sizeof(*d) + cluster.len);
 
-    d->thread = ctx;
+    d->dialing = ctx;
+    d->thread = d->dialing->thread;
     memcpy(d + 1, cluster.ptr, cluster.len);
     d->cluster = str_n((const char *)(d + 1), cluster.len);
     d->on_dialed = on_dialed;
@@ -159,7 +192,14 @@ static void dial_cancel(void *ctx, void *handle)
     free(d);
 }
 
-struct xds_dialer xds_dialer_for(struct thread_context *main_thread)
+struct xds_dialer xds_dialing_init(struct xds_dialing *d, struct thread_context *main_thread)
 {
-    return (struct xds_dialer){.dial = dial_start, .cancel = dial_cancel, .ctx = main_thread};
+    d->thread = main_thread;
+    xds_bridges_init(&d->bridges);
+    return (struct xds_dialer){.dial = dial_start, .cancel = dial_cancel, .ctx = d};
+}
+
+void xds_dialing_close(struct xds_dialing *d)
+{
+    xds_bridges_close(&d->bridges);
 }

@@ -1,0 +1,27 @@
+#ifndef DATAPLANE_SERVER_XDS_BRIDGE_H
+#define DATAPLANE_SERVER_XDS_BRIDGE_H
+
+/*
+ * gRPC C core speaks in plain over a socket it is given: it has no TLS library in this process. A
+ * control plane behind a transport socket (TLS) is reached through a bridge: gRPC has one end of a
+ * socketpair, the other is ours, and bytes go between it and the cluster's connection, both ways,
+ * no faster than the slower side takes them. Main thread.
+ */
+
+#include "dataplane/base/list.h"
+#include "dataplane/event/loop.h"
+#include "dataplane/net/connection.h"
+
+struct xds_bridges {
+    struct list open; /* of struct xds_bridge */
+};
+
+void xds_bridges_init(struct xds_bridges *b);
+/* Cuts them all off; they are gone when the loop has run. */
+void xds_bridges_close(struct xds_bridges *b);
+
+/* Takes `take_outer`, which is connected. The socket for gRPC, or -1: out of descriptors, and the
+ * connection is closed. A bridge ends when either side does. */
+int xds_bridge_open(struct xds_bridges *b, struct conn *take_outer);
+
+#endif
