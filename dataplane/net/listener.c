@@ -176,7 +176,19 @@ static void lc_on_closed(struct conn *c, enum conn_close_cause cause)
     worker_listener_maybe_closed(wl);
 }
 
+static void lc_on_connected(struct conn *c)
+{
+    struct listener_connection *lc = c->user;
+
+    for (size_t i = 0; i < lc->opened_count && !conn_is_closing(c); i++) {
+        if (lc->filters[i].type->on_handshake != NULL) {
+            lc->filters[i].type->on_handshake(&lc->filters[i]);
+        }
+    }
+}
+
 static const struct conn_ops listener_conn_ops = {
+    .on_connected = lc_on_connected,
     .on_data = lc_on_data,
     .on_watermark = lc_on_watermark,
     .on_closed = lc_on_closed,

@@ -25,6 +25,8 @@ struct network_filter_type {
     /* Sets f->state; on error the connection is closed. */
     int (*open)(struct network_filter *f);
     enum network_filter_status (*on_new_connection)(struct network_filter *f);
+    /* The transport's handshake is done; not for raw connections. After on_new_connection. */
+    void (*on_handshake)(struct network_filter *f);
     enum network_filter_status (*on_data)(struct network_filter *f, struct buf *in,
                                           bool end_stream);
     void (*on_watermark)(struct network_filter *f, bool is_above);

@@ -43,6 +43,11 @@ def worlds(flavours, tmp_path_factory):
                      {"name": "a", "weight": 1}, {"name": "nowhere", "weight": 1}]}),
                  listener("start", "a", access_log_options={
                      "flush_access_log_on_start": True, "flush_access_log_on_connected": True}),
+                 listener("early", "a", max_early_data_bytes=1000), listener("early_hole", "hole", max_early_data_bytes=1000),
+                 listener("on_data", "a", upstream_connect_mode="ON_DOWNSTREAM_DATA", max_early_data_bytes=0,
+                          idle_timeout="0.4s"),
+                 listener("on_handshake", "a", upstream_connect_mode="ON_DOWNSTREAM_TLS_HANDSHAKE",
+                          max_early_data_bytes=100),
                  listener("periodic", "a", access_log_options={"access_log_flush_interval": "0.1s"})],
                 [c.cluster("a", backend.port, per_connection_buffer_limit_bytes=BUFFER),
                  c.cluster("refused", refused.port), c.cluster("hole", hole.port, connect_timeout="0.6s"),
@@ -192,6 +197,43 @@ def slow_host(world, connect):
         return sent == len(got), sent < (32 << 20), end, client.read_to_end()
 
 
+def on_data(world, connect):
+    with connect() as client:
+        came_too_early = world.backend.has_waiting(0.1)
+        client.send(b"x" * 5000)
+        with world.backend.accept() as host:
+            got = host.read(5000)
+            host.send(b"y")
+            answer = client.read(1)
+            client.fin()
+            rest = host.read_to_end()
+            host.fin()
+            return came_too_early, len(got), answer, rest, client.read_to_end()
+
+
+def on_data_none(world, connect):
+    """An end without a byte asks for nobody."""
+    with connect() as client:
+        client.fin()
+        return client.read_to_end(), world.backend.has_waiting(0.1)
+
+
+def on_data_with_end(world, connect):
+    with connect() as client:
+        client.send(b"all")
+        client.fin()
+        with world.backend.accept() as host:
+            got = host.read_to_end()
+            host.fin()
+            return got, client.read_to_end()
+
+
+def early_then_given_up(world, connect):
+    with connect() as client:
+        client.send(b"x" * 5000)
+        return client.read_to_end()
+
+
 def a_while(world, connect):
     with connect() as client, world.backend.accept() as host:
         client.send(b"x")
@@ -227,6 +269,12 @@ SCENARIOS = {
     "duration with jitter": ("jitter", idle_at_once, 1),
     "slow client": ("plain", slow_client, 1),
     "slow host": ("plain", slow_host, 1),
+    "early": ("early", client_ends_first, 1),
+    "early, in vain": ("early_hole", early_then_given_up, 1),
+    "on data": ("on_data", on_data, 1),
+    "on data, none": ("on_data", on_data_none, 1),
+    "on data, with its end": ("on_data", on_data_with_end, 1),
+    "on handshake, without TLS": ("on_handshake", client_ends_first, 1),
     "lines at start and connected": ("start", client_ends_first, 3),
 }
 

@@ -22,6 +22,7 @@
 
 #define IDLE_TIMEOUT_DEFAULT_MS (3600 * UINT64_C(1000))
 #define BACKOFF_MAX_FACTOR 10
+#define EARLY_DATA_MAX (1024 * 1024)
 
 typedef TCP_PROXY() tcp_proxy_message;
 
@@ -274,6 +275,83 @@ static int tcp_proxy_parse_tunnel(struct parse_context *ctx, const tcp_proxy_mes
     return r;
 }
 
+/* --- what is said and read before there is a connection ----------------------------------- */
+
+static int tcp_proxy_parse_early(struct parse_context *ctx, const tcp_proxy_message *m,
+                                 struct tcp_proxy_config *c)
+{
+    int r = parse_check_enum(
+        ctx, "upstream_connect_mode", (int)m->upstream_connect_mode,
+        &envoy__extensions__filters__network__tcp_proxy__v3__upstream_connect_mode__descriptor);
+
+    if (r < 0) {
+        return r;
+    }
+    c->connect_mode = (enum tcp_connect_mode)m->upstream_connect_mode; /* same order */
+    c->max_early_data_bytes = parse_opt_u32(m->max_early_data_bytes);
+    if (c->max_early_data_bytes.value > EARLY_DATA_MAX) {
+        return parse_fail(ctx, E_INVALID, "max_early_data_bytes",
+                          "value must be less than or equal to %d", EARLY_DATA_MAX);
+    }
+    if (c->connect_mode != TCP_CONNECT_AT_ONCE && !c->max_early_data_bytes.is_set) {
+        return parse_fail(ctx, E_INVALID, NULL,
+                          "max_early_data_bytes must be set when upstream_connect_mode is not "
+                          "IMMEDIATE");
+    }
+    return 0;
+}
+
+static int tcp_proxy_parse_tlv(struct parse_context *ctx,
+                               const Envoy__Config__Core__V3__TlvEntry *m, struct tcp_tlv *ret)
+{
+    struct substitution_format *f;
+    size_t at;
+    int r;
+
+    if (m->type > UINT8_MAX) {
+        return parse_fail(ctx, E_INVALID, "type", "value must be less than 256");
+    }
+    if ((m->value.len > 0) == (m->format_string != NULL)) {
+        return parse_fail(ctx, E_INVALID, NULL, "Invalid TLV configuration: %s be set.",
+                          m->value.len > 0 ? "only one of 'value' or 'format_string' may"
+                                           : "one of 'value' or 'format_string' must");
+    }
+    ret->type = (uint8_t)m->type;
+    ret->value = parse_bytes(ctx, m->value);
+    if (m->format_string == NULL) {
+        return 0;
+    }
+    f = ARENA_NEW(parse_arena(ctx), struct substitution_format);
+    at = path_push(ctx, "format_string");
+    r = parse_substitution_format(ctx, m->format_string, f);
+    path_pop(ctx, at);
+    ret->format = f;
+    return r;
+}
+
+static int tcp_proxy_parse_tlvs(struct parse_context *ctx, const tcp_proxy_message *m,
+                                struct tcp_proxy_config *c)
+{
+    struct tcp_tlv *tlvs = ARENA_ARRAY(parse_arena(ctx), struct tcp_tlv, m->n_proxy_protocol_tlvs);
+    int r = parse_check_enum(
+        ctx, "proxy_protocol_tlv_merge_policy", (int)m->proxy_protocol_tlv_merge_policy,
+        &envoy__extensions__filters__network__tcp_proxy__v3__proxy_protocol_tlv_merge_policy__descriptor);
+
+    for (int formatted = 0; formatted <= 1; formatted++) { /* as Envoy: fixed ones first */
+        for (size_t i = 0; r == 0 && i < m->n_proxy_protocol_tlvs; i++) {
+            size_t at = path_push_index(ctx, "proxy_protocol_tlvs", i);
+
+            if ((m->proxy_protocol_tlvs[i]->format_string != NULL) == formatted) {
+                r = tcp_proxy_parse_tlv(ctx, m->proxy_protocol_tlvs[i], &tlvs[c->tlv_count++]);
+            }
+            path_pop(ctx, at);
+        }
+    }
+    c->tlvs = tlvs;
+    c->tlv_merge = (enum tcp_tlv_merge)m->proxy_protocol_tlv_merge_policy; /* same order */
+    return r;
+}
+
 /* --- access logs -------------------------------------------------------------------------- */
 
 static int tcp_proxy_parse_log_options(struct parse_context *ctx, const tcp_proxy_message *m,
@@ -326,7 +404,8 @@ int tcp_proxy_parse(struct parse_context *ctx, const ProtobufCMessage *msg, cons
 {
     static tcp_proxy_parse_fn *const pieces[] = {
         tcp_proxy_parse_clusters, tcp_proxy_parse_hash,   tcp_proxy_parse_duration,
-        tcp_proxy_parse_attempts, tcp_proxy_parse_tunnel, tcp_proxy_parse_logs,
+        tcp_proxy_parse_attempts, tcp_proxy_parse_tunnel, tcp_proxy_parse_early,
+        tcp_proxy_parse_tlvs,     tcp_proxy_parse_logs,
     };
     const tcp_proxy_message *m = (const tcp_proxy_message *)msg;
     struct tcp_proxy_config *c = ARENA_NEW(parse_arena(ctx), struct tcp_proxy_config);

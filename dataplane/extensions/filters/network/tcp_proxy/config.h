@@ -58,6 +58,21 @@ struct tcp_tunnel_config {
     bool keeps_response_trailers;
 };
 
+enum tcp_connect_mode { TCP_CONNECT_AT_ONCE, TCP_CONNECT_ON_DATA, TCP_CONNECT_ON_TLS_HANDSHAKE };
+
+/* What becomes of TLVs that the client's PROXY header brought along. */
+enum tcp_tlv_merge {
+    TCP_TLV_ADD_IF_ABSENT, /* ours only where there was no header */
+    TCP_TLV_OVERWRITE,     /* ours, then those of other types */
+    TCP_TLV_APPEND,        /* theirs, then ours */
+};
+
+struct tcp_tlv {
+    uint8_t type;
+    struct str value;
+    const struct substitution_format *format; /* for each connection; NULL: `value` */
+};
+
 struct tcp_proxy_config {
     struct str stat_prefix;
     struct stat_scope *stats;           /* NULL: nobody counts (tests of parsers) */
@@ -75,6 +90,11 @@ struct tcp_proxy_config {
     uint64_t backoff_max_ms;
     const struct tcp_tunnel_config *tunnel; /* NULL: none */
     bool checks_drain_close;
+    enum tcp_connect_mode connect_mode;
+    struct opt_u32 max_early_data_bytes; /* read before there is a host; unset: nothing is */
+    const struct tcp_tlv *tlvs;          /* for PROXY headers: fixed ones first */
+    size_t tlv_count;
+    enum tcp_tlv_merge tlv_merge;
     const struct filter_config *access_logs;
     size_t access_log_count;
     uint64_t log_interval_ms; /* 0: none */

@@ -139,13 +139,59 @@ static void tcp_session_on_log_timer(struct timer *t)
 
 /* --- bytes -------------------------------------------------------------------------------- */
 
+static bool reads_early(const struct tcp_session *s)
+{
+    return s->config->max_early_data_bytes.is_set;
+}
+
+/* To the host, which takes it. */
+static void tcp_session_pass(struct tcp_session *s, struct buf *data, bool end_stream)
+{
+    s->info.upstream_wire_bytes_sent += buf_len(data);
+    s->has_client_end = end_stream;
+    tcp_upstream_send(s, data, end_stream);
+    tcp_session_maybe_done(s);
+}
+
 void tcp_session_connected(struct tcp_session *s)
 {
     tcp_session_set_state(s, TCP_SESSION_OPEN);
     tcp_session_touch(s);
-    conn_read_disable(s->client, false);
+    if (!reads_early(s) || s->is_early_stopped) {
+        conn_read_disable(s->client, false);
+    }
     if (s->config->logs_connected) {
         tcp_session_log(s);
+    }
+    if (buf_len(&s->early) > 0 || s->has_early_end) {
+        tcp_session_pass(s, &s->early, s->has_early_end);
+    }
+}
+
+/* There is no host yet. */
+static void tcp_session_hold(struct tcp_session *s, struct buf *data, bool end_stream)
+{
+    bool is_first = buf_len(&s->early) == 0 && !s->has_early_end;
+
+    if (s->state == TCP_SESSION_ENDED || !reads_early(s)) {
+        return;
+    }
+    stat_inc(s->stats, TCP_PROXY_EARLY_DATA_RECEIVED);
+    buf_move(&s->early, data);
+    s->has_early_end |= end_stream;
+    if (buf_len(&s->early) >= s->config->max_early_data_bytes.value && !s->is_early_stopped) {
+        s->is_early_stopped = true;
+        conn_read_disable(s->client, true);
+    }
+    if (is_first && buf_len(&s->early) > 0 && s->config->connect_mode == TCP_CONNECT_ON_DATA) {
+        tcp_upstream_connect(s);
+    }
+}
+
+void tcp_session_handshaken(struct tcp_session *s)
+{
+    if (s->state == TCP_SESSION_NEW && s->config->connect_mode == TCP_CONNECT_ON_TLS_HANDSHAKE) {
+        tcp_upstream_connect(s);
     }
 }
 
@@ -184,19 +230,16 @@ void tcp_session_client_data(struct tcp_session *s, struct buf *in, bool end_str
 {
     size_t len = buf_len(in);
 
-    if (s->state != TCP_SESSION_OPEN) {
-        return;
-    }
     s->info.bytes_received += len;
     s->info.wire_bytes_received += len;
-    s->info.upstream_wire_bytes_sent += len;
     stat_add(s->stats, TCP_PROXY_CX_RX_BYTES_TOTAL, len);
-    tcp_session_touch(s);
-    s->has_client_end = end_stream;
-    tcp_upstream_send(s, in, end_stream);
-    if (!tcp_session_drain_close(s)) {
-        tcp_session_maybe_done(s);
+    if (s->state == TCP_SESSION_OPEN) {
+        tcp_session_touch(s);
+        tcp_session_pass(s, in, end_stream);
+    } else {
+        tcp_session_hold(s, in, end_stream);
     }
+    (void)tcp_session_drain_close(s); /* nothing follows here */
 }
 
 /* --- the beginning and the very end ------------------------------------------------------- */
@@ -213,11 +256,26 @@ struct tcp_session *tcp_session_new(struct network_filter *f)
     s->stats = stat_scope_block(s->config->stats, s->loop->index);
     s->backoff_ms = s->config->backoff_base_ms;
     arena_init(&s->arena, &s->loop->arenas);
+    buf_init(&s->early, &s->loop->bufs);
     timer_init(&s->idle_timer, tcp_session_on_idle);
     timer_init(&s->duration_timer, tcp_session_on_max_duration);
     timer_init(&s->retry_timer, tcp_upstream_on_retry_timer);
     timer_init(&s->log_timer, tcp_session_on_log_timer);
     return s;
+}
+
+/* As Envoy: without TLS there is no handshake to wait for. */
+static bool tcp_session_connects_at_once(const struct tcp_session *s)
+{
+    switch (s->config->connect_mode) {
+    case TCP_CONNECT_ON_DATA:
+        return false;
+    case TCP_CONNECT_ON_TLS_HANDSHAKE:
+        return !conn_is_secure(s->client);
+    case TCP_CONNECT_AT_ONCE:
+        break;
+    }
+    return true;
 }
 
 void tcp_session_start(struct tcp_session *s)
@@ -231,7 +289,9 @@ void tcp_session_start(struct tcp_session *s)
     if (s->config->logs_start) {
         tcp_session_log(s);
     }
-    tcp_upstream_connect(s);
+    if (tcp_session_connects_at_once(s)) {
+        tcp_upstream_connect(s);
+    }
 }
 
 void tcp_session_free(struct tcp_session *s)
@@ -240,6 +300,7 @@ void tcp_session_free(struct tcp_session *s)
     stream_info_set_upstream_tls(&s->info, NULL);
     host_unref(s->host);
     cluster_unref(s->cluster);
+    buf_reset(&s->early);
     arena_done(&s->arena);
     free(s);
 }

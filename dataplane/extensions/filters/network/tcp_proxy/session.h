@@ -35,6 +35,9 @@ struct tcp_session {
     bool has_host_end;      /* and the host's */
     bool is_client_stopped; /* reads disabled: the host has not taken what was read before */
     bool is_draining;
+    bool has_early_end;            /* the client ended before the host was there */
+    bool is_early_stopped;         /* it has sent as much as may wait */
+    struct buf early;              /* sent before the host was there */
     struct cluster *cluster;       /* referenced from the first attempt on; NULL: unknown */
     struct host *host;             /* likewise; NULL: none was picked */
     enum pool_protocol protocol;   /* of the attempt: HTTP through a tunnel */
@@ -61,6 +64,8 @@ void tcp_session_free(struct tcp_session *s);
 /* No more relaying; `is_reset`: the client broke it off, which the host is told in kind. The
  * client's connection is the caller's to close. */
 void tcp_session_end(struct tcp_session *s, bool is_reset);
+/* The client's TLS handshake is done. */
+void tcp_session_handshaken(struct tcp_session *s);
 /* What the client sent: takes it. */
 void tcp_session_client_data(struct tcp_session *s, struct buf *in, bool end_stream);
 void tcp_session_set_state(struct tcp_session *s, enum tcp_session_state state);

@@ -4,10 +4,10 @@
  * connection's thread.
  *
  * Trust: bytes of both sides are opaque and never looked at.
- * Buffers: nothing of the client is read before the host is connected; then what the slower side
- * has not taken, up to its connection's watermark (dataplane/flow_control.md).
- * Differs from Envoy: metadata_match and on_demand are not there. A client that resets is noticed
- * while the host is still being connected.
+ * Buffers: until the host is connected nothing, or max_early_data_bytes and one read; then what
+ * the slower side has not taken, up to its connection's watermark (dataplane/flow_control.md).
+ * Differs from Envoy: no metadata_match and on_demand; a client's reset is noticed while the host
+ * is being connected.
  */
 
 #include "dataplane/extensions/filters/network/tcp_proxy/session.h"
@@ -20,7 +20,9 @@ static int tcp_proxy_open(struct network_filter *f)
     struct tcp_session *s = tcp_session_new(f);
 
     s->client->is_half_close_enabled = true;
-    conn_read_disable(s->client, true); /* until there is somebody to take what is read */
+    if (!s->config->max_early_data_bytes.is_set) {
+        conn_read_disable(s->client, true); /* until there is somebody to take what is read */
+    }
     stat_inc(s->stats, TCP_PROXY_CX_TOTAL);
     f->state = s;
     return 0;
@@ -30,6 +32,11 @@ static enum network_filter_status tcp_proxy_on_new_connection(struct network_fil
 {
     tcp_session_start(f->state);
     return NETWORK_FILTER_STOP;
+}
+
+static void tcp_proxy_on_handshake(struct network_filter *f)
+{
+    tcp_session_handshaken(f->state);
 }
 
 static enum network_filter_status tcp_proxy_on_data(struct network_filter *f, struct buf *in,
@@ -78,6 +85,7 @@ const struct network_filter_type network_filter_tcp_proxy = {
         },
     .open = tcp_proxy_open,
     .on_new_connection = tcp_proxy_on_new_connection,
+    .on_handshake = tcp_proxy_on_handshake,
     .on_data = tcp_proxy_on_data,
     .on_watermark = tcp_proxy_on_watermark,
     .on_drain = tcp_proxy_on_drain,
