@@ -456,7 +456,7 @@ static void stream_find_host(struct client_stream *s)
     /* As for any request that did not come in from a client: HTTP/1.1 where the cluster goes by
      * the client's protocol. */
     cluster_request_stream(s->cluster, s->host, PRIORITY_DEFAULT,
-                           cluster_pool_protocol(s->cluster, HTTP_11), &stream_pool_ops, s,
+                           cluster_pool_protocol(s->cluster, HTTP_11), NULL, &stream_pool_ops, s,
                            &s->pool_request);
 }
 

@@ -7,13 +7,15 @@
 
 #include <stdlib.h>
 
+#include "config/model/part_handle.h"
 #include "dataplane/base/log.h"
 #include "dataplane/base/xalloc.h"
-#include "dataplane/net/transport_socket.h"
+#include "dataplane/net/transport_options.h"
 #include "dataplane/runtime/thread_context.h"
 #include "dataplane/upstream/cluster.h"
 #include "dataplane/upstream/cluster_stats.h"
 #include "dataplane/upstream/conn_pool_internal.h"
+#include "dataplane/upstream/option_pools.h"
 
 /* Streams on an HTTP/2 connection whose peer has not said how many it takes: what RFC 9113, 6.5.2
  * asks of all. Envoy opens as many as there are requests; the peer refuses what is too much. */
@@ -225,6 +227,7 @@ static void pool_attach(struct conn_pool *p, struct pool_conn *pc, struct pool_r
     /* From here on the connection holds the host for it, and its stream the cluster. */
     rq->pool = NULL;
     rq->conn = pc;
+    rq->protocol = pc->type->protocol;
     host_unref(h);
     rq->ops->on_ready(rq);
 }
@@ -248,9 +251,8 @@ void pool_conn_request_done(struct pool_conn *pc, struct codec_stream *s)
     cluster_unref(c);
 }
 
-static void pool_serve(struct loop_task *t)
+static void pool_serve(struct conn_pool *p)
 {
-    struct conn_pool *p = container_of(t, struct conn_pool, serve_task);
     struct host *h = p->host;
 
     host_ref(h); /* keeps the pool through the callbacks */
@@ -265,6 +267,27 @@ static void pool_serve(struct loop_task *t)
         conn_pool_drain(p);
     }
     host_unref(h);
+}
+
+static void pool_on_serve(struct loop_task *t)
+{
+    struct conn_pool *p = container_of(t, struct conn_pool, serve_task);
+    struct host *h = p->host;
+
+    host_ref(h);
+    pool_serve(p);
+    if (p->options != NULL && conn_pool_is_empty(p)) {
+        option_pools_remove(p);
+    }
+    host_unref(h);
+}
+
+/* A pool that nothing is left in goes soon. Not from here: the caller is not done with it. */
+static void pool_reap_later(struct conn_pool *p)
+{
+    if (p->options != NULL && conn_pool_is_empty(p)) {
+        loop_task_schedule(p->loop, &p->serve_task);
+    }
 }
 
 void conn_pool_request(struct conn_pool *p, struct pool_request *rq)
@@ -299,19 +322,34 @@ enum pool_protocol cluster_pool_protocol(const struct cluster *c, enum http_prot
         return POOL_HTTP2;
     case UPSTREAM_HTTP_DOWNSTREAM:
         return downstream >= HTTP_2 ? POOL_HTTP2 : POOL_HTTP1;
-    case UPSTREAM_HTTP1:
     case UPSTREAM_HTTP_AUTO:
+        return POOL_HTTP_AUTO;
+    case UPSTREAM_HTTP1:
         break;
     }
     return POOL_HTTP1;
 }
 
-void cluster_request_stream(struct cluster *c, struct host *h, enum routing_priority priority,
-                            enum pool_protocol protocol, const struct pool_request_ops *ops,
-                            void *user, struct pool_request *rq)
+static struct conn_pool *host_pool(struct host *h, enum routing_priority priority,
+                                   enum pool_protocol protocol,
+                                   const struct transport_options *options)
 {
-    struct conn_pool **pool;
+    struct conn_pool **pool = &h->pools[priority][protocol];
 
+    if (options != NULL && options->hash != 0 && h->transport != NULL &&
+        h->transport->open != NULL) { /* else they mean nothing to it */
+        return option_pools_get(h, priority, protocol, options);
+    }
+    if (NUNCIO_UNLIKELY(*pool == NULL)) {
+        *pool = conn_pool_new(h, priority, protocol, NULL);
+    }
+    return *pool;
+}
+
+void cluster_request_stream(struct cluster *c, struct host *h, enum routing_priority priority,
+                            enum pool_protocol protocol, const struct transport_options *options,
+                            const struct pool_request_ops *ops, void *user, struct pool_request *rq)
+{
     rq->ops = ops;
     rq->user = user;
     rq->cluster = c;
@@ -320,11 +358,7 @@ void cluster_request_stream(struct cluster *c, struct host *h, enum routing_prio
     rq->protocol = protocol;
     cluster_ref(c);
     host_ref(h);
-    pool = &h->pools[priority][protocol];
-    if (NUNCIO_UNLIKELY(*pool == NULL)) {
-        *pool = conn_pool_new(h, priority, protocol);
-    }
-    conn_pool_request(*pool, rq);
+    conn_pool_request(host_pool(h, priority, protocol, options), rq);
 }
 
 /* As Envoy, of TCP: a connection that nobody waits for any more is not made. It would be made for
@@ -357,6 +391,7 @@ void pool_request_cancel(struct pool_request *rq)
     if (p->protocol == POOL_TCP) {
         pool_close_excess(p);
     }
+    pool_reap_later(p);
     if (p->is_draining) {
         conn_pool_drain(p);
     }
@@ -376,7 +411,7 @@ struct codec_stream *pool_request_open_stream(struct pool_request *rq,
     s = pc->codec->ops->new_stream(pc->codec, cb, user, arena, headers);
     s->owner_data = rq->cluster; /* with the request's reference */
     rq->cluster = NULL;
-    pc->stream = pc->pool->type->is_serial ? s : NULL;
+    pc->stream = pc->type->is_serial ? s : NULL;
     return s;
 }
 
@@ -433,11 +468,34 @@ static void pool_conn_arm_idle(struct pool_conn *pc)
     }
 }
 
+static struct transport_options pool_transport_options(const struct conn_pool *p)
+{
+    const struct pool_protocol_type *type = &pool_protocol_types[p->protocol];
+    struct transport_options o = {.hash = 0};
+
+    if (p->options != NULL) {
+        o = *p->options;
+    }
+    o.host_name = p->host->hostname;
+    o.alpn_fallback = type->alpn;
+    o.alpn_fallback_count = type->alpn_count;
+    return o;
+}
+
+/* The transport may look at its configuration until it is closed: as long that is held. */
+static void pool_conn_hold_config(struct pool_conn *pc, struct part_handle *h)
+{
+    part_handle_ref(h);
+    part_handle_unref(pc->config_handle);
+    pc->config_handle = h;
+}
+
 /* Starts (or starts again, with the host's next address) connecting. */
 static int pool_conn_dial(struct pool_conn *pc, uint64_t timeout_ms)
 {
     struct cluster *c = pool_conn_cluster(pc);
     const struct cluster_config *config = c->config;
+    struct transport_options transport_options = pool_transport_options(pc->pool);
     struct conn_connect_options o = {
         .remote = pc->host->addresses[pc->address_index],
         .bind = config->bind_address,
@@ -445,12 +503,14 @@ static int pool_conn_dial(struct pool_conn *pc, uint64_t timeout_ms)
         .socket_option_count = config->socket_option_count,
         .keepalive = &config->tcp_keepalive,
         .timeout_ms = timeout_ms,
-        .transport = (const struct transport_socket *)config->transport_socket,
-        .transport_config = config->transport_socket_config,
+        .transport = pc->host->transport,
+        .transport_config = pc->host->transport_config,
+        .transport_options = &transport_options,
     };
     int r = conn_connect(pc->pool->loop, &o, &pool_conn_ops, pc, &pc->conn);
 
     if (r == 0) {
+        pool_conn_hold_config(pc, c->config_handle);
         pc->conn->id = c->thread->next_connection_id++;
         conn_set_watermark(pc->conn, config->per_connection_buffer_limit_bytes);
     }
@@ -464,6 +524,7 @@ static void pool_conn_free(struct deferred *d)
     if (pc->codec != NULL) {
         pc->codec->ops->free(pc->codec);
     }
+    part_handle_unref(pc->config_handle);
     host_unref(pc->host);
     free(pc->http2);
     free(pc);
@@ -475,7 +536,7 @@ static void pool_conn_assume_capacity(struct pool_conn *pc)
     const struct conn_pool *p = pc->pool;
     uint32_t ours = pool_cluster(p)->config->http2.max_concurrent_streams;
 
-    if (p->type->is_serial) {
+    if (pc->type->is_serial) {
         pc->assumed = 1;
         pc->capacity = 1;
     } else if (p->max_streams > 0) {
@@ -487,6 +548,22 @@ static void pool_conn_assume_capacity(struct pool_conn *pc)
     }
 }
 
+static void pool_conn_count_type(const struct pool_conn *pc)
+{
+    if (pc->type->cx_total != CLUSTER_UPSTREAM_CX_TOTAL) {
+        stat_inc(pool_stats(pc->pool), pc->type->cx_total);
+    }
+}
+
+void pool_conn_set_type(struct pool_conn *pc, enum pool_protocol protocol)
+{
+    pc->type = &pool_protocol_types[protocol];
+    pc->pool->type = pc->type;
+    pool_conn_count_type(pc);
+    pool_conn_assume_capacity(pc);
+    pool_conn_promise(pc);
+}
+
 static void pool_conn_start(struct conn_pool *p)
 {
     struct cluster *c = pool_cluster(p);
@@ -496,6 +573,7 @@ static void pool_conn_start(struct conn_pool *p)
     pc->magic = POOL_CONN_MAGIC;
     pc->state = POOL_CONN_CONNECTING;
     pc->pool = p;
+    pc->type = p->type;
     pc->host = p->host;
     pc->started_ms = loop_now_ms(p->loop);
     pc->requests_left = max_requests > 0 ? max_requests : UINT64_MAX;
@@ -508,8 +586,8 @@ static void pool_conn_start(struct conn_pool *p)
     pool_conn_promise(pc);
     host_ref(p->host);
     stat_inc(c->stats, CLUSTER_UPSTREAM_CX_TOTAL);
-    if (p->type->cx_total != CLUSTER_UPSTREAM_CX_TOTAL) {
-        stat_inc(c->stats, p->type->cx_total);
+    if (p->protocol != POOL_HTTP_AUTO) {
+        pool_conn_count_type(pc);
     }
     stat_inc(c->stats, CLUSTER_UPSTREAM_CX_ACTIVE);
     host_stat_add(p->host, HOST_CX_TOTAL, 1);
@@ -552,7 +630,7 @@ void pool_conn_connected(struct pool_conn *pc)
     }
     pool_conn_set_state(pc, POOL_CONN_READY);
     pool_conn_arm_idle(pc);
-    pool_serve(&p->serve_task);
+    pool_serve(p);
 }
 
 void pool_conn_drain(struct pool_conn *pc)
@@ -569,7 +647,7 @@ void pool_conn_settle(struct pool_conn *pc)
         return;
     }
     if (!pc->codec->ops->is_reusable(pc->codec) ||
-        (pc->pool->type->is_serial && pc->active == 0 && buf_len(&pc->conn->in) > 0)) {
+        (pc->type->is_serial && pc->active == 0 && buf_len(&pc->conn->in) > 0)) {
         pool_conn_drain(pc);
     }
     if (pc->state != POOL_CONN_DRAINING) {
@@ -717,6 +795,7 @@ void pool_conn_closed(struct pool_conn *pc, enum conn_close_cause cause)
     }
     pc->conn = NULL;
     pool_connect_as_needed(p);
+    pool_reap_later(p);
     deferred_free(p->loop, &pc->deferred, pool_conn_free);
 }
 
@@ -724,7 +803,8 @@ void pool_conn_closed(struct pool_conn *pc, enum conn_close_cause cause)
  */
 
 struct conn_pool *conn_pool_new(struct host *h, enum routing_priority priority,
-                                enum pool_protocol protocol)
+                                enum pool_protocol protocol,
+                                const struct transport_options *options)
 {
     struct conn_pool *p = xcalloc(1, sizeof(*p));
 
@@ -733,12 +813,14 @@ struct conn_pool *conn_pool_new(struct host *h, enum routing_priority priority,
     p->priority = priority;
     p->protocol = protocol;
     p->type = &pool_protocol_types[protocol];
+    p->options = options != NULL ? transport_options_copy(options) : NULL;
     p->is_draining = h->is_detached || !h->cluster->is_current;
     list_init(&p->ready);
     list_init(&p->busy);
     list_init(&p->connecting);
     list_init(&p->pending);
-    loop_task_init(&p->serve_task, pool_serve);
+    list_init(&p->used_node);
+    loop_task_init(&p->serve_task, pool_on_serve);
     return p;
 }
 
@@ -747,10 +829,34 @@ void conn_pool_free(struct conn_pool *p)
     if (p == NULL) {
         return;
     }
-    CHECK(list_is_empty(&p->ready) && list_is_empty(&p->busy) && list_is_empty(&p->connecting) &&
-          list_is_empty(&p->pending));
+    CHECK(conn_pool_is_empty(p));
     loop_task_cancel(&p->serve_task);
+    free(p->options);
     free(p);
+}
+
+bool conn_pool_is_empty(const struct conn_pool *p)
+{
+    return list_is_empty(&p->ready) && list_is_empty(&p->busy) && list_is_empty(&p->connecting) &&
+           list_is_empty(&p->pending);
+}
+
+bool conn_pool_close_idle(struct conn_pool *p)
+{
+    struct pool_conn *pc;
+
+    if (!list_is_empty(&p->busy) || !list_is_empty(&p->connecting) || !list_is_empty(&p->pending)) {
+        return false;
+    }
+    list_for_each (pc, &p->ready, struct pool_conn, node) {
+        if (pc->active > 0) {
+            return false;
+        }
+    }
+    list_for_each (pc, &p->ready, struct pool_conn, node) {
+        pool_conn_close(pc);
+    }
+    return true;
 }
 
 static void pool_drain_all(struct list *l)

@@ -269,8 +269,8 @@ static void request_start(struct request *r)
     header_add(&r->headers, HDR_PATH, STR("/"));
     header_add(&r->headers, HDR_AUTHORITY, STR("a"));
     header_add(&r->headers, HDR_SCHEME, STR("http"));
-    cluster_request_stream(c, h, PRIORITY_DEFAULT, cluster_pool_protocol(c, HTTP_11), &request_ops,
-                           r, &r->pool);
+    cluster_request_stream(c, h, PRIORITY_DEFAULT, cluster_pool_protocol(c, HTTP_11), NULL,
+                           &request_ops, r, &r->pool);
     host_unref(h);
 }
 

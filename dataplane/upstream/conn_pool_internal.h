@@ -27,6 +27,10 @@ enum pool_conn_state {
 
 /* What differs from one protocol to another. */
 struct pool_protocol_type {
+    enum pool_protocol protocol;
+    const struct str *alpn; /* offered where nothing else is configured */
+    size_t alpn_count;
+    /* NULL: not known before the connection is there. */
     struct codec *(*new_codec)(const struct codec_callbacks *callbacks, void *owner,
                                struct buf *out, const struct codec_limits *limits);
     enum cluster_stat cx_total; /* counted with upstream_cx_total, unless it is that itself */
@@ -38,11 +42,14 @@ struct pool_protocol_type {
 struct conn_pool {
     struct host *host; /* owns the pool */
     struct loop *loop;
-    const struct pool_protocol_type *type;
+    const struct pool_protocol_type *type; /* AUTO: that of the last connection */
     enum routing_priority priority;
     enum pool_protocol protocol;
-    struct list ready; /* of pool_conn, last used first */
-    struct list busy;  /* BUSY and DRAINING */
+    struct transport_options *options; /* NULL: none */
+    struct conn_pool *next_same;       /* of equal hash of `options`, in option_pools */
+    struct list used_node;             /* in option_pools */
+    struct list ready;                 /* of pool_conn, last used first */
+    struct list busy;                  /* BUSY and DRAINING */
     struct list connecting;
     struct list pending; /* of pool_request, oldest first */
     uint32_t pending_count;
@@ -62,10 +69,12 @@ struct pool_conn {
     uint32_t magic;
     enum pool_conn_state state;
     struct conn_pool *pool;
-    struct host *host;   /* referenced */
-    struct conn *conn;   /* NULL between two attempts and once closed */
-    struct codec *codec; /* NULL before it is connected */
-    struct list node;    /* in one of the pool's lists */
+    const struct pool_protocol_type *type;
+    struct host *host;                 /* referenced */
+    struct part_handle *config_handle; /* what its transport was configured by */
+    struct conn *conn;                 /* NULL between two attempts and once closed */
+    struct codec *codec;               /* NULL before it is connected */
+    struct list node;                  /* in one of the pool's lists */
     struct timer idle_timer;
     struct timer duration_timer;
     struct deferred deferred;
@@ -100,6 +109,8 @@ static inline struct pool_conn *pool_conn_from(void *p)
 
 struct cluster *pool_conn_cluster(const struct pool_conn *pc);
 void pool_conn_set_state(struct pool_conn *pc, enum pool_conn_state s);
+/* AUTO: what was negotiated is known. */
+void pool_conn_set_type(struct pool_conn *pc, enum pool_protocol protocol);
 /* The transport is up: waiting requests may have it. */
 void pool_conn_connected(struct pool_conn *pc);
 /* A carried request is over: counts it off. Whether the connection stays is settled next. */

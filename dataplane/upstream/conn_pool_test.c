@@ -126,7 +126,7 @@ static void request_start(struct request *rq, bool is_post)
     header_add(&rq->headers, HDR_PATH, STR("/"));
     header_add(&rq->headers, HDR_AUTHORITY, STR("a"));
     header_add(&rq->headers, HDR_SCHEME, STR("http"));
-    cluster_request_stream(c, h, PRIORITY_DEFAULT, POOL_HTTP1, &request_ops, rq, &rq->pool);
+    cluster_request_stream(c, h, PRIORITY_DEFAULT, POOL_HTTP1, NULL, &request_ops, rq, &rq->pool);
     host_unref(h);
 }
 

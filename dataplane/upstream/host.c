@@ -6,8 +6,11 @@
 
 #include "dataplane/base/hash.h"
 #include "dataplane/base/xalloc.h"
+#include "dataplane/net/transport_socket.h"
 #include "dataplane/upstream/cluster.h"
 #include "dataplane/upstream/conn_pool.h"
+#include "dataplane/upstream/option_pools.h"
+#include "dataplane/upstream/transport_match.h"
 #include "dataplane/upstream/upstream.h"
 
 enum host_health host_health_of(enum health_status s)
@@ -38,7 +41,8 @@ uint64_t endpoint_key(const struct endpoint *e)
     return hash_mix(h, e->hostname.ptr, e->hostname.len);
 }
 
-struct host *host_new(struct cluster *c, const struct endpoint *e, uint64_t key)
+struct host *host_new(struct cluster *c, const struct endpoint *e, uint64_t key,
+                      const struct transport_socket_match *match)
 {
     size_t addresses_bytes = (1 + e->additional_count) * sizeof(struct address);
     struct host *h = xcalloc(1, sizeof(*h) + addresses_bytes + e->hostname.len);
@@ -56,7 +60,7 @@ struct host *host_new(struct cluster *c, const struct endpoint *e, uint64_t key)
         memcpy(text, e->hostname.ptr, e->hostname.len);
     }
     h->hostname = str_n(text, e->hostname.len);
-    host_update(h, e);
+    host_update(h, e, match);
     return h;
 }
 
@@ -68,8 +72,20 @@ bool endpoint_is_canary(const struct endpoint *e)
     return canary != NULL && canary->kind == VALUE_BOOL && canary->boolean;
 }
 
-void host_update(struct host *h, const struct endpoint *e)
+static void host_set_transport(struct host *h, const struct transport_socket_match *match)
 {
+    const struct cluster_config *config = h->cluster->config;
+    const struct extension *ext = match != NULL ? match->ext : config->transport_socket;
+
+    h->transport = (const struct transport_socket *)ext;
+    h->transport_config = match != NULL ? match->config : config->transport_socket_config;
+    h->transport_hash = transport_match_hash(match);
+}
+
+void host_update(struct host *h, const struct endpoint *e,
+                 const struct transport_socket_match *match)
+{
+    host_set_transport(h, match);
     h->weight = e->weight > 0 ? e->weight : 1;
     h->health = host_health_of(e->health);
     h->is_excluded = e->health == HEALTH_DRAINING;
@@ -91,6 +107,7 @@ static void host_free(struct host *h)
             conn_pool_free(h->pools[i][j]);
         }
     }
+    option_pools_free(h->option_pools);
     if (h->stats != NULL) {
         atomic_store_explicit(&h->stats->is_retired, true, memory_order_release);
     }
@@ -118,6 +135,7 @@ void host_drain(struct host *h)
             }
         }
     }
+    option_pools_drain(h->option_pools);
 }
 
 void host_detach(struct host *h)
@@ -137,4 +155,19 @@ const struct address *host_address(const struct host *h)
 struct str host_name(const struct host *h)
 {
     return h->hostname;
+}
+
+const struct transport_socket *host_transport(const struct host *h)
+{
+    return h->transport;
+}
+
+bool host_is_secure(const struct host *h)
+{
+    const struct transport_socket *t = h->transport;
+
+    if (t != NULL && t->inner != NULL) {
+        t = t->inner(h->transport_config);
+    }
+    return t != NULL && t->is_secure;
 }

@@ -18,6 +18,7 @@
 
 struct cluster;
 struct conn_pool;
+struct option_pools;
 
 enum host_health { HOST_HEALTHY, HOST_DEGRADED, HOST_UNHEALTHY };
 
@@ -62,6 +63,11 @@ struct host {
     struct cluster *cluster;
     struct host_stats *stats; /* NULL before the first connection */
     struct conn_pool *pools[PRIORITY_COUNT][POOL_PROTOCOL_COUNT];
+    struct option_pools *option_pools; /* of requests with transport options; NULL: none yet */
+    /* Of the cluster's configuration. */
+    const struct transport_socket *transport; /* NULL: raw */
+    const void *transport_config;
+    uint64_t transport_hash; /* of the one of transport_socket_matches; 0: the cluster's */
     struct str hostname;
     size_t address_count; /* at least 1: the address, then additional_addresses */
     struct address addresses[];
@@ -70,10 +76,12 @@ struct host {
 /* Identity across endpoint sets: address, additional addresses, host name. */
 uint64_t endpoint_key(const struct endpoint *e);
 bool endpoint_is_canary(const struct endpoint *e);
-/* refs = 1. */
-struct host *host_new(struct cluster *c, const struct endpoint *e, uint64_t key);
-/* What an update may change: weight, health, metadata. */
-void host_update(struct host *h, const struct endpoint *e);
+/* `match` is its of transport_socket_matches, NULL for none. refs = 1. */
+struct host *host_new(struct cluster *c, const struct endpoint *e, uint64_t key,
+                      const struct transport_socket_match *match);
+/* What an update may change: weight, health, metadata; the cluster. `match` has the same hash. */
+void host_update(struct host *h, const struct endpoint *e,
+                 const struct transport_socket_match *match);
 /* Its pools take nothing new and close as their requests finish. */
 void host_drain(struct host *h);
 /* Out of the table: drains, and the table's reference goes. */

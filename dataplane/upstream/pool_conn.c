@@ -18,6 +18,7 @@
 
 #define RESPONSE_HEADERS_MAX_BYTES (80 * 1024) /* as Envoy */
 #define RESPONSE_HEADERS_MAX_COUNT 100
+#define ALPN_HTTP2 STR("h2")
 
 /* --- From the codec ----------------------------------------------------------------------------
  */
@@ -206,11 +207,15 @@ static void pool_conn_on_connected(struct conn *c)
         .stream_buffer_bytes = config->per_connection_buffer_limit_bytes,
     };
 
-    if (pc->pool->protocol == POOL_HTTP2) {
+    if (pc->pool->protocol == POOL_HTTP_AUTO) {
+        /* As Envoy: a host that negotiates nothing speaks HTTP/1. */
+        pool_conn_set_type(pc, str_eq(conn_alpn(c), ALPN_HTTP2) ? POOL_HTTP2 : POOL_HTTP1);
+    }
+    if (pc->type->protocol == POOL_HTTP2) {
         pool_conn_init_http2(pc, &limits);
     }
-    c->is_half_close_enabled = pc->pool->type->is_half_close_enabled;
-    pc->codec = pc->pool->type->new_codec(&pool_conn_codec_callbacks, pc, &c->out, &limits);
+    c->is_half_close_enabled = pc->type->is_half_close_enabled;
+    pc->codec = pc->type->new_codec(&pool_conn_codec_callbacks, pc, &c->out, &limits);
     if (pc->http2 != NULL) {
         h2_keepalive_start(&pc->http2->keepalive, pc->pool->loop, &pc->http2->options.keepalive,
                            pc->codec, pool_conn_on_keepalive_timeout, pc);
@@ -231,7 +236,7 @@ static int pool_conn_dispatch(struct pool_conn *pc, struct buf *in, bool end_str
 
 static void pool_conn_receive(struct pool_conn *pc, struct buf *in, bool end_stream)
 {
-    bool is_serial = pc->pool->type->is_serial;
+    bool is_serial = pc->type->is_serial;
     int r;
 
     if (is_serial && pc->active == 0) { /* an answer that nobody asked for */
@@ -286,7 +291,7 @@ static void pool_conn_on_closed(struct conn *c, enum conn_close_cause cause)
     struct pool_conn *pc = pool_conn_from(c->user);
 
     /* A FIN may be what ends the response. */
-    if (cause == CONN_CLOSED_REMOTE && pc->active > 0 && pc->pool->type->is_serial &&
+    if (cause == CONN_CLOSED_REMOTE && pc->active > 0 && pc->type->is_serial &&
         pool_conn_dispatch(pc, &c->in, true) == E_PROTOCOL) {
         stat_inc(pool_conn_cluster(pc)->stats, CLUSTER_UPSTREAM_CX_PROTOCOL_ERROR);
     }
@@ -300,20 +305,38 @@ const struct conn_ops pool_conn_ops = {
     .on_closed = pool_conn_on_closed,
 };
 
+/* As Envoy offers them. */
+static const struct str alpn_both[] = {{"h2", 2}, {"http/1.1", 8}};
+static const struct str alpn_http2[] = {{"h2", 2}};
+static const struct str alpn_http1[] = {{"http/1.1", 8}};
+
 const struct pool_protocol_type pool_protocol_types[POOL_PROTOCOL_COUNT] = {
     [POOL_HTTP1] =
         {
+            .protocol = POOL_HTTP1,
+            .alpn = alpn_http1,
+            .alpn_count = 1,
             .new_codec = h1_client_codec_new,
             .cx_total = CLUSTER_UPSTREAM_CX_HTTP1_TOTAL,
             .is_serial = true,
         },
     [POOL_HTTP2] =
         {
+            .protocol = POOL_HTTP2,
+            .alpn = alpn_http2,
+            .alpn_count = 1,
             .new_codec = h2_client_codec_new,
             .cx_total = CLUSTER_UPSTREAM_CX_HTTP2_TOTAL,
         },
+    [POOL_HTTP_AUTO] =
+        {
+            .protocol = POOL_HTTP_AUTO,
+            .alpn = alpn_both,
+            .alpn_count = 2,
+        },
     [POOL_TCP] =
         {
+            .protocol = POOL_TCP,
             .new_codec = tcp_client_codec_new,
             .cx_total = CLUSTER_UPSTREAM_CX_TOTAL,
             .is_serial = true,

@@ -7,6 +7,7 @@
 #include "dataplane/base/check.h"
 #include "dataplane/base/xalloc.h"
 #include "dataplane/upstream/host.h"
+#include "dataplane/upstream/transport_match.h"
 #include "dataplane/upstream/upstream.h"
 
 /* --- Load per priority level (as Envoy's load_balancer_impl) --------------------------------- */
@@ -146,6 +147,7 @@ void priority_loads(const struct level_health *health, size_t count, uint32_t ov
 struct placement {
     uint64_t key;
     const struct endpoint *endpoint;
+    const struct transport_socket_match *match; /* NULL: none */
     uint32_t level;
     uint32_t locality; /* within its level, equal localities merged */
     uint32_t order;
@@ -199,6 +201,7 @@ static uint32_t level_locality(struct priority_level *level, const struct locali
 static void builder_place(struct builder *b)
 {
     const struct endpoint_set *s = b->endpoints;
+    const struct cluster_config *config = cluster_config_of(b->cluster);
     size_t n = endpoint_count(s);
 
     b->placements = xcalloc(n + 1, sizeof(*b->placements));
@@ -212,6 +215,7 @@ static void builder_place(struct builder *b)
             b->placements[b->count] = (struct placement){
                 .key = endpoint_key(&le->endpoints[j]),
                 .endpoint = &le->endpoints[j],
+                .match = transport_match_find(config, le->endpoints[j].metadata, le->metadata),
                 .level = le->priority,
                 .locality = locality,
                 .order = (uint32_t)b->count,
@@ -252,6 +256,12 @@ static bool placement_is_duplicate(const struct builder *b, size_t i)
            before->key == p->key && before->level == p->level && before->locality == p->locality;
 }
 
+/* An old host whose connections may serve the endpoint. */
+static bool host_fits(const struct host *h, const struct placement *p)
+{
+    return h->key == p->key && h->transport_hash == transport_match_hash(p->match);
+}
+
 /* Gives each placement an old host with its key, or a new one. Both sides are walked in the order
  * of keys; old hosts that nobody takes are detached. */
 static void builder_make_hosts(struct builder *b, struct priority_set *old)
@@ -274,12 +284,12 @@ static void builder_make_hosts(struct builder *b, struct priority_set *old)
         while (at < old_count && old->hosts[at]->key < p->key) {
             host_detach(old->hosts[at++]);
         }
-        if (at < old_count && old->hosts[at]->key == p->key) {
+        if (at < old_count && host_fits(old->hosts[at], p)) {
             p->host = old->hosts[at++];
             p->host->cluster = b->cluster;
-            host_update(p->host, p->endpoint);
+            host_update(p->host, p->endpoint, p->match);
         } else {
-            p->host = host_new(b->cluster, p->endpoint, p->key);
+            p->host = host_new(b->cluster, p->endpoint, p->key, p->match);
         }
     }
     while (at < old_count) {

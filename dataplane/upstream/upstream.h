@@ -16,6 +16,8 @@
 #include "dataplane/stats/stats.h"
 
 struct conn;
+struct transport_options;
+struct transport_socket;
 struct cluster; /* a worker's cluster: config handle, hosts, pools, stats; plainly counted */
 struct host;
 struct cluster_manager;
@@ -60,6 +62,11 @@ void host_ref(struct host *h);
 void host_unref(struct host *h);
 const struct address *host_address(const struct host *h);
 struct str host_name(const struct host *h); /* Endpoint.hostname or the DNS name */
+/* What its connections speak through: that of the first of transport_socket_matches that is its,
+ * else the cluster's; NULL: raw. */
+const struct transport_socket *host_transport(const struct host *h);
+/* Whether in the end they are encrypted. */
+bool host_is_secure(const struct host *h);
 
 /* --- streams on pooled connections -------------------------------------------------------- */
 enum pool_failure {
@@ -71,7 +78,13 @@ enum pool_failure {
 };
 
 /* What is spoken on a pooled connection; each has pools of its own. */
-enum pool_protocol { POOL_HTTP1, POOL_HTTP2, POOL_TCP, POOL_PROTOCOL_COUNT };
+enum pool_protocol {
+    POOL_HTTP1,
+    POOL_HTTP2,
+    POOL_HTTP_AUTO, /* one of these two, as each connection negotiates */
+    POOL_TCP,
+    POOL_PROTOCOL_COUNT
+};
 
 /* For a request that came in as `downstream`: what the cluster's configuration says. */
 enum pool_protocol cluster_pool_protocol(const struct cluster *c, enum http_protocol downstream);
@@ -95,13 +108,16 @@ struct pool_request {
     void *pool;
     void *conn; /* set at on_ready */
     enum routing_priority priority;
-    enum pool_protocol protocol;
+    enum pool_protocol protocol; /* from on_ready on: that of the connection, never AUTO */
 };
 
-/* May call on_ready or on_failure before it returns. Refs cluster and host until done. */
+/* May call on_ready or on_failure before it returns. Refs cluster and host until done. Only
+ * connections that were made with the same `options` serve it (NULL: with none); they are read
+ * during the call. */
 void cluster_request_stream(struct cluster *c, struct host *h, enum routing_priority priority,
-                            enum pool_protocol protocol, const struct pool_request_ops *ops,
-                            void *user, struct pool_request *rq);
+                            enum pool_protocol protocol, const struct transport_options *options,
+                            const struct pool_request_ops *ops, void *user,
+                            struct pool_request *rq);
 /* While pending: no callback afterwards. */
 void pool_request_cancel(struct pool_request *rq);
 /* Inside on_ready: the encoder for this request. POOL_TCP: `arena` and `headers` may be NULL, there

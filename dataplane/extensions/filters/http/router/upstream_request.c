@@ -460,6 +460,7 @@ static void request_on_ready(struct pool_request *pool_request)
     bool is_at_once = r->was_answered != NULL; /* inside decode_headers */
 
     rq->is_waiting = false;
+    rq->protocol = pool_request->protocol;
     request_note_host(rq);
     request_note_connection(rq);
     info->first_upstream_tx_ns = router_now_ns(r, is_at_once ? info->start_mono_ns : 0);
@@ -562,7 +563,7 @@ void upstream_request_start(struct upstream_request *rq, struct host *take_host)
     if (r->is_websocket) {
         request_arm_try_timer(rq);
     }
-    cluster_request_stream(r->cluster, rq->host, r->forward->priority, rq->protocol,
+    cluster_request_stream(r->cluster, rq->host, r->forward->priority, rq->protocol, NULL,
                            &request_pool_ops, rq, &rq->pool_request);
 }
 

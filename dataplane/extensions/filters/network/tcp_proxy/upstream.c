@@ -173,6 +173,7 @@ static void session_on_ready(struct pool_request *rq)
     struct tcp_session *s = rq->user;
     struct pool_connection_info conn;
 
+    s->protocol = rq->protocol;
     pool_request_connection(rq, &conn);
     session_note_host(s);
     s->info.upstream_local = *conn.local;
@@ -303,6 +304,6 @@ void tcp_upstream_connect(struct tcp_session *s)
     s->info.attempt_count++;
     tcp_session_set_state(s, TCP_SESSION_CONNECTING);
     s->protocol = s->config->tunnel != NULL ? cluster_pool_protocol(s->cluster, HTTP_11) : POOL_TCP;
-    cluster_request_stream(s->cluster, host, PRIORITY_DEFAULT, s->protocol, &request_ops, s,
+    cluster_request_stream(s->cluster, host, PRIORITY_DEFAULT, s->protocol, NULL, &request_ops, s,
                            &s->request);
 }
