@@ -22,7 +22,7 @@ FORMAT = "\t".join((
 HEADERS = ("x-forwarded-proto", "x-forwarded-client-cert")
 
 # Counters that say what TLS did, without those that only time decides.
-_COUNTERS = re.compile(r"\.ssl\.|downstream_cx_(total|destroy|transport_socket_connect_timeout)$|no_filter_chain_match$")
+_COUNTERS = re.compile(r"^ssl\.|^downstream_cx_(total|destroy|transport_socket_connect_timeout)$|^no_filter_chain_match$")
 
 
 def row_listener(name, tls, log, hcm=None, **more):
@@ -89,9 +89,9 @@ class Table:
         return self.proxy.address(listener)
 
     def counters(self, listener):
-        return {name.removeprefix(f"listener.{listener}."): value
-                for name, value in self.proxy.stats(f"?filter=^listener\\.{listener}\\.").items()
-                if _COUNTERS.search(name)}
+        stats = self.proxy.stats(f"?filter=^listener\\.{listener}\\.").items()
+        every = {name.removeprefix(f"listener.{listener}."): value for name, value in stats}
+        return {name: value for name, value in every.items() if _COUNTERS.search(name)}
 
     def moved(self, listener, before):
         after = self.counters(listener)
@@ -110,13 +110,17 @@ class Table:
 
     def around(self, listener, action):
         """Do it, and tell what it did: (its result, counters, log line)."""
+        self._wait_idle(listener)
         self.origin.forget()
         self.log.skip()
         before = self.counters(listener)
         result = action()
-        wait_for(lambda: self.proxy.stat(f"listener.{listener}.downstream_cx_active") == 0, "connections are gone")
+        self._wait_idle(listener)
         line = self.log_line()
         return result, self.moved(listener, before), line
+
+    def _wait_idle(self, listener):
+        wait_for(lambda: self.proxy.stat(f"listener.{listener}.downstream_cx_active") == 0, "connections are gone")
 
     def observe(self, listener, **options):
         """One attempt of the Python client."""

@@ -63,7 +63,7 @@ def test_second_connection(tables, first, then, mode):
     made = context(versions=version, tickets=tickets, certificate=CLIENT)
     rows = {}
     for flavour, table in sorted(tables.tables.items()):
-        session = attempt(table.address(first), tls=made, sni="a.example").session
+        session = table.observe(first, tls=made, sni="a.example").seen.session
         rows[flavour] = table.observe(then, tls=made, sni="a.example", session=session)
     resumed = {flavour: row.seen.resumed for flavour, row in rows.items()}
     assert len(set(resumed.values())) == 1, resumed
@@ -91,7 +91,7 @@ def test_session_of_another_name(tables, mode):
     made = context(versions=version, tickets=tickets)
     rows = {}
     for flavour, table in sorted(tables.tables.items()):
-        session = attempt(table.address("plain"), tls=made, sni="a.example").session
+        session = table.observe("plain", tls=made, sni="a.example").seen.session
         rows[flavour] = table.observe("plain", tls=made, sni="b.example", session=session)
         assert rows[flavour].seen.status == 200
     if len(rows) > 1:
