@@ -33,25 +33,26 @@ static struct str trust_domain_of(struct str uri)
     return slash != STR_NPOS ? str_sub(rest, 0, slash) : STR_NONE;
 }
 
-/* Of the one URI: an SVID with several is none (X.509-SVID 2). */
-static const struct tls_trust *bundle_for(const GENERAL_NAMES *sans, const struct validation *v)
+/* An SVID has one URI (X.509-SVID 2); of several, Envoy goes by the first. */
+static struct str trust_domain_in(const GENERAL_NAMES *sans)
 {
-    struct str domain = STR_NONE;
     size_t i;
 
     for (i = 0; sans != NULL && i < sk_GENERAL_NAME_num(sans); i++) {
         const GENERAL_NAME *san = sk_GENERAL_NAME_value(sans, i);
 
         if (san->type == GEN_URI) {
-            if (domain.ptr != NULL) {
-                return NULL;
-            }
-            domain = trust_domain_of(x509_string(san->d.uniformResourceIdentifier));
-            if (domain.len == 0) {
-                return NULL;
-            }
+            return trust_domain_of(x509_string(san->d.uniformResourceIdentifier));
         }
     }
+    return STR_NONE;
+}
+
+static const struct tls_trust *bundle_for(const GENERAL_NAMES *sans, const struct validation *v)
+{
+    struct str domain = trust_domain_in(sans);
+    size_t i;
+
     for (i = 0; i < v->trust_domain_count && domain.len > 0; i++) {
         if (str_eq(v->trust_domains[i].name, domain)) {
             return v->trust_domains[i].bundle;

@@ -207,6 +207,9 @@ void test_cert_init(struct test_cert *c, const struct test_cert_params *p)
     if (p->ext_usage != NULL) {
         add_extension(c->x509, NID_ext_key_usage, p->ext_usage);
     }
+    if (p->crl_points != NULL) {
+        add_extension(c->x509, NID_crl_distribution_points, p->crl_points);
+    }
     if (p->must_staple) {
         add_must_staple(c->x509);
     }

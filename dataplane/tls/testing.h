@@ -29,11 +29,12 @@ struct test_cert_params {
     /* "DNS:a.example,URI:spiffe://a/b,IP:10.0.0.1,email:a@b.c,otherName:1.2.3;UTF8:x"; NULL: none.
      */
     const char *sans;
-    struct str raw_dns;    /* one more DNS SAN with these very bytes */
-    const char *usage;     /* "digitalSignature,keyCertSign"; NULL: none */
-    const char *ext_usage; /* "serverAuth"; NULL: none */
-    int64_t not_before_s;  /* 0: the day before TEST_NOW_S */
-    int64_t not_after_s;   /* 0: a year after */
+    struct str raw_dns;     /* one more DNS SAN with these very bytes */
+    const char *usage;      /* "digitalSignature,keyCertSign"; NULL: none */
+    const char *crl_points; /* "URI:http://a/crl"; NULL: none */
+    const char *ext_usage;  /* "serverAuth"; NULL: none */
+    int64_t not_before_s;   /* 0: the day before TEST_NOW_S */
+    int64_t not_after_s;    /* 0: a year after */
     bool is_ca;
     bool must_staple;
 };

@@ -37,6 +37,12 @@ enum tls_verify_result {
     TLS_FAIL_CERT_HASH, /* fail_verify_cert_hash */
 };
 
+/* Who signed a leaf that was believed: the next certificate of the chain that was built. */
+struct tls_issuer {
+    uint8_t sha256[32];
+    struct str serial; /* lower-case hex, behind the struct */
+};
+
 struct tls_verify_params {
     /* The context's own, then the secret's; the second may be NULL. No validation at all: whatever
      * comes is accepted. */
@@ -50,6 +56,9 @@ struct tls_verify_params {
     /* Gets what ACCEPT_UNTRUSTED let pass (its counter moves too), else TLS_VERIFIED. NULL:
      * nobody asks. */
     enum tls_verify_result *ret_overlooked;
+    /* Gets a heap block, the caller's, or NULL: no chain was believed, or it ends with the leaf.
+     * NULL: nobody asks. */
+    struct tls_issuer **ret_issuer;
 };
 
 /* Whether this peer, whose chain is in `ssl`, is one to talk to. `reason` gets Envoy's sentence
@@ -79,7 +88,8 @@ STACK_OF(CRYPTO_BUFFER) * tls_validation_ca_names(const struct tls_validation *c
  * reads it. Upper and lower case are the same. */
 bool tls_dns_name_matches(struct str name, struct str pattern);
 
-/* struct tls_builder's: what the `oid` of an otherName matcher may be: "1.3.6.1.4.1.311.20.2.3" (or "CN"). */
+/* struct tls_builder's: what the `oid` of an otherName matcher may be: "1.3.6.1.4.1.311.20.2.3" (or
+ * "CN"). */
 bool tls_oid_is_valid(struct str oid);
 
 #endif

@@ -6,26 +6,63 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/mem.h>
+#include <openssl/nid.h>
 #include <openssl/sha.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "dataplane/base/check.h"
+#include "dataplane/base/xalloc.h"
 #include "dataplane/tls/san.h"
 #include "dataplane/tls/trust.h"
 #include "dataplane/tls/verify_internal.h"
+#include "dataplane/tls/x509_text.h"
 
 /* --- the chain ------------------------------------------------------------------------------ */
+
+/* Where the certificate says its CRLs are: for an operator who gave us others. */
+static void add_distribution_points(const X509 *x509, struct strbuf *out)
+{
+    CRL_DIST_POINTS *points =
+        (CRL_DIST_POINTS *)X509_get_ext_d2i(x509, NID_crl_distribution_points, NULL, NULL);
+    size_t count = points != NULL ? sk_DIST_POINT_num(points) : 0;
+    const char *before = ", certificate CRL distribution points: [";
+    size_t start = out->len;
+    size_t i;
+    size_t j;
+
+    for (i = 0; i < count; i++) {
+        const DIST_POINT_NAME *name = sk_DIST_POINT_value(points, i)->distpoint;
+
+        for (j = 0; name != NULL && name->type == 0 && j < sk_GENERAL_NAME_num(name->name.fullname);
+             j++) {
+            strbuf_add_c(out, before);
+            (void)x509_san_text(sk_GENERAL_NAME_value(name->name.fullname, j),
+                                out); /* or nothing */
+            before = ", ";
+        }
+    }
+    if (out->len > start) {
+        strbuf_add_char(out, ']');
+    }
+    CRL_DIST_POINTS_free(points);
+}
 
 static void refuse_chain(X509_STORE_CTX *ctx, struct verdict *verdict)
 {
     int error = X509_STORE_CTX_get_error(ctx);
+    const char *prefix = crl_prefix(error);
 
     strbuf_addf(verdict->reason,
                 "verify cert failed: X509_verify_cert: certificate verification error at depth %d: "
-                "%s",
-                X509_STORE_CTX_get_error_depth(ctx), X509_verify_cert_error_string(error));
+                "%s%s",
+                X509_STORE_CTX_get_error_depth(ctx), prefix, X509_verify_cert_error_string(error));
+    if (prefix[0] != '\0') {
+        add_distribution_points(X509_STORE_CTX_get_current_cert(ctx), verdict->reason);
+    }
     verdict->alert = (uint8_t)SSL_alert_from_verify_result(error);
 }
 
@@ -40,6 +77,30 @@ static int verify_on_expired(int ok, X509_STORE_CTX *ctx)
         return 1;
     default:
         return ok;
+    }
+}
+
+static struct tls_issuer *issuer_new(const X509 *x509)
+{
+    struct tls_issuer *i;
+    struct strbuf serial;
+
+    strbuf_init(&serial);
+    x509_serial_text(x509, &serial);
+    i = (struct tls_issuer *)xmalloc(sizeof(*i) + serial.len);
+    i->serial = str_n(memcpy(i + 1, serial.ptr, serial.len), serial.len);
+    CHECK(X509_digest(x509, EVP_sha256(), i->sha256, NULL));
+    strbuf_done(&serial);
+    return i;
+}
+
+static void note_issuer(X509_STORE_CTX *ctx, const struct tls_verify_params *p)
+{
+    const STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(ctx);
+
+    if (p->ret_issuer != NULL && sk_X509_num(chain) > 1) {
+        free(*p->ret_issuer);
+        *p->ret_issuer = issuer_new(sk_X509_value(chain, 1));
     }
 }
 
@@ -67,7 +128,9 @@ bool tls_chain_is_trusted(STACK_OF(X509) * chain, const struct chain_check *chec
         X509_STORE_CTX_set0_crls(ctx, check->crls);
     }
     is_trusted = X509_verify_cert(ctx) == 1;
-    if (!is_trusted) {
+    if (is_trusted) {
+        note_issuer(ctx, verdict->params);
+    } else {
         refuse_chain(ctx, verdict);
     }
 done:
@@ -328,6 +391,9 @@ enum tls_verify_result tls_verify_chain(STACK_OF(X509) * chain, const struct tls
 
     if (p->ret_overlooked != NULL) {
         *p->ret_overlooked = TLS_VERIFIED;
+    }
+    if (p->ret_issuer != NULL) {
+        *p->ret_issuer = NULL;
     }
     if (!tls_validation_is_active(p->parts) && p->san_count == 0) {
         *ret_validated = false;

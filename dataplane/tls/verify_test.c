@@ -17,6 +17,7 @@
 #define ERROR_AT(depth, text)                                                                      \
     "verify cert failed: X509_verify_cert: certificate verification error at depth " depth ":"     \
     " " text
+#define REVOCATION "certificate revocation check against provided CRLs failed: "
 
 /* root -> intermediate -> leaf, and somebody else's root. */
 struct world {
@@ -307,20 +308,36 @@ static void revoked_leaves(void **state)
     w->first.has_crl = true;
     w->first.trust = crl_trust(w, ca, &w->intermediate, LEAF_SERIAL, &w->root);
     assert_refused(w, &w->leaf, TLS_FAIL_ERROR, SSL_AD_CERTIFICATE_REVOKED,
-                   ERROR_AT("0", "certificate revoked"));
+                   ERROR_AT("0", REVOCATION "certificate revoked"));
     w->first.trust = crl_trust(w, ca, &w->intermediate, 1, &w->root);
     assert_accepted(w, &w->leaf);
     /* Of every CA a list is wanted, unless only the leaf is looked at. */
     w->first.trust = crl_trust(w, ca, &w->intermediate, 1, NULL);
     assert_refused(w, &w->leaf, TLS_FAIL_ERROR, SSL_AD_UNKNOWN_CA,
-                   ERROR_AT("1", "unable to get certificate CRL"));
+                   ERROR_AT("1", REVOCATION "unable to get certificate CRL"));
     w->first.only_verify_leaf_crl = true;
     assert_accepted(w, &w->leaf);
     w->first.trust = crl_trust(w, ca, &w->root, INTERMEDIATE_SERIAL, &w->intermediate);
     assert_accepted(w, &w->leaf);
     w->first.only_verify_leaf_crl = false;
     assert_refused(w, &w->leaf, TLS_FAIL_ERROR, SSL_AD_CERTIFICATE_REVOKED,
-                   ERROR_AT("1", "certificate revoked"));
+                   ERROR_AT("1", REVOCATION "certificate revoked"));
+}
+
+static void where_the_crls_would_be(void **state)
+{
+    struct world *w = (struct world *)*state;
+    struct test_cert c;
+
+    test_cert_init(&c, &(struct test_cert_params){.cn = "c",
+                                                  .issuer = &w->intermediate,
+                                                  .crl_points = "URI:http://a/1,URI:ldap://b/2"});
+    w->first.has_crl = true;
+    w->first.trust = crl_trust(w, strbuf_str(&w->root.pem), &w->root, 1, NULL);
+    assert_refused(w, &c, TLS_FAIL_ERROR, SSL_AD_UNKNOWN_CA,
+                   ERROR_AT("0", REVOCATION "unable to get certificate CRL, certificate CRL "
+                                            "distribution points: [http://a/1, ldap://b/2]"));
+    test_cert_done(&c);
 }
 
 static void a_crl_of_the_secret_with_the_ca_of_the_default(void **state)
@@ -331,7 +348,7 @@ static void a_crl_of_the_secret_with_the_ca_of_the_default(void **state)
     w->second.trust = crl_trust(w, STR_NONE, &w->intermediate, LEAF_SERIAL, &w->root);
     w->params.parts[1] = &w->second;
     assert_refused(w, &w->leaf, TLS_FAIL_ERROR, SSL_AD_CERTIFICATE_REVOKED,
-                   ERROR_AT("0", "certificate revoked"));
+                   ERROR_AT("0", REVOCATION "certificate revoked"));
     /* It takes the place of the default's. */
     w->first.has_crl = true;
     w->first.trust =
@@ -347,7 +364,7 @@ static void a_crl_source_without_a_crl(void **state)
     w->first.has_crl = true;
     w->first.trust = trust(w, strbuf_str(&w->root.pem), STR("nothing here"));
     assert_refused(w, &w->leaf, TLS_FAIL_ERROR, SSL_AD_UNKNOWN_CA,
-                   ERROR_AT("0", "unable to get certificate CRL"));
+                   ERROR_AT("0", REVOCATION "unable to get certificate CRL"));
     w->first.trust = trust(w, strbuf_str(&w->root.pem), STR_NONE);
     assert_accepted(w, &w->leaf);
 }
@@ -364,7 +381,7 @@ static void crls_in_the_bundle(void **state)
     w->first.trust = trust(w, strbuf_str(&pem), STR_NONE);
     w->first.only_verify_leaf_crl = true;
     assert_refused(w, &w->leaf, TLS_FAIL_ERROR, SSL_AD_CERTIFICATE_REVOKED,
-                   ERROR_AT("0", "certificate revoked"));
+                   ERROR_AT("0", REVOCATION "certificate revoked"));
     strbuf_done(&pem);
 }
 
@@ -517,7 +534,6 @@ static void what_is_no_svid(void **state)
                                        "URI:spiffe:///x",
                                        "URI:spiffe://unknown/x",
                                        "URI:SPIFFE://td/x",
-                                       "URI:spiffe://td/x,URI:spiffe://td/y",
                                        "URI:https://a/b,URI:spiffe://td/x"};
     struct world *w = (struct world *)*state;
     struct test_cert signer;
@@ -551,6 +567,26 @@ static void what_is_no_svid(void **state)
     assert_refused(w, &silent, TLS_FAIL_ERROR, SSL_AD_CERTIFICATE_UNKNOWN,
                    "verify cert failed: cert precheck");
     test_cert_done(&silent);
+}
+
+static void of_several_uris_the_first_is_the_name(void **state)
+{
+    struct world *w = (struct world *)*state;
+    struct test_cert c;
+    struct svids s;
+
+    use_spiffe(w, &s);
+    test_cert_init(&c, &(struct test_cert_params){.issuer = &w->intermediate,
+                                                  .usage = "digitalSignature",
+                                                  .sans = "URI:spiffe://td/x,URI:https://y"});
+    assert_accepted(w, &c);
+    test_cert_done(&c);
+    test_cert_init(
+        &c, &(struct test_cert_params){.issuer = &w->intermediate,
+                                       .usage = "digitalSignature",
+                                       .sans = "URI:spiffe://elsewhere/x,URI:spiffe://td/y"});
+    assert_int_equal(verify(w, &c, &w->intermediate), TLS_FAIL_ERROR);
+    test_cert_done(&c);
 }
 
 static void svids_and_matchers(void **state)
@@ -624,6 +660,7 @@ int main(void)
         TEST(depth_is_limited_for_clients),
         TEST(accepting_the_untrusted),
         TEST(revoked_leaves),
+        TEST(where_the_crls_would_be),
         TEST(a_crl_of_the_secret_with_the_ca_of_the_default),
         TEST(a_crl_source_without_a_crl),
         TEST(crls_in_the_bundle),
@@ -633,6 +670,7 @@ int main(void)
         TEST(either_hash_will_do),
         TEST(svids_are_judged_by_their_own_domain),
         TEST(what_is_no_svid),
+        TEST(of_several_uris_the_first_is_the_name),
         TEST(svids_and_matchers),
         TEST(svids_over_time),
         TEST(a_peer_of_a_real_handshake),
