@@ -49,6 +49,8 @@ struct client_cert_details {
     bool subject;
     bool uri;
     bool dns;
+    bool issuer;
+    bool is_json;
 };
 
 /* One HTTP filter as configured, in chain order. */

@@ -77,9 +77,9 @@ static struct str field_text(enum format_tls_field field, struct tls_info *tls)
     case FORMAT_TLS_PEER_CHAIN_SERIALS:
         return tls_info_peer_chain_serials_joined(tls);
     case FORMAT_TLS_PEER_ISSUER_SERIAL:
-        return tls_info_peer_chain_serial(tls, 1);
+        return tls_info_peer_issuer_serial(tls);
     case FORMAT_TLS_PEER_ISSUER_SHA256:
-        return tls_info_peer_chain_sha256(tls, 1);
+        return tls_info_peer_issuer_sha256(tls);
     case FORMAT_TLS_PEER_URI_SAN:
         return tls_info_sans_joined(tls, TLS_PEER, TLS_NAME_URI);
     case FORMAT_TLS_PEER_DNS_SAN:

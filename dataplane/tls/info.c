@@ -20,9 +20,9 @@
 #include <string.h>
 
 #include "dataplane/base/check.h"
-#include "dataplane/base/clock.h"
 #include "dataplane/base/xalloc.h"
 #include "dataplane/tls/san.h"
+#include "dataplane/tls/trust.h"
 #include "dataplane/tls/x509_text.h"
 
 enum answer_kind {
@@ -34,7 +34,9 @@ enum answer_kind {
     ANSWER_SHA256,
     ANSWER_SHA1,
     ANSWER_PEM,
-    ANSWER_PEM_CHAIN,
+    ANSWER_URL_PEM,
+    ANSWER_URL_PEM_CHAIN,
+    ANSWER_ISSUER_SHA256,
     ANSWER_SANS, /* and one more for each tls_name_kind */
 };
 
@@ -67,6 +69,7 @@ struct tls_info {
     struct str sni; /* behind the struct */
     struct str alpn;
     X509 *local_leaf;
+    struct tls_issuer *issuer;
     struct answer *answers;
     size_t chain_count;
     CRYPTO_BUFFER *chain[]; /* the peer's, leaf first */
@@ -74,7 +77,7 @@ struct tls_info {
 
 /* --- life ----------------------------------------------------------------------------------- */
 
-struct tls_info *tls_info_new(const SSL *ssl, X509 *local_leaf, bool is_peer_validated)
+struct tls_info *tls_info_new(const SSL *ssl, const struct tls_info_params *p)
 {
     const STACK_OF(CRYPTO_BUFFER) *chain = SSL_get0_peer_certificates(ssl);
     const SSL_CIPHER *cipher = SSL_get_current_cipher(ssl);
@@ -91,8 +94,9 @@ struct tls_info *tls_info_new(const SSL *ssl, X509 *local_leaf, bool is_peer_val
     i = (struct tls_info *)xcalloc(1,
                                    sizeof(*i) + count * sizeof(i->chain[0]) + sni.len + alpn_len);
     i->refs = 1;
-    i->done_ns = clock_mono_ns();
-    i->is_peer_validated = is_peer_validated;
+    i->done_ns = p->handshake_done_ns;
+    i->issuer = p->take_issuer;
+    i->is_peer_validated = p->is_peer_validated;
     i->version = SSL_get_version(ssl);
     i->group = SSL_get_group_name(SSL_get_group_id(ssl));
     if (cipher != NULL) {
@@ -114,9 +118,9 @@ struct tls_info *tls_info_new(const SSL *ssl, X509 *local_leaf, bool is_peer_val
         CRYPTO_BUFFER_up_ref(i->chain[at]);
     }
     i->chain_count = count;
-    if (local_leaf != NULL) {
-        X509_up_ref(local_leaf);
-        i->local_leaf = local_leaf;
+    if (p->local != NULL) {
+        X509_up_ref(p->local);
+        i->local_leaf = p->local;
     }
     text = (char *)&i->chain[count];
     if (sni.len > 0) {
@@ -151,6 +155,7 @@ void tls_info_unref(struct tls_info *i)
         CRYPTO_BUFFER_free(i->chain[at]);
     }
     X509_free(i->local_leaf);
+    free(i->issuer);
     free(i);
 }
 
@@ -279,26 +284,34 @@ static void add_fingerprint(const X509 *x509, const EVP_MD *md, struct strbuf *o
     }
 }
 
-/* PEM with what a header's value may not hold as %XX. */
-static void add_pem(const CRYPTO_BUFFER *der, struct strbuf *out)
+static void add_url_encoded(struct strbuf *out, const char *text, size_t len)
 {
-    BIO *bio = BIO_new(BIO_s_mem());
-    const uint8_t *pem;
-    size_t len;
-    size_t n;
-
-    CHECK(bio != NULL);
-    CHECK(PEM_write_bio(bio, "CERTIFICATE", "", CRYPTO_BUFFER_data(der),
-                        (long)CRYPTO_BUFFER_len(der)));
-    CHECK(BIO_mem_contents(bio, &pem, &len));
-    for (n = 0; n < len; n++) {
-        char c = (char)pem[n];
+    for (size_t n = 0; n < len; n++) {
+        char c = text[n];
 
         if (c == '\n' || c == ' ' || c == '+' || c == '/' || c == '=') {
             strbuf_addf(out, "%%%02X", (unsigned)c);
         } else {
             strbuf_add_char(out, c);
         }
+    }
+}
+
+/* PEM; url-encoded: with what a header's value may not hold as %XX. */
+static void add_pem(const CRYPTO_BUFFER *der, bool is_url_encoded, struct strbuf *out)
+{
+    BIO *bio = BIO_new(BIO_s_mem());
+    const uint8_t *pem;
+    size_t len;
+
+    CHECK(bio != NULL);
+    CHECK(PEM_write_bio(bio, "CERTIFICATE", "", CRYPTO_BUFFER_data(der),
+                        (long)CRYPTO_BUFFER_len(der)));
+    CHECK(BIO_mem_contents(bio, &pem, &len));
+    if (is_url_encoded) {
+        add_url_encoded(out, (const char *)pem, len);
+    } else {
+        strbuf_add(out, (const char *)pem, len);
     }
     BIO_free(bio);
 }
@@ -339,13 +352,19 @@ static void make_text(const struct tls_info *i, struct question q, struct strbuf
         add_hex(out, i->session_id, i->session_id_len);
         return;
     case ANSWER_PEM:
-        if (i->chain_count > 0) {
-            add_pem(i->chain[0], out);
+    case ANSWER_URL_PEM:
+        if (q.at < i->chain_count) {
+            add_pem(i->chain[q.at], q.kind == ANSWER_URL_PEM, out);
         }
         return;
-    case ANSWER_PEM_CHAIN:
+    case ANSWER_ISSUER_SHA256:
+        if (i->issuer != NULL) {
+            add_hex(out, i->issuer->sha256, sizeof(i->issuer->sha256));
+        }
+        return;
+    case ANSWER_URL_PEM_CHAIN:
         for (at = 0; at < i->chain_count; at++) {
-            add_pem(i->chain[at], out);
+            add_pem(i->chain[at], true, out);
         }
         return;
     default:
@@ -414,14 +433,29 @@ struct str tls_info_sha1_fingerprint(struct tls_info *i, enum tls_side side)
     return text_answer(i, ANSWER_SHA1, side, 0);
 }
 
+struct str tls_info_peer_pem(struct tls_info *i, size_t at)
+{
+    return text_answer(i, ANSWER_PEM, TLS_PEER, at);
+}
+
 struct str tls_info_url_encoded_pem(struct tls_info *i)
 {
-    return text_answer(i, ANSWER_PEM, TLS_PEER, 0);
+    return text_answer(i, ANSWER_URL_PEM, TLS_PEER, 0);
 }
 
 struct str tls_info_url_encoded_pem_chain(struct tls_info *i)
 {
-    return text_answer(i, ANSWER_PEM_CHAIN, TLS_PEER, 0);
+    return text_answer(i, ANSWER_URL_PEM_CHAIN, TLS_PEER, 0);
+}
+
+struct str tls_info_peer_issuer_sha256(struct tls_info *i)
+{
+    return text_answer(i, ANSWER_ISSUER_SHA256, TLS_PEER, 0);
+}
+
+struct str tls_info_peer_issuer_serial(struct tls_info *i)
+{
+    return i != NULL && i->issuer != NULL ? i->issuer->serial : STR_NONE;
 }
 
 /* --- joined ----------------------------------------------------------------------------------- */

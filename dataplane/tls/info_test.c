@@ -42,8 +42,9 @@ static int set_up(void **state)
     t.client_ctx = test_ssl_ctx(&t.leaf, &t.ca);
     t.server_ctx = test_ssl_ctx(&t.server, NULL);
     test_handshake(t.client_ctx, t.server_ctx, "a.example", "h2", &t.client_ssl, &t.server_ssl);
-    t.client = tls_info_new(t.client_ssl, t.leaf.x509, true);
-    t.other = tls_info_new(t.server_ssl, t.server.x509, false);
+    t.client = tls_info_new(
+        t.client_ssl, &(struct tls_info_params){.local = t.leaf.x509, .is_peer_validated = true});
+    t.other = tls_info_new(t.server_ssl, &(struct tls_info_params){.local = t.server.x509});
     *state = &t;
     return 0;
 }
@@ -261,7 +262,7 @@ static void peers_without_a_certificate(void **state)
     size_t count;
 
     test_handshake(nobody, t->server_ctx, NULL, NULL, &client, &server);
-    i = tls_info_new(server, NULL, false);
+    i = tls_info_new(server, &(struct tls_info_params){0});
     assert_false(tls_info_has_peer_certificate(i));
     assert_str(tls_info_subject(i, TLS_PEER), "");
     assert_str(tls_info_subject(i, TLS_LOCAL), "");

@@ -184,7 +184,10 @@ enum ssl_verify_result_t tls_verify_callback(SSL *ssl, uint8_t *ret_alert)
     enum tls_verify_result result;
     struct strbuf reason;
 
+    free(s->issuer);
+    s->issuer = NULL;
     p.ret_overlooked = &overlooked;
+    p.ret_issuer = &s->issuer;
     tls_validation_parts(s->context->common, s->conn->loop, p.parts);
     if (s->expected != NULL) {
         p.is_san_from_sni = s->context->client->auto_sni_san_validation;
@@ -232,6 +235,7 @@ static int handshake(struct tls_socket *s)
 
     if (rc == 1) {
         s->is_ready = true;
+        s->ready_ns = clock_mono_ns();
         free(s->expected);
         s->expected = NULL;
         count_handshake(s);
@@ -440,7 +444,13 @@ struct tls_info *tls_socket_info(const struct conn *c, void *state)
 
     (void)c;
     if (s->info == NULL && s->is_ready) {
-        s->info = tls_info_new(s->ssl, s->local_leaf, s->is_peer_validated);
+        s->info = tls_info_new(s->ssl, &(struct tls_info_params){
+                                           .local = s->local_leaf,
+                                           .take_issuer = s->issuer,
+                                           .is_peer_validated = s->is_peer_validated,
+                                           .handshake_done_ns = s->ready_ns,
+                                       });
+        s->issuer = NULL;
     }
     return s->info;
 }
@@ -452,6 +462,7 @@ void tls_socket_free(void *state)
     tls_info_unref(s->info);
     SSL_free(s->ssl);
     X509_free(s->local_leaf);
+    free(s->issuer);
     free(s->expected);
     free(s->verify_error);
     free(s);

@@ -68,6 +68,8 @@ struct tls_socket {
     struct buf *out;                     /* and where to write */
     char *verify_error;                  /* why the peer's certificate was refused; heap */
     X509 *local_leaf;                    /* what we showed, NULL: nothing */
+    struct tls_issuer *issuer;           /* of the peer's leaf, until `info` has it */
+    uint64_t ready_ns;                   /* monotonic: the end of the handshake */
     uint64_t secrets;                    /* a client's, for the sessions it makes */
     uint64_t last_write_ms;              /* record sizes start small after a pause */
     uint32_t burst_bytes;                /* written since then */

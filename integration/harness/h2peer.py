@@ -89,9 +89,11 @@ class _Wire:
 class H2Client:
     """One connection, driven by the test's thread alone."""
 
-    def __init__(self, address, timeout=10.0):
+    def __init__(self, address, timeout=10.0, tls=None):
         self.sock = socket.create_connection(address, timeout=timeout)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls is not None:  # an SSLContext
+            self.sock = tls.wrap_socket(self.sock)
         self.timeout = timeout
         self.wire = _Wire(self.sock, True)
         self.responses = {}  # stream -> H2Response

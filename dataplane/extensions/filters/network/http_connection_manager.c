@@ -477,6 +477,10 @@ static int hcm_parse_client_cert(struct parse_context *ctx, const hcm_message *m
         parse_check_enum(ctx, "forward_client_cert_details", (int)m->forward_client_cert_details,
                          &HCM_DESCRIPTOR(_forward_client_cert_details__descriptor));
 
+    if (r == 0 && d != NULL) {
+        r = parse_check_enum(ctx, "set_current_client_cert_details.format", (int)d->format,
+                             &HCM_DESCRIPTOR(_forward_client_cert_format__descriptor));
+    }
     if (r < 0) {
         return r;
     }
@@ -488,6 +492,8 @@ static int hcm_parse_client_cert(struct parse_context *ctx, const hcm_message *m
             .subject = parse_bool_or(d->subject, false),
             .uri = d->uri,
             .dns = d->dns,
+            .issuer = d->issuer,
+            .is_json = d->format == HCM_ENUM(FORWARD_CLIENT_CERT_FORMAT__JSON),
         };
     }
     return 0;
