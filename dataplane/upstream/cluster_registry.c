@@ -14,6 +14,8 @@
 #include "dataplane/upstream/cluster_registry_internal.h"
 #include "dataplane/upstream/cluster_stats.h"
 #include "dataplane/upstream/grpc_series.h"
+#include "dataplane/upstream/match_series.h"
+#include "dataplane/upstream/transport_match.h"
 
 #define SLOTS_STEP 64
 
@@ -107,6 +109,7 @@ static void shared_unref(void *object)
     if (s->breaker_scope != NULL) {
         stat_scope_unref(s->breaker_scope);
     }
+    match_series_free(s->matches);
     grpc_series_set_free(atomic_load_explicit(&s->grpc, memory_order_acquire));
     free(atomic_load_explicit(&s->breakers, memory_order_acquire));
     shared_free_hosts(atomic_load_explicit(&s->hosts, memory_order_acquire));
@@ -275,6 +278,41 @@ static void registered_count_members(struct registered_cluster *rc,
     free(now.keys);
 }
 
+/* As Envoy: of every endpoint, each time a set comes. */
+static void registered_count_matches(struct registered_cluster *rc)
+{
+    const struct cluster_config *c = rc->config;
+    const struct endpoint_set *s = rc->endpoints;
+    uint64_t unmatched = 0;
+
+    for (size_t i = 0; s != NULL && i < s->locality_count; i++) {
+        const struct locality_endpoints *le = &s->localities[i];
+
+        for (size_t j = 0; j < le->endpoint_count; j++) {
+            const struct transport_socket_match *m =
+                transport_match_find(c, le->endpoints[j].metadata, le->metadata);
+
+            if (m != NULL) {
+                match_series_count(&rc->shared->matches, rc->registry->stats, c->stat_name,
+                                   m->name);
+            } else {
+                unmatched++;
+            }
+        }
+    }
+    if (unmatched > 0) {
+        stat_add(stat_scope_block(rc->shared->main_scope, LOOP_MAIN_INDEX),
+                 CLUSTER_DEFAULT_TOTAL_MATCH_COUNT, unmatched);
+    }
+}
+
+/* Its hosts are others now, or it has other words for them. */
+static void registered_changed(struct registered_cluster *rc, const struct endpoint_set *before)
+{
+    registered_count_members(rc, before);
+    registered_count_matches(rc);
+}
+
 /* --- Registered clusters
  * ---------------------------------------------------------------------------- */
 
@@ -361,7 +399,7 @@ static void registry_put(struct cluster_registry *r, const struct cluster_config
     if (old != NULL && old->shared == rc->shared) {
         before = old->endpoints;
     }
-    registered_count_members(rc, before);
+    registered_changed(rc, before);
     if (old != NULL) {
         registered_free(old);
     }
@@ -386,7 +424,7 @@ static void registry_put_endpoints(struct cluster_registry *r, uint32_t slot,
 
         rc->endpoints = NULL;
         set_part(&rc->endpoints, s);
-        registered_count_members(rc, before);
+        registered_changed(rc, before);
         shared_prune_hosts(rc->shared);
         if (before != NULL) {
             part_unref(&before->part);

@@ -15,6 +15,7 @@ struct cluster_shared {
     struct stat_scope *main_scope;    /* membership, updates */
     struct stat_scope *http2_scope;   /* NULL until a version may speak HTTP/2 */
     struct stat_scope *breaker_scope; /* NULL while nobody has used the cluster */
+    struct match_series *matches;     /* of transport_socket_matches */
     _Atomic(struct circuit_breaker *) breakers;
     _Atomic(struct host_stats *) hosts; /* pushed by any thread, pruned by main */
     _Atomic(struct grpc_series_set *) grpc;

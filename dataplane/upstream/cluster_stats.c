@@ -22,6 +22,7 @@ static const struct stat_def cluster_main_stat_defs[CLUSTER_MAIN_STAT_COUNT] = {
     [CLUSTER_UPDATE_FAILURE] = {"update_failure", STAT_COUNTER},
     [CLUSTER_UPDATE_EMPTY] = {"update_empty", STAT_COUNTER},
     [CLUSTER_UPDATE_NO_REBUILD] = {"update_no_rebuild", STAT_COUNTER},
+    [CLUSTER_DEFAULT_TOTAL_MATCH_COUNT] = {"default.total_match_count", STAT_COUNTER},
 };
 
 const struct stat_schema cluster_main_stat_schema = {.defs = cluster_main_stat_defs,

@@ -120,6 +120,7 @@ enum cluster_main_stat {
     CLUSTER_UPDATE_FAILURE,
     CLUSTER_UPDATE_EMPTY,
     CLUSTER_UPDATE_NO_REBUILD,
+    CLUSTER_DEFAULT_TOTAL_MATCH_COUNT, /* endpoints that are not one of transport_socket_matches */
     CLUSTER_MAIN_STAT_COUNT
 };
 
