@@ -10,6 +10,7 @@
 
 #include "config/parse/canonical.h"
 #include "config/pb_unpack.h"
+#include "config/secret_files.h"
 #include "config/store_internal.h"
 #include "dataplane/base/clock.h"
 #include "dataplane/base/log.h"
@@ -251,7 +252,7 @@ void store_use_deps(struct config_store *s, const struct part *p, int delta)
 
 /* --- resources ---------------------------------------------------------------------------- */
 
-static struct resource *store_resource_get(struct slot *slot)
+struct resource *store_resource_of(struct slot *slot)
 {
     struct resource *r = slot->resource;
 
@@ -306,6 +307,7 @@ void store_resource_free(struct config_store *s, struct resource *r)
     }
     rejection_free(r->rejection);
     unsupported_report_free(r->unsupported);
+    secret_files_free(r->files);
     free(r->bytes);
     free(r->version);
     free(r);
@@ -365,7 +367,7 @@ static void resource_come_back(struct config_store *s, struct resource *r)
 
 void store_accept_part(struct config_store *s, struct slot *slot, const struct part *take_part)
 {
-    struct resource *r = store_resource_get(slot);
+    struct resource *r = store_resource_of(slot);
     const struct part *unpublished = r->accepted != r->published ? r->accepted : NULL;
 
     /* Names of the new version are used before those of the old one are let go, so that what
@@ -387,7 +389,7 @@ void store_accept_part(struct config_store *s, struct slot *slot, const struct p
 void store_reject(struct config_store *s, enum part_kind kind, struct str name,
                   const uint8_t *bytes, size_t len, struct str version, const char *details)
 {
-    struct resource *r = store_resource_get(store_slot_get(s, kind, name));
+    struct resource *r = store_resource_of(store_slot_get(s, kind, name));
     struct resource_rejection *x = xcalloc(1, sizeof(*x));
 
     x->details = xstrdup(details);
@@ -458,6 +460,9 @@ static int store_parse(struct config_store *s, struct slot *slot, const Protobuf
 
         discovery_set_source(s, store_slot_get(s, ref->kind, ref->name), ref->source);
     }
+    if (kind == PART_SECRET && !is_static) {
+        secret_files_watch(s, slot, &ctx); /* also what could not be read: it may come */
+    }
     *ret_unsupported = r == 0 ? unsupported_report_new(&ctx) : NULL;
     s->counters[kind].unsupported_fields += r == 0 ? ctx.unsupported_count : 0;
     parse_context_finish(&ctx);
@@ -525,7 +530,7 @@ static int store_put_message(struct config_store *s, struct slot *slot, const Pr
     if (r != 0) {
         return r;
     }
-    res = store_resource_get(slot);
+    res = store_resource_of(slot);
     is_new = previous == NULL || res->removed_at_ms != 0;
     free(res->bytes);
     res->bytes = xmalloc(len > 0 ? len : 1);
@@ -553,6 +558,65 @@ static int store_put_message(struct config_store *s, struct slot *slot, const Pr
         store_put_own_endpoints(s, (const struct cluster_config *)part);
     }
     return 0;
+}
+
+static void store_accept_again(struct config_store *s, struct slot *slot, struct part *take_part)
+{
+    struct resource *r = slot->resource;
+
+    rejection_free(r->rejection);
+    r->rejection = NULL;
+    if (r->accepted != NULL && r->accepted->hash == take_part->hash) {
+        part_unref(take_part); /* another file of the directory */
+        return;
+    }
+    r->updated_wall_ns = clock_wall_ns();
+    s->counters[slot->kind].modified++;
+    store_accept_part(s, slot, take_part);
+}
+
+void store_read_again(struct config_store *s, struct slot *slot)
+{
+    struct resource *r = slot->resource;
+    bool is_refused = r->rejection != NULL && r->rejection->len > 0;
+    const uint8_t *bytes = is_refused ? r->rejection->bytes : r->bytes;
+    size_t len = is_refused ? r->rejection->len : r->len;
+    struct unsupported_report *unsupported = NULL;
+    struct part *part = NULL;
+    ProtobufCMessage *msg = NULL;
+    struct arena scratch;
+    struct error err;
+    int code;
+
+    arena_init(&scratch, &s->params.loop->arenas);
+    error_init(&err);
+    s->counters[slot->kind].update_attempt++;
+    code = pb_unpack(resource_type_of(slot->kind)->descriptor, bytes, len, &scratch, &msg, &err);
+    if (code == 0) {
+        code = store_parse(s, slot, msg, r->accepted, false, &part, &unsupported, &err);
+    }
+    if (code == 0) {
+        s->counters[slot->kind].update_success++;
+        unsupported_report_free(r->unsupported);
+        r->unsupported = unsupported;
+        if (is_refused) { /* those of the newest version are good now */
+            free(r->bytes);
+            r->bytes = r->rejection->bytes;
+            r->len = len;
+            r->rejection->bytes = NULL;
+        }
+        store_accept_again(s, slot, part);
+    } else {
+        uint8_t *copy = arena_alloc(&scratch, len + 1);
+
+        memcpy(copy, bytes, len);
+        s->counters[slot->kind].update_rejected++;
+        log_warn(LOG_C_CONFIG, "%s '%.*s' was read again and refused: %s",
+                 part_kind_name(slot->kind), STR_ARG(slot->name), error_message(&err));
+        store_reject(s, slot->kind, slot->name, copy, len, STR(""), error_message(&err));
+    }
+    error_done(&err);
+    arena_done(&scratch);
 }
 
 /* Equal bytes, or equal once maps are sorted: nothing to parse, nothing to publish. */

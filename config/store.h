@@ -27,6 +27,7 @@
 
 struct config_store;
 struct parse_context;
+struct secret_files;
 
 /* What the store asks of its owner (server/). NULL members are skipped. */
 struct config_store_ops {
@@ -57,8 +58,8 @@ struct config_store_params {
     struct stat_store *stats;
     struct access_log_hub *access_logs;
     const struct tls_builder *tls; /* config/model/tls.h */
-    struct str local_ip;    /* lives as long as any part */
-    struct xds_client *xds; /* NULL: static configuration only */
+    struct str local_ip;           /* lives as long as any part */
+    struct xds_client *xds;        /* NULL: static configuration only */
     bool is_strict;
     bool allows_unknown_static;       /* fields that nobody knows: refused in a bootstrap, */
     bool rejects_unknown_dynamic;     /* reported elsewhere, unless these are set */
@@ -123,6 +124,7 @@ struct resource {
     uint64_t removed_at_ms; /* 0: not removed */
     uint64_t seen_generation;
     bool is_static;
+    struct secret_files *files; /* secret_files.h; NULL: none are watched */
     struct list pending_node;
     struct list removal_node;
 };

@@ -54,6 +54,10 @@ void store_accept_part(struct config_store *s, struct slot *slot, const struct p
 /* Calls `fn` for every slot that the part (a listener: also its chains) names. */
 void store_each_dep(struct config_store *s, const struct part *p,
                     void (*fn)(struct config_store *s, struct slot *slot, void *user), void *user);
+/* Made when there is none yet. */
+struct resource *store_resource_of(struct slot *slot);
+/* The same bytes once more, because files that they name have changed. */
+void store_read_again(struct config_store *s, struct slot *slot);
 void store_resource_free(struct config_store *s, struct resource *r);
 /* Counts (delta +1 / -1) the part's names as used and subscribed. */
 void store_use_deps(struct config_store *s, const struct part *p, int delta);

@@ -143,6 +143,26 @@ void parse_subscribe(struct parse_context *ctx, enum part_kind kind, struct str 
     ctx->subscriptions[ctx->subscription_count++] = (struct subscription_ref){kind, name, source};
 }
 
+void parse_watch(struct parse_context *ctx, struct str directory)
+{
+    for (size_t i = 0; i < ctx->watched_count; i++) {
+        if (str_eq(ctx->watched[i], directory)) {
+            return;
+        }
+    }
+    if (ctx->watched_count == ctx->watched_cap) {
+        struct str *grown;
+
+        ctx->watched_cap = ctx->watched_cap == 0 ? 4 : ctx->watched_cap * 2;
+        grown = ARENA_ARRAY(parse_arena(ctx), struct str, ctx->watched_cap);
+        for (size_t i = 0; i < ctx->watched_count; i++) {
+            grown[i] = ctx->watched[i];
+        }
+        ctx->watched = grown;
+    }
+    ctx->watched[ctx->watched_count++] = directory;
+}
+
 struct str parse_str(struct parse_context *ctx, const char *s)
 {
     return s == NULL || s[0] == '\0' ? STR("") : arena_str(parse_arena(ctx), str_c(s));

@@ -77,6 +77,11 @@ struct parse_context {
     struct subscription_ref *subscriptions;
     size_t subscription_count;
     size_t subscription_cap;
+    /* Directories whose files were read, each once: what a discovered secret has watched. In the
+     * part's arena. */
+    struct str *watched;
+    size_t watched_count;
+    size_t watched_cap;
     /* Makes certificates and CAs of what was read; handed in by server/, NULL in unit tests: the
      * built members are NULL then. */
     const struct tls_builder *tls;
@@ -135,6 +140,9 @@ bool parse_has(const struct parse_context *ctx, enum part_kind kind, struct str 
 /* And where it comes from, when that is a discovery subscription of its own. */
 void parse_subscribe(struct parse_context *ctx, enum part_kind kind, struct str name,
                      const struct config_source *source);
+
+/* The directory is to be watched for the part's sake. */
+void parse_watch(struct parse_context *ctx, struct str directory);
 
 /* protobuf-c strings into the arena. */
 struct str parse_str(struct parse_context *ctx, const char *s);

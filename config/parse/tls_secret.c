@@ -19,6 +19,7 @@
 #define TLS_DESCRIPTOR(suffix) envoy__extensions__transport_sockets__tls__v3__##suffix
 
 typedef Envoy__Config__Core__V3__DataSource data_source;
+typedef Envoy__Config__Core__V3__WatchedDirectory watched_directory;
 
 #define SPIFFE_TYPE "envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig"
 
@@ -33,9 +34,21 @@ static void mix_into_part(struct parse_context *ctx, struct str bytes)
     }
 }
 
+/* `watched` NULL: the directory that the file stands in. */
+static void watch_file(struct parse_context *ctx, struct str path, const watched_directory *watched)
+{
+    size_t slash = str_rfind_char(path, '/');
+
+    if (watched != NULL) {
+        parse_watch(ctx, parse_str(ctx, watched->path));
+    } else {
+        parse_watch(ctx, slash == STR_NPOS ? STR(".") : str_sub(path, 0, slash == 0 ? 1 : slash));
+    }
+}
+
 /* `m` NULL: stays empty. */
 static int read_data(struct parse_context *ctx, const char *field, const data_source *m,
-                     struct tls_data *ret)
+                     const watched_directory *watched, struct tls_data *ret)
 {
     size_t at;
     int r;
@@ -45,12 +58,15 @@ static int read_data(struct parse_context *ctx, const char *field, const data_so
         return 0;
     }
     at = path_push(ctx, field);
+    if (m->specifier_case == ENVOY__CONFIG__CORE__V3__DATA_SOURCE__SPECIFIER_FILENAME) {
+        ret->name = parse_str(ctx, m->filename);
+        watch_file(ctx, ret->name, watched);
+    }
     r = parse_data_source(ctx, m, 0, &ret->bytes);
     if (r < 0) {
         return r;
     }
-    if (m->specifier_case == ENVOY__CONFIG__CORE__V3__DATA_SOURCE__SPECIFIER_FILENAME) {
-        ret->name = parse_str(ctx, m->filename);
+    if (ret->name.len > 0) {
         mix_into_part(ctx, ret->bytes);
     } else if (ret->bytes.len > 0) {
         ret->name = STR("<inline>");
@@ -86,19 +102,21 @@ int parse_tls_certificate(struct parse_context *ctx, const TLS(TlsCertificate) *
 
     *ret = NULL;
     if (r == 0) {
-        r = read_data(ctx, "certificate_chain", m->certificate_chain, &source.chain);
+        r = read_data(ctx, "certificate_chain", m->certificate_chain, m->watched_directory,
+                      &source.chain);
     }
     if (r == 0) {
-        r = read_data(ctx, "private_key", m->private_key, &source.key);
+        r = read_data(ctx, "private_key", m->private_key, m->watched_directory, &source.key);
     }
     if (r == 0) {
-        r = read_data(ctx, "pkcs12", m->pkcs12, &source.pkcs12);
+        r = read_data(ctx, "pkcs12", m->pkcs12, m->watched_directory, &source.pkcs12);
     }
     if (r == 0) {
-        r = read_data(ctx, "password", m->password, &source.password);
+        r = read_data(ctx, "password", m->password, m->watched_directory, &source.password);
     }
     if (r == 0) {
-        r = read_data(ctx, "ocsp_staple", m->ocsp_staple, &source.ocsp_staple);
+        r = read_data(ctx, "ocsp_staple", m->ocsp_staple, m->watched_directory,
+                      &source.ocsp_staple);
     }
     if (r < 0 || ctx->tls == NULL) {
         return r;
@@ -114,20 +132,28 @@ int parse_tls_certificate(struct parse_context *ctx, const TLS(TlsCertificate) *
 
 /* --- what peers are held against -------------------------------------------------------------- */
 
-/* `trust_domain`: of the SPIFFE validator, else empty. */
-static int parse_trust(struct parse_context *ctx, const data_source *ca, const data_source *crl,
-                       const char *ca_field, struct str trust_domain, const struct tls_trust **ret)
+/* Where trust is read from. */
+struct trust_fields {
+    const char *ca_field;
+    const data_source *ca;
+    const data_source *crl;
+    const watched_directory *watched;
+    struct str trust_domain; /* of the SPIFFE validator, else empty */
+};
+
+static int parse_trust(struct parse_context *ctx, const struct trust_fields *from,
+                       const struct tls_trust **ret)
 {
-    struct tls_trust_source source = {.trust_domain = trust_domain};
+    struct tls_trust_source source = {.trust_domain = from->trust_domain};
     struct error err;
-    int r = read_data(ctx, ca_field, ca, &source.ca);
+    int r = read_data(ctx, from->ca_field, from->ca, from->watched, &source.ca);
 
     *ret = NULL;
     if (r == 0) {
-        r = read_data(ctx, "crl", crl, &source.crl);
+        r = read_data(ctx, "crl", from->crl, from->watched, &source.crl);
     }
     if (r < 0 || ctx->tls == NULL ||
-        (source.ca.bytes.len == 0 && source.crl.bytes.len == 0 && trust_domain.len == 0)) {
+        (source.ca.bytes.len == 0 && source.crl.bytes.len == 0 && from->trust_domain.len == 0)) {
         return r;
     }
     error_init(&err);
@@ -312,7 +338,10 @@ static int parse_trust_domains(struct parse_context *ctx, const TLS(SPIFFECertVa
         }
         domains[i].name = parse_str(ctx, d->name);
         if (r == 0) {
-            r = parse_trust(ctx, d->trust_bundle, NULL, "trust_bundle", domains[i].name,
+            r = parse_trust(ctx,
+                            &(struct trust_fields){.ca_field = "trust_bundle",
+                                                   .ca = d->trust_bundle,
+                                                   .trust_domain = domains[i].name},
                             &domains[i].bundle);
         }
         if (r < 0) {
@@ -407,7 +436,12 @@ int parse_validation_context(struct parse_context *ctx, const TLS(CertificateVal
                        "value must be less than or equal to 100");
     }
     if (r == 0) {
-        r = parse_trust(ctx, m->trusted_ca, m->crl, "trusted_ca", STR_NONE, &ret->trust);
+        r = parse_trust(ctx,
+                        &(struct trust_fields){.ca_field = "trusted_ca",
+                                               .ca = m->trusted_ca,
+                                               .crl = m->crl,
+                                               .watched = m->watched_directory},
+                        &ret->trust);
     }
     ret->has_ca = m->trusted_ca != NULL;
     ret->has_crl = m->crl != NULL;
@@ -499,7 +533,7 @@ int parse_secret(struct parse_context *ctx, const TLS(Secret) * m, struct secret
     case TLS_ENUM(SECRET__TYPE_GENERIC_SECRET):
         ret->kind = SECRET_GENERIC;
         at = path_push(ctx, "generic_secret");
-        r = read_data(ctx, "secret", m->generic_secret->secret, &generic);
+        r = read_data(ctx, "secret", m->generic_secret->secret, NULL, &generic);
         ret->generic = generic.bytes;
         break;
     default:
