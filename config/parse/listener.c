@@ -103,30 +103,135 @@ static struct str stat_name_of(struct parse_context *ctx, const struct listener_
 
 /* --- plain fields --------------------------------------------------------------------------- */
 
+typedef Envoy__Config__Listener__V3__ListenerFilterChainMatchPredicate Predicate;
+typedef Envoy__Config__Listener__V3__ListenerFilterChainMatchPredicate__MatchSet PredicateSet;
+#define PREDICATE_RULE(name)                                                                       \
+    ENVOY__CONFIG__LISTENER__V3__LISTENER_FILTER_CHAIN_MATCH_PREDICATE__RULE_##name
+
+static int parse_predicate(struct parse_context *ctx, const Predicate *m,
+                           struct listener_predicate *ret);
+
+static int parse_predicate_set(struct parse_context *ctx, const char *field, const PredicateSet *m,
+                               struct listener_predicate *ret)
+{
+    struct listener_predicate *rules =
+        ARENA_ARRAY(parse_arena(ctx), struct listener_predicate, m->n_rules);
+    size_t at = path_push(ctx, field);
+
+    if (m->n_rules < 2) {
+        return parse_fail(ctx, E_INVALID, "rules", "value must contain at least 2 item(s)");
+    }
+    for (size_t i = 0; i < m->n_rules; i++) {
+        size_t inner = path_push_index(ctx, "rules", i);
+        int r = parse_predicate(ctx, m->rules[i], &rules[i]);
+
+        if (r < 0) {
+            return r;
+        }
+        path_pop(ctx, inner);
+    }
+    path_pop(ctx, at);
+    ret->rules = rules;
+    ret->rule_count = m->n_rules;
+    return 0;
+}
+
+static int parse_predicate_not(struct parse_context *ctx, const Predicate *m,
+                               struct listener_predicate *ret)
+{
+    struct listener_predicate *rule = ARENA_NEW(parse_arena(ctx), struct listener_predicate);
+    size_t at = path_push(ctx, "not_match");
+    int r = parse_predicate(ctx, m, rule);
+
+    path_pop(ctx, at);
+    ret->rules = rule;
+    ret->rule_count = 1;
+    return r;
+}
+
+/* Depth was bounded when the message was unpacked. */
+static int parse_predicate(struct parse_context *ctx, const Predicate *m,
+                           struct listener_predicate *ret)
+{
+    switch (m->rule_case) {
+    case PREDICATE_RULE(OR_MATCH):
+        ret->kind = LISTENER_PREDICATE_OR;
+        return parse_predicate_set(ctx, "or_match", m->or_match, ret);
+    case PREDICATE_RULE(AND_MATCH):
+        ret->kind = LISTENER_PREDICATE_AND;
+        return parse_predicate_set(ctx, "and_match", m->and_match, ret);
+    case PREDICATE_RULE(NOT_MATCH):
+        ret->kind = LISTENER_PREDICATE_NOT;
+        return parse_predicate_not(ctx, m->not_match, ret);
+    case PREDICATE_RULE(ANY_MATCH):
+        ret->kind = LISTENER_PREDICATE_ANY;
+        return m->any_match ? 0 : parse_fail(ctx, E_INVALID, "any_match", "value must equal true");
+    case PREDICATE_RULE(DESTINATION_PORT_RANGE):
+        ret->kind = LISTENER_PREDICATE_DESTINATION_PORT;
+        ret->port_from = m->destination_port_range->start;
+        ret->port_to = m->destination_port_range->end;
+        return 0;
+    default:
+        return parse_fail(ctx, E_INVALID, "rule", "value is required");
+    }
+}
+
+static int parse_listener_filter(struct parse_context *ctx,
+                                 const Envoy__Config__Listener__V3__ListenerFilter *m,
+                                 struct listener_filter_config *ret)
+{
+    bool is_typed = m->config_type_case ==
+                    ENVOY__CONFIG__LISTENER__V3__LISTENER_FILTER__CONFIG_TYPE_TYPED_CONFIG;
+    int r = parse_check_not_empty(ctx, "name", m->name);
+
+    if (r == 0) {
+        r = parse_extension(ctx, EXT_LISTENER_FILTER, m->name, "typed_config",
+                            is_typed ? m->typed_config : NULL, &ret->filter);
+    }
+    if (r == 0 && m->filter_disabled != NULL) {
+        struct listener_predicate *p = ARENA_NEW(parse_arena(ctx), struct listener_predicate);
+        size_t at = path_push(ctx, "filter_disabled");
+
+        r = parse_predicate(ctx, m->filter_disabled, p);
+        path_pop(ctx, at);
+        ret->disabled = p;
+    }
+    return r;
+}
+
+/* As Envoy: the flag brings the filter that finds the destination, behind the others. */
+static void add_original_dst(struct parse_context *ctx, struct listener_filter_config *ret)
+{
+    const struct extension *ext =
+        extension_find(ctx->registry, EXT_LISTENER_FILTER,
+                       STR("envoy.extensions.filters.listener.original_dst.v3.OriginalDst"));
+
+    CHECK(ext != NULL && ext->parse == NULL);
+    ret->filter.name = str_c(ext->name);
+    ret->filter.ext = ext;
+}
+
 static int parse_listener_filters(struct parse_context *ctx, const Listener *m,
                                   struct listener_config *ret)
 {
+    size_t n = m->n_listener_filters;
     struct listener_filter_config *filters =
-        ARENA_ARRAY(parse_arena(ctx), struct listener_filter_config, m->n_listener_filters);
+        ARENA_ARRAY(parse_arena(ctx), struct listener_filter_config, n + 1);
 
-    for (size_t i = 0; i < m->n_listener_filters; i++) {
-        const Envoy__Config__Listener__V3__ListenerFilter *f = m->listener_filters[i];
-        bool is_typed = f->config_type_case ==
-                        ENVOY__CONFIG__LISTENER__V3__LISTENER_FILTER__CONFIG_TYPE_TYPED_CONFIG;
+    for (size_t i = 0; i < n; i++) {
         size_t at = path_push_index(ctx, "listener_filters", i);
-        int r = parse_check_not_empty(ctx, "name", f->name);
+        int r = parse_listener_filter(ctx, m->listener_filters[i], &filters[i]);
 
-        if (r == 0) {
-            r = parse_extension(ctx, EXT_LISTENER_FILTER, f->name, "typed_config",
-                                is_typed ? f->typed_config : NULL, &filters[i].filter);
-        }
         if (r < 0) {
             return r;
         }
         path_pop(ctx, at);
     }
+    if (ret->use_original_dst) {
+        add_original_dst(ctx, &filters[n++]);
+    }
     ret->listener_filters = filters;
-    ret->listener_filter_count = m->n_listener_filters;
+    ret->listener_filter_count = n;
     return 0;
 }
 
@@ -158,6 +263,7 @@ static int parse_plain(struct parse_context *ctx, const Listener *m, struct list
                     : parse_str(ctx, m->name);
     ret->stat_prefix = parse_str(ctx, m->stat_prefix);
     ret->bind_to_port = parse_bool_or(m->bind_to_port, true);
+    ret->use_original_dst = parse_bool_or(m->use_original_dst, false);
     ret->reuse_port = parse_bool_or(m->enable_reuse_port, true);
     ret->backlog = (int)(parse_u32_or(m->tcp_backlog_size, 0) & INT32_MAX);
     ret->per_connection_buffer_limit_bytes = parse_opt_u32(m->per_connection_buffer_limit_bytes);
@@ -202,6 +308,9 @@ static int parse_chains(struct parse_context *ctx, const Listener *m,
         ARENA_ARRAY(parse_arena(ctx), const struct filter_chain_config *, m->n_filter_chains);
     int r = 0;
 
+    if (m->filter_chain_matcher != NULL) {
+        return parse_fail(ctx, E_UNSUPPORTED, "filter_chain_matcher", "not supported");
+    }
     if (m->n_filter_chains == 0 && m->default_filter_chain == NULL) {
         return parse_fail(ctx, E_INVALID, "filter_chains", "no filter chains specified");
     }

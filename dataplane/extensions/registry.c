@@ -7,6 +7,7 @@
 
 #include "dataplane/base/check.h"
 #include "dataplane/http/filter.h"
+#include "dataplane/net/listener_filter.h"
 #include "dataplane/net/network_filter.h"
 #include "dataplane/net/transport_socket.h"
 #include "dataplane/stream_info/access_log.h"
@@ -26,6 +27,10 @@ extern const struct http_filter_type http_filter_grpc_http1_bridge;
 extern const struct http_filter_type http_filter_grpc_stats;
 extern const struct http_filter_type http_filter_grpc_web;
 extern const struct http_filter_type http_filter_router;
+extern const struct listener_filter_type listener_filter_http_inspector;
+extern const struct listener_filter_type listener_filter_original_dst;
+extern const struct listener_filter_type listener_filter_proxy_protocol;
+extern const struct listener_filter_type listener_filter_tls_inspector;
 extern const struct network_filter_type network_filter_http_connection_manager;
 extern const struct network_filter_type network_filter_sni_cluster;
 extern const struct network_filter_type network_filter_tcp_proxy;
@@ -49,6 +54,10 @@ static const struct extension *const extensions[] = {
     &load_balancing_policy_least_request,
     &load_balancing_policy_random,
     &load_balancing_policy_round_robin,
+    &listener_filter_http_inspector.ext,
+    &listener_filter_original_dst.ext,
+    &listener_filter_proxy_protocol.ext,
+    &listener_filter_tls_inspector.ext,
     &network_filter_http_connection_manager.ext,
     &network_filter_sni_cluster.ext,
     &network_filter_tcp_proxy.ext,

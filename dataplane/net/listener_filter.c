@@ -346,7 +346,6 @@ static struct connection_info *pack_info(struct packer *p, const struct connecti
     to->ja3 = pack_str(p, from->ja3);
     to->ja4 = pack_str(p, from->ja4);
     to->proxy_tlvs = pack_str(p, from->proxy_tlvs);
-    to->transport_failure_reason = pack_str(p, from->transport_failure_reason);
     to->application_protocols = NULL;
     to->application_protocol_count = 0;
     if (from->direct_local != NULL) {
@@ -366,7 +365,7 @@ static bool info_is_empty(const struct connection_info *info)
 {
     return info->server_name.len == 0 && info->transport_protocol.len == 0 && info->ja3.len == 0 &&
            info->ja4.len == 0 && info->metadata == NULL && !info->has_proxy_header &&
-           info->direct_local == NULL && info->transport_failure_reason.len == 0;
+           info->direct_local == NULL;
 }
 
 struct connection_info *inspection_take_info(struct inspection *i)

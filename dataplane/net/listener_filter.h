@@ -42,8 +42,6 @@ struct connection_info {
     struct str proxy_tlvs;
     /* Of the socket, where conn->local says where the client wanted to go; else NULL. */
     const struct address *direct_local;
-    /* Why a connection was taken to be no TLS, for %DOWNSTREAM_TRANSPORT_FAILURE_REASON%. */
-    struct str transport_failure_reason;
     /* What the client offers, most wanted first. Only until the chain is chosen. */
     const struct str *application_protocols;
     size_t application_protocol_count;
