@@ -9,6 +9,8 @@
 #include "dataplane/http/local_reply.h"
 #include "dataplane/http/redirect.h"
 #include "dataplane/http/stream.h"
+#include "dataplane/net/listener.h"
+#include "dataplane/net/listener_filter.h"
 
 struct thread_context *http_filter_thread(const struct http_filter *f)
 {
@@ -33,6 +35,13 @@ struct header_map *http_filter_request_headers(const struct http_filter *f)
 bool http_filter_is_downstream_tls(const struct http_filter *f)
 {
     return conn_manager_is_tls(f->stream->cm);
+}
+
+struct str http_filter_proxy_tlvs(const struct http_filter *f)
+{
+    const struct listener_connection *lc = f->stream->cm->lc;
+
+    return lc != NULL && lc->info != NULL ? lc->info->proxy_tlvs : STR_NONE;
 }
 
 size_t http_filter_buffer_limit(const struct http_filter *f)

@@ -97,11 +97,13 @@ static void router_strip(struct header_map *h)
 static void router_prepare_headers(struct router *r, const struct host *host, struct header_map *h)
 {
     router_strip(h);
+    router_note_transport_header(r, h);
     request_timeouts_take(&r->timeouts, r->forward, cluster_config_of(r->cluster), r->is_grpc,
                           r->config->respects_expected_timeout, h);
     request_timeouts_write(&r->timeouts, 0, !r->config->suppresses_envoy_headers, h);
     router_write_attempt(r, h);
     http_filter_finalize_request(r->filter, !r->config->suppresses_envoy_headers);
+    router_choose_transport(r, h);
     router_rewrite_host(r, host);
 }
 

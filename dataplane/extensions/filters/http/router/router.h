@@ -52,7 +52,9 @@ struct router {
     struct retry_state retry;
     struct loop_task retry_task; /* the next attempt starts at the end of the turn */
     struct request_timeouts timeouts;
-    struct timer timer; /* the response's */
+    struct timer timer;                        /* the response's */
+    const struct transport_options *transport; /* of upstream connections; NULL: nothing wanted */
+    struct str transport_name;                 /* override_auto_sni_header; empty: none */
     /* The request's body while there is nobody to send it to, bounded by stopping the client; and
      * what was sent, as long as it may have to be sent again. */
     struct buf body;
@@ -107,6 +109,18 @@ void router_write_attempt(struct router *r, struct header_map *h);
 void router_rewrite_host(struct router *r, const struct host *host);
 /* The attempt was reset before any response: true when another one follows. */
 bool router_try_again(struct router *r, enum stream_reset_reason reason);
+
+/* --- transport.c -------------------------------------------------------------------------------
+ */
+
+/* Before the route changes headers: as Envoy, that of override_auto_sni_header counts as it came.
+ */
+void router_note_transport_header(struct router *r, const struct header_map *h);
+/* After it has: the authority counts as the route has rewritten it. */
+void router_choose_transport(struct router *r, const struct header_map *h);
+/* For a connection to `host`; NULL: nothing. */
+const struct transport_options *router_transport_to(const struct router *r,
+                                                    const struct host *host);
 
 /* --- upstream_request.c ------------------------------------------------------------------------
  */

@@ -109,6 +109,12 @@ size_t http_filter_buffer_limit(const struct http_filter *f)
     return client.buffer_limit;
 }
 
+struct str http_filter_proxy_tlvs(const struct http_filter *f)
+{
+    (void)f;
+    return STR_NONE;
+}
+
 enum route_answer http_filter_answer_from_route(struct http_filter *f)
 {
     (void)f;

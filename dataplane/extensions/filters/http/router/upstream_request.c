@@ -563,8 +563,9 @@ void upstream_request_start(struct upstream_request *rq, struct host *take_host)
     if (r->is_websocket) {
         request_arm_try_timer(rq);
     }
-    cluster_request_stream(r->cluster, rq->host, r->forward->priority, rq->protocol, NULL,
-                           &request_pool_ops, rq, &rq->pool_request);
+    cluster_request_stream(r->cluster, rq->host, r->forward->priority, rq->protocol,
+                           router_transport_to(r, rq->host), &request_pool_ops, rq,
+                           &rq->pool_request);
 }
 
 void upstream_request_data(struct upstream_request *rq, struct buf *take_data, bool end_stream)
