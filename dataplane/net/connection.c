@@ -26,6 +26,8 @@
 #define FLUSH_EAGER_BYTES (64u * 1024)
 /* Full read windows taken in one event before others get their turn. */
 #define READS_PER_EVENT 4
+/* Blocks that are filled in one call while the peer sends more than a window at a time. */
+#define BULK_BLOCKS 4
 #define DELAYED_CLOSE_MS 1000 /* Envoy's delayed_close_timeout */
 /* What a consumer may leave in `in` when no watermark is set. */
 #define IN_LIMIT_BYTES (1024u * 1024)
@@ -179,6 +181,24 @@ static void conn_on_uv_closed(uv_handle_t *h)
     deferred_free(c->loop, &c->deferred, conn_free_deferred);
 }
 
+static ssize_t conn_send(struct conn *c, const struct buf *b, size_t *ret_tried);
+
+/* The transport's last words, if they can go out at once: as Envoy, however a connection ends. */
+static void conn_end_transport(struct conn *c)
+{
+    size_t tried;
+
+    if (c->wire == NULL || c->is_transport_ended || c->transport->shutdown == NULL ||
+        c->is_write_broken || c->is_blocked || buf_len(c->wire) > 0) {
+        return;
+    }
+    c->is_transport_ended = true;
+    c->transport->shutdown(c, c->transport_state, c->wire);
+    if (buf_len(c->wire) > 0) {
+        (void)conn_send(c, c->wire, &tried); /* the peer may have gone */
+    }
+}
+
 /* Closes the socket. `tell_now`: the consumer learns at once (only from events of the socket and
  * timers); else from the loop, so that nothing called by a consumer calls back. */
 static void conn_finish(struct conn *c, enum conn_close_cause cause, bool tell_now)
@@ -186,6 +206,7 @@ static void conn_finish(struct conn *c, enum conn_close_cause cause, bool tell_n
     if (c->state == CONN_CLOSED) {
         return;
     }
+    conn_end_transport(c);
     conn_set_state(c, CONN_CLOSED);
     c->close_cause = (uint8_t)cause;
     timer_cancel(c->loop, &c->close_timer);
@@ -519,24 +540,19 @@ static void conn_on_eof(struct conn *c)
     }
 }
 
-static void conn_on_bytes(struct conn *c, struct buf_block *block, uint8_t *data, size_t len)
+/* Takes all of `now`. */
+static void conn_on_bytes(struct conn *c, struct buf *now)
 {
-    struct buf now;
-
-    c->bytes_read += len;
+    c->bytes_read += now->len;
     if (conn_is_closing(c)) {
-        return; /* what still comes is of no interest */
-    }
-    buf_init(&now, &c->loop->bufs);
-    if (c->wire != NULL) {
-        buf_add_window(&now, block, data, len);
-        conn_decrypt(c, &now);
+        buf_reset(now); /* what still comes is of no interest */
+    } else if (c->wire != NULL) {
+        conn_decrypt(c, now);
     } else if (c->in.len > 0) {
-        buf_add_window(&c->in, block, data, len);
+        buf_move(&c->in, now);
         conn_offer(c, &c->in, false);
     } else {
-        buf_add_window(&now, block, data, len);
-        conn_offer(c, &now, false);
+        conn_offer(c, now, false);
     }
 }
 
@@ -570,10 +586,21 @@ static void conn_on_read_error(struct conn *c, int error)
     conn_finish(c, cause, true);
 }
 
+/* What a read brought that was no bytes. */
+static void conn_on_no_bytes(struct conn *c, ssize_t n)
+{
+    if (n == 0) {
+        conn_on_eof(c);
+    } else if (errno != EAGAIN) {
+        conn_on_read_error(c, errno);
+    }
+}
+
 /* One recv. Whether another one may find more. */
 static bool conn_read_once(struct conn *c)
 {
     struct loop *l = c->loop;
+    struct buf now;
     uint8_t *data;
     size_t len;
     struct buf_block *block = loop_read_window(l, &data, &len);
@@ -583,14 +610,48 @@ static bool conn_read_once(struct conn *c)
         n = recv(c->fd, data, len, 0);
     } while (n < 0 && errno == EINTR);
     if (n > 0) {
-        conn_on_bytes(c, block, data, (size_t)n);
-    } else if (n == 0) {
-        conn_on_eof(c);
-    } else if (errno != EAGAIN) {
-        conn_on_read_error(c, errno);
+        buf_init(&now, &l->bufs);
+        buf_add_window(&now, block, data, (size_t)n);
+        conn_on_bytes(c, &now);
+    } else {
+        conn_on_no_bytes(c, n);
     }
     loop_read_done(l, block, data, n > 0 ? (size_t)n : 0);
     return n > 0 && (size_t)n == len;
+}
+
+/* The same into several blocks. */
+static bool conn_read_bulk(struct conn *c)
+{
+    struct buf_block *blocks[BULK_BLOCKS];
+    struct iovec iov[BULK_BLOCKS];
+    struct buf now;
+    ssize_t n;
+    size_t left;
+
+    for (size_t i = 0; i < BULK_BLOCKS; i++) {
+        blocks[i] = buf_block_new(&c->loop->bufs);
+        iov[i] = (struct iovec){blocks[i]->data, blocks[i]->cap};
+    }
+    do {
+        n = readv(c->fd, iov, BULK_BLOCKS);
+    } while (n < 0 && errno == EINTR);
+    buf_init(&now, &c->loop->bufs);
+    left = n > 0 ? (size_t)n : 0;
+    for (size_t i = 0; i < BULK_BLOCKS; i++) {
+        size_t len = left < iov[i].iov_len ? left : iov[i].iov_len;
+
+        blocks[i]->used = (uint32_t)len;
+        buf_add_window(&now, blocks[i], blocks[i]->data, len);
+        buf_block_unref(blocks[i]);
+        left -= len;
+    }
+    if (n > 0) {
+        conn_on_bytes(c, &now);
+    } else {
+        conn_on_no_bytes(c, n);
+    }
+    return n > 0 && (size_t)n == BULK_BLOCKS * iov[0].iov_len;
 }
 
 /* Whether what arrives may be read now. */
@@ -615,7 +676,10 @@ static void conn_on_readable(struct conn *c)
         return;
     }
     for (int i = 0; i < READS_PER_EVENT && conn_takes_bytes(c); i++) {
-        if (!conn_read_once(c)) {
+        bool is_bulk = c->is_bulk;
+
+        c->is_bulk = is_bulk ? conn_read_bulk(c) : conn_read_once(c);
+        if (!c->is_bulk || conn_in_is_full(c)) {
             break;
         }
     }
@@ -932,6 +996,7 @@ static void conn_finish_with_reset(struct conn *c)
     const struct linger drop = {.l_onoff = 1, .l_linger = 0};
 
     (void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &drop, sizeof(drop)); /* else it is a FIN */
+    c->is_transport_ended = true;                                        /* not a word */
     conn_finish(c, CONN_CLOSED_LOCAL, false);
 }
 

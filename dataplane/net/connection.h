@@ -68,6 +68,7 @@ struct conn {
     bool is_poll_broken; /* libuv watches no more */
     bool is_above_watermark;
     bool is_reading;   /* conn_read_start was called and no FIN has come */
+    bool is_bulk;      /* the last read brought all it had room for */
     bool is_read_held; /* something came while reading was disabled: it waits in the kernel */
     bool is_blocked;   /* the socket took no more: output waits until it is writable */
     bool is_eof;       /* the peer's FIN was seen */

@@ -17,6 +17,8 @@ from pathlib import Path
 from harness import config as c
 from harness import paths
 from harness.proxy import Proxy, cpu_ns
+from harness.tls import attempt
+from identity import NAME
 from native import H2Load
 
 
@@ -28,6 +30,9 @@ class Setup:
     front_h2: bool = False  # cleartext HTTP/2 with prior knowledge from the client
     back_h2: bool = False  # and to the backend
     windows: tuple = ()  # HTTP/2's, of a stream and of a connection; without: each proxy's own defaults
+    tcp: bool = False  # relays bytes, whatever they are
+    tls: object = None  # an Identity: TLS from the client
+    mutual: bool = False  # with its certificate; and TLS to the backend, with ours
     bootstrap: object = None  # a function (port) -> bootstrap, for proxies that speak xDS only
     extra: dict = field(default_factory=dict)
 
@@ -49,14 +54,28 @@ def thresholds():
         "max_connections": 100000, "max_pending_requests": 100000, "max_requests": 100000}]}}
 
 
+def relay(cluster):
+    """The tcp_proxy network filter."""
+    return {"name": "tcp", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
+        "stat_prefix": "relay", "cluster": cluster}}
+
+
 def plain_bootstrap(port, setup):
+    if setup.tcp:
+        return c.static_bootstrap([c.listener("l", relay("backend"), port=port)],
+                                  [c.cluster("backend", setup.backend, **thresholds())])
     table = c.routes("r", c.vhost("all", ["*"], c.route("/", "backend")))
     h2 = dict(zip(("initial_stream_window_size", "initial_connection_window_size"), setup.windows))
     front = {"http2_protocol_options": h2} if setup.front_h2 else {}
     back = {"typed_extension_protocol_options": c.http_options(explicit_http_config={"http2_protocol_options": h2})}
-    return c.static_bootstrap(
-        [c.listener("l", c.hcm(table, **front), port=port)],
-        [c.cluster("backend", setup.backend, **thresholds(), **(back if setup.back_h2 else {}))])
+    chain = c.chain(c.hcm(table, **front))
+    cluster = c.cluster("backend", setup.backend, **thresholds(), **(back if setup.back_h2 else {}))
+    if setup.tls:
+        chain["transport_socket"] = setup.tls.downstream(setup.mutual)
+    if setup.mutual:
+        cluster["transport_socket"] = setup.tls.upstream()
+    return c.static_bootstrap([c.listener("l", chain, port=port)], [cluster])
 
 
 def answers_h1(port):
@@ -64,6 +83,16 @@ def answers_h1(port):
     with socket.create_connection(("127.0.0.1", port), timeout=5) as probe:
         probe.sendall(b"GET / HTTP/1.1\r\nhost: test\r\n\r\n")
         return probe.recv(4096).startswith(b"HTTP/1.1 200")
+
+
+def answers_tls(identity, mutual):
+    """The same over TLS, for wait_answer()."""
+    tls = identity.context(mutual)
+
+    def answers(port):
+        return attempt(("127.0.0.1", port), tls=tls, sni=NAME, timeout=5).status == 200
+
+    return answers
 
 
 def answers_h2(port):
@@ -192,14 +221,46 @@ class Nginx(Classic):
     def command(self, path, place):
         return [shutil.which("nginx"), "-c", str(path), "-p", place, "-e", "stderr"]
 
+    MODULES = Path("/usr/lib/nginx/modules")  # Debian's: stream is one of them
+
+    def can(self, setup):
+        return super().can(setup) and (not setup.tcp or (self.MODULES / "ngx_stream_module.so").exists())
+
+    @staticmethod
+    def front_tls(setup):
+        if not setup.tls:
+            return ""
+        asks = f"ssl_client_certificate {setup.tls['ca.pem']}; ssl_verify_client on;" if setup.mutual else ""
+        return (f"ssl_certificate {setup.tls['server.pem']}; ssl_certificate_key {setup.tls['server.key']}; "
+                f"ssl_protocols TLSv1.2 TLSv1.3; {asks}")
+
+    @staticmethod
+    def back_tls(setup):
+        if not setup.mutual:
+            return ""
+        return (f"proxy_ssl_certificate {setup.tls['client.pem']}; proxy_ssl_certificate_key {setup.tls['client.key']}; "
+                f"proxy_ssl_trusted_certificate {setup.tls['ca.pem']}; proxy_ssl_verify on; proxy_ssl_protocols TLSv1.3; "
+                f"proxy_ssl_server_name on; proxy_ssl_name {NAME};")
+
     def config(self, port, setup, place):
         user = "user root;" if os.getuid() == 0 else ""
+        if setup.tcp:
+            return f"""
+                load_module {self.MODULES}/ngx_stream_module.so;
+                {user} worker_processes 1; daemon off; pid {place}/pid; error_log stderr crit;
+                worker_rlimit_nofile {open_files()};
+                events {{ worker_connections {open_files() - 100}; multi_accept on; use epoll; }}
+                stream {{ server {{
+                    listen 127.0.0.1:{port} backlog=4096; tcp_nodelay on;
+                    proxy_pass 127.0.0.1:{setup.backend}; proxy_connect_timeout 5s; proxy_timeout 3600s;
+                }} }}"""
         if setup.back_h2:
             # Its only HTTP/2 to a backend; its windows cannot be set.
             kind, forward = "grpc", "grpc_pass grpc://backend;"
         else:
-            kind, forward = "proxy", '''proxy_pass http://backend; proxy_http_version 1.1;
-                        proxy_set_header Connection "";'''
+            kind = "proxy"
+            forward = f'''proxy_pass {"https" if setup.mutual else "http"}://backend; proxy_http_version 1.1;
+                        proxy_set_header Connection ""; {self.back_tls(setup)}'''
         return f"""
             {user} worker_processes 1; daemon off; pid {place}/pid; error_log stderr crit;
             worker_rlimit_nofile {open_files()};
@@ -212,7 +273,8 @@ class Nginx(Classic):
                     server 127.0.0.1:{setup.backend}; keepalive 2048; keepalive_requests 1000000000;
                 }}
                 server {{
-                    listen 127.0.0.1:{port} {"http2" if setup.front_h2 else ""} backlog=4096;
+                    listen 127.0.0.1:{port} {"http2" if setup.front_h2 else ""} {"ssl" if setup.tls else ""} backlog=4096;
+                    {self.front_tls(setup)}
                     location / {{
                         {forward}
                         {kind}_set_header Host $host; {kind}_set_header X-Forwarded-Proto $scheme;
@@ -229,7 +291,33 @@ class Haproxy(Classic):
     def command(self, path, place):
         return [shutil.which("haproxy"), "-q", "-db", "-f", str(path)]
 
+    @staticmethod
+    def front_tls(setup):
+        asks = f"ca-file {setup.tls['ca.pem']} verify required" if setup.mutual else ""
+        return f"ssl crt {setup.tls['server.both']} {asks}" if setup.tls else ""
+
+    @staticmethod
+    def back_tls(setup):
+        if not setup.mutual:
+            return ""
+        return (f"ssl crt {setup.tls['client.both']} ca-file {setup.tls['ca.pem']} verify required "
+                f"ssl-min-ver TLSv1.3 sni str({NAME}) verifyhost {NAME}")
+
     def config(self, port, setup, place):
+        if setup.tcp:
+            return f"""
+global
+    nbthread 1
+    maxconn {(open_files() - 200) // 2}
+defaults
+    mode tcp
+    timeout client 3600s
+    timeout server 3600s
+    timeout connect 5s
+listen l
+    bind 127.0.0.1:{port} backlog 4096
+    server s 127.0.0.1:{setup.backend}
+"""
         # The window is a stream's, on both sides; a connection's is always as large as can be.
         window = f"tune.h2.initial-window-size {setup.windows[0]}" if setup.windows else ""
         return f"""
@@ -247,13 +335,13 @@ defaults
     option http-keep-alive
     http-reuse always
 frontend f
-    bind 127.0.0.1:{port} backlog 4096 {'proto h2' if setup.front_h2 else ''}
+    bind 127.0.0.1:{port} backlog 4096 {'proto h2' if setup.front_h2 else ''} {self.front_tls(setup)}
     unique-id-format %[uuid()]
     unique-id-header x-request-id
-    http-request set-header x-forwarded-proto http
+    http-request set-header x-forwarded-proto {'https' if setup.tls else 'http'}
     default_backend b
 backend b
-    server s 127.0.0.1:{setup.backend} {'proto h2' if setup.back_h2 else ''} pool-max-conn -1 pool-purge-delay 3600s
+    server s 127.0.0.1:{setup.backend} {'proto h2' if setup.back_h2 else ''} {self.back_tls(setup)} pool-max-conn -1 pool-purge-delay 3600s
 """
 
 

@@ -11,8 +11,9 @@ from contextlib import ExitStack
 
 from harness import config as c
 from harness.pyads import PyAds, message, packed
-from native import H2Load, Load, Origins
-from peers import Setup, answers_h1, answers_h2, thresholds
+from identity import NAME, Identity
+from native import H2Load, Load, Origins, TlsOrigin
+from peers import Setup, answers_h1, answers_h2, answers_tls, free_port, thresholds
 
 
 class Scenario:
@@ -106,6 +107,16 @@ class H1k(H1):
     connections = 1000
 
 
+class Tcp(H1):
+    """The same load through a relay that knows nothing of it."""
+
+    name = "tcp"
+    title = "TCP relay: the exchanges of h1 through tcp_proxy, 64 connections"
+
+    def setup(self, peer):
+        return Setup(backend=self.origins["ok"], tcp=True)
+
+
 class H2(H1):
     """Cleartext HTTP/2 from h2load."""
 
@@ -171,6 +182,16 @@ class H2Large(H2H2):
     origin = {"body_bytes": answer_bytes}
 
 
+class TcpBulk(H2Large):
+    """Bytes are bytes: h2load's through a relay."""
+
+    name = "tcp-bulk"
+    title = "TCP relay: 1 MB answers (h2load), 4 connections x 4 streams"
+
+    def setup(self, peer):
+        return Setup(backend=self.origins["ok"], tcp=True)
+
+
 class Routes(H1):
     name = "routes"
     title = "last of 10,000 prefix routes in one virtual host, against the first"
@@ -191,6 +212,105 @@ class Routes(H1):
         first = self.measure_path(peer, "/service/00000/x")
         last = self.measure_path(peer, f"/service/{self.count - 1:05}/x")
         return {**last, "first_cpu_us": first["cpu_us"], "last_to_first": last["cpu_us"] / first["cpu_us"]}
+
+
+class Tls(H1):
+    """TLS 1.3 from the client, one cipher and one curve for all."""
+
+    name = "tls"
+    title = "HTTP/1.1 keep-alive over TLS 1.3 (P-256, AES-128-GCM), 64 connections, 2-byte body"
+    mutual = False
+    how = {}  # further arguments of Load
+
+    def prepare(self):
+        super().prepare()
+        self.identity = self.stack.enter_context(Identity())
+        self.answers = answers_tls(self.identity, self.mutual)
+
+    def setup(self, peer):
+        return Setup(backend=self.origins["ok"], tls=self.identity, mutual=self.mutual)
+
+    def load(self, port, **kwargs):
+        return Load(port, cpu=self.options.client_cpu, tls=self.identity, mutual=self.mutual, host=NAME,
+                    **{**self.how, **kwargs})
+
+
+class TlsHs(Tls):
+    name = "tls-hs"
+    title = "a full TLS 1.3 handshake (P-256) and one request, 32 at a time"
+    connections = 32
+    how = {"reconnect": True}
+
+
+class TlsResume(Tls):
+    name = "tls-resume"
+    title = "a resumed TLS 1.3 handshake (ticket, with (EC)DHE) and one request, 32 at a time"
+    connections = 32
+    how = {"reconnect": True, "resume": True}
+
+    def load(self, port, **kwargs):
+        return Resumed(super().load(port, **kwargs))
+
+
+class Resumed:
+    """A Load all of whose connections but the first ones resumed."""
+
+    def __init__(self, load):
+        self.load = load
+
+    def result(self):
+        totals = self.load.result()
+        if totals["resumed"] < totals["responses"] * 0.9:
+            raise RuntimeError(f"only {totals['resumed']} of {totals['responses']} connections resumed")
+        return totals
+
+
+class MtlsBoth(Tls):
+    """The backend is nginx, for its TLS; it shares the client's CPU as ever."""
+
+    name = "mtls-both"
+    title = "keep-alive, 64 connections, TLS 1.3 with certificates of both ends, in and out"
+    mutual = True
+
+    def prepare(self):
+        super().prepare()
+        self.backend = self.stack.enter_context(
+            TlsOrigin(self.identity, free_port(), cpu=self.options.client_cpu))
+
+    def setup(self, peer):
+        return Setup(backend=self.backend.port, tls=self.identity, mutual=True)
+
+
+class IdleTls(Tls):
+    name = "idle-tls"
+    title = "memory of an idle keep-alive connection over TLS 1.3"
+    compared = ("connection_bytes",)
+    connections = 3000
+
+    def warm(self, running):
+        """Nothing: each measurement has its own process."""
+
+    def measure(self, peer):
+        running = self.start(peer)
+        running.wait_answer(answers=self.answers)
+        # The same handshakes over few connections first: what that leaves behind is not a connection's.
+        self.load(running.port, connections=64, requests=self.connections // 2, reconnect=True).result()
+        before = running.settled_kb()
+        with self.load(running.port, connections=self.connections, hold=True) as load:
+            wait_held(load, self.connections, peer)
+            after = running.settled_kb()
+            load.stop()
+        self.end(running)
+        return {"connection_bytes": (after - before) * 1024 / self.connections, "empty_kb": before}
+
+
+def wait_held(load, count, peer):
+    """Until a load with hold=True has all its connections."""
+    end = time.monotonic() + 60
+    while load.report()["held"] < count:
+        if time.monotonic() > end:
+            raise RuntimeError(f"{peer.name} does not hold {count} connections")
+        time.sleep(0.05)
 
 
 class Boot(Scenario):
@@ -309,11 +429,7 @@ class Idle(OverAds):
         self.load(running.port, connections=64, requests=self.connections * 2).result()
         before = running.settled_kb()
         with self.load(running.port, connections=self.connections, hold=True) as load:
-            end = time.monotonic() + 60
-            while load.report()["held"] < self.connections:
-                if time.monotonic() > end:
-                    raise RuntimeError(f"{peer.name} does not hold {self.connections} connections")
-                time.sleep(0.05)
+            wait_held(load, self.connections, peer)
             after = running.settled_kb()
             load.stop()
         self.end(running)
@@ -389,4 +505,5 @@ class CdsPushDelta(CdsPush):
 
 
 SCENARIOS = {s.name: s for s in (
-    H1, H1k, H2, H2H2, GrpcUnary, H2Large, Routes, Boot, Clusters, ClustersAds, Idle, RdsPush, CdsPush, CdsPushDelta)}
+    H1, H1k, Tcp, TcpBulk, H2, H2H2, GrpcUnary, H2Large, Tls, TlsHs, TlsResume, MtlsBoth, IdleTls, Routes, Boot, Clusters,
+    ClustersAds, Idle, RdsPush, CdsPush, CdsPushDelta)}
