@@ -637,7 +637,10 @@ static void stream_init_info(struct http_stream *s)
     si->direct_remote = conn->direct_remote != NULL ? conn->direct_remote : &conn->remote;
     si->remote = conn->remote;
     si->connection = conn;
-    si->requested_server_name = s->cm->lc != NULL ? s->cm->lc->requested_server_name : STR_NONE;
+    if (s->cm->lc != NULL) {
+        si->requested_server_name = s->cm->lc->requested_server_name;
+        si->connection_info = s->cm->lc->info;
+    }
 }
 
 struct http_stream *stream_new(struct conn_manager *cm, struct codec_stream *cs)

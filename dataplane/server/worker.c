@@ -13,6 +13,7 @@
 #include "dataplane/base/log.h"
 #include "dataplane/base/xalloc.h"
 #include "dataplane/net/listener.h"
+#include "dataplane/server/listener_log.h"
 #include "dataplane/server/listener_manager.h"
 #include "dataplane/server/publish.h"
 #include "dataplane/upstream/upstream.h"
@@ -208,10 +209,21 @@ static void worker_listener_close_slot(struct worker *w, struct worker_listener_
     if (wl == NULL) {
         return;
     }
+    listener_table_remove(&w->listener_table, s->config, wl);
     h = held_listener_new(w, s);
     *s = (struct worker_listener_slot){0};
     w->closing_listeners++;
     worker_listener_close(wl, accept_queued, drain_ms, worker_listener_closed, h);
+}
+
+static struct worker_listener *worker_find_listener(void *user, const struct address *destination)
+{
+    return listener_table_find(&((struct worker *)user)->listener_table, destination);
+}
+
+static void worker_log_connection(void *user, const struct listener_log *l)
+{
+    listener_log_write(&((struct worker *)user)->context, l);
 }
 
 static void worker_apply_listener(struct worker *w, const struct snapshot_change *c,
@@ -235,6 +247,8 @@ static void worker_apply_listener(struct worker *w, const struct snapshot_change
         .fds = fds,
         .scope = version->scope->stats,
         .chain_ref = worker_chain_ref,
+        .find_listener = worker_find_listener,
+        .log = worker_log_connection,
         .user = w,
     };
     for (size_t i = 0; i < version->socket_count && i < ARRAY_LEN(fds); i++) {
@@ -247,6 +261,7 @@ static void worker_apply_listener(struct worker *w, const struct snapshot_change
     } else {
         struct keep_chain keep = {.before = s->config, .after = l};
 
+        listener_table_remove(&w->listener_table, s->config, s->listener);
         w->keep = &keep;
         r = worker_listener_update(s->listener, &params, worker_keep_chain, w->drain_ms,
                                    worker_listener_released, held_listener_new(w, s));
@@ -254,6 +269,7 @@ static void worker_apply_listener(struct worker *w, const struct snapshot_change
     }
     s->version = version;
     s->config = l;
+    listener_table_add(&w->listener_table, l, s->listener);
     if (r != 0) {
         log_error(LOG_C_MAIN, "worker %d cannot listen for '%.*s': %s", w->loop.index,
                   STR_ARG(l->name), error_name(r));
@@ -418,6 +434,7 @@ int worker_start(struct worker *w, const struct worker_params *p)
     part_table_init(&w->parts, &w->releaser);
     w->loop.parts = &w->parts;
     map_init(&w->chains);
+    listener_table_init(&w->listener_table);
     w->context.clusters = cluster_manager_new(&w->context);
     if (pthread_create(&w->thread, NULL, worker_thread, w) != 0) {
         return E_SYS;
@@ -429,5 +446,6 @@ void worker_join(struct worker *w)
 {
     (void)pthread_join(w->thread, NULL);
     map_done(&w->chains);
+    listener_table_done(&w->listener_table);
     free(w->listeners);
 }

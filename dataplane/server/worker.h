@@ -14,6 +14,7 @@
 #include "dataplane/base/map.h"
 #include "dataplane/event/loop.h"
 #include "dataplane/runtime/thread_context.h"
+#include "dataplane/server/listener_table.h"
 #include "dataplane/server/release.h"
 
 struct keep_chain;
@@ -30,6 +31,7 @@ struct worker {
     struct worker_listener_slot *listeners; /* by slot number */
     uint32_t listener_count;
     const struct keep_chain *keep;
+    struct listener_table listener_table;
     struct map chains; /* pinned filter chains, by pointer */
     pthread_t thread;
     struct loop *main_loop;

@@ -10,6 +10,7 @@
 #include "dataplane/base/check.h"
 #include "dataplane/base/clock.h"
 #include "dataplane/net/connection.h"
+#include "dataplane/net/listener_filter.h"
 #include "dataplane/runtime/thread_context.h"
 #include "dataplane/stream_info/filter_state.h"
 #include "dataplane/stream_info/grpc_status.h"
@@ -162,14 +163,11 @@ static void set_reason(struct formatted *out, struct str s)
 }
 
 /* %METADATA(ROUTE:namespace:key:key)%. Other kinds name things that have no metadata here. */
-static void set_metadata(struct formatted *out, const struct format_item *item,
-                         const struct stream_info *si)
+static void set_metadata_at(struct formatted *out, const struct value *v, struct str path)
 {
-    const struct value *v = str_eq_nocase(item->arg1, STR("ROUTE")) ? si->route_metadata : NULL;
-    struct str rest = item->arg2;
     struct str key;
 
-    while (v != NULL && str_split(&rest, ':', &key)) {
+    while (v != NULL && str_split(&path, ':', &key)) {
         v = value_get(v, key);
     }
     if (v == NULL) {
@@ -179,6 +177,22 @@ static void set_metadata(struct formatted *out, const struct format_item *item,
     out->kind = FORMATTED_VALUE;
     out->value = v;
     out->value_text = STR_NONE;
+}
+
+/* What listener filters have written; no other filter writes any yet. */
+static const struct value *dynamic_metadata(const struct stream_info *si)
+{
+    return si->connection_info != NULL ? si->connection_info->metadata : NULL;
+}
+
+static void set_metadata(struct formatted *out, const struct format_item *item,
+                         const struct stream_info *si)
+{
+    const struct value *v = str_eq_nocase(item->arg1, STR("ROUTE"))     ? si->route_metadata
+                            : str_eq_nocase(item->arg1, STR("DYNAMIC")) ? dynamic_metadata(si)
+                                                                        : NULL;
+
+    set_metadata_at(out, v, item->arg2);
 }
 
 /* arg1: the name; arg2: "TYPED" (default), "PLAIN" or "FIELD:name" (no object here has fields, as
@@ -539,7 +553,8 @@ void format_item_eval(const struct format_item *item, const struct format_source
         set_filter_state(out, item, si);
         return;
     case FORMAT_DYNAMIC_METADATA:
-        return; /* no filter writes any yet */
+        set_metadata_at(out, dynamic_metadata(si), item->arg1);
+        return;
     case FORMAT_DOWNSTREAM_TLS:
     case FORMAT_UPSTREAM_TLS:
     case FORMAT_DOWNSTREAM_HANDSHAKE_DURATION:

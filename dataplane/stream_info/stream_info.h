@@ -17,6 +17,7 @@
 #include "dataplane/stream_info/response_flags.h"
 
 struct conn;                /* dataplane/net/connection.h */
+struct connection_info;     /* dataplane/net/listener_filter.h */
 struct filter_state_object; /* filter_state.h */
 struct tls_info;            /* dataplane/tls/info.h */
 
@@ -62,6 +63,7 @@ struct stream_info {
     const struct address *direct_remote;
     struct address remote; /* after x-forwarded-for */
     struct str requested_server_name;
+    const struct connection_info *connection_info; /* what listener filters found; NULL: nothing */
 
     /* Route. */
     struct str route_name;

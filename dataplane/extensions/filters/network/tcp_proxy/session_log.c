@@ -21,6 +21,7 @@ void tcp_session_init_info(struct tcp_session *s)
     info->direct_remote = conn_direct_remote(s->client);
     info->remote = s->client->remote;
     info->requested_server_name = lc->requested_server_name;
+    info->connection_info = lc->info;
     if (lc->cluster_name.len > 0) {
         struct filter_state_object *o = ARENA_NEW(&s->arena, struct filter_state_object);
 
