@@ -173,6 +173,22 @@ static void count_refusal(const struct tls_socket *s, enum tls_verify_result res
     count(s, BY_RESULT[result]);
 }
 
+/* Names of a hostile certificate may hold a NUL: Envoy writes it as it is. */
+static char *printable(struct str s)
+{
+    struct strbuf text;
+
+    strbuf_init(&text);
+    for (size_t i = 0; i < s.len; i++) {
+        if (s.ptr[i] == '\0') {
+            strbuf_add_c(&text, "\\x00");
+        } else {
+            strbuf_add_char(&text, s.ptr[i]);
+        }
+    }
+    return strbuf_take(&text);
+}
+
 enum ssl_verify_result_t tls_verify_callback(SSL *ssl, uint8_t *ret_alert)
 {
     struct tls_socket *s = tls_socket_of(ssl);
@@ -203,7 +219,7 @@ enum ssl_verify_result_t tls_verify_callback(SSL *ssl, uint8_t *ret_alert)
     if (result != TLS_VERIFIED) {
         count_refusal(s, result);
         free(s->verify_error);
-        s->verify_error = reason.len > 0 ? xstrndup(reason.ptr, reason.len) : NULL;
+        s->verify_error = reason.len > 0 ? printable(strbuf_str(&reason)) : NULL;
     }
     strbuf_done(&reason);
     return result == TLS_VERIFIED ? ssl_verify_ok : ssl_verify_invalid;
