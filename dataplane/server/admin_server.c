@@ -19,6 +19,7 @@
 #include "dataplane/server/server.h"
 #include "dataplane/server/server_stats.h"
 #include "dataplane/stats/admin_stats.h"
+#include "dataplane/tls/inventory.h"
 #include "dataplane/upstream/admin_clusters.h"
 #include "dataplane/upstream/cluster_registry.h"
 
@@ -68,6 +69,7 @@ static struct admin *admin_build(struct server *s, struct admin_server *a)
     admin_add(admin, &admin_stats_prometheus_endpoint, s->stats);
     admin_add(admin, &admin_reset_counters_endpoint, s->stats);
     admin_add(admin, &admin_clusters_endpoint, s->registry);
+    admin_add(admin, &tls_certs_endpoint, &s->loop);
     admin_add(admin, &admin_config_dump_endpoint, &a->config_pages);
     admin_add(admin, &admin_xds_endpoint, &a->config_pages);
     admin_add(admin, &admin_unsupported_endpoint, &a->config_pages);

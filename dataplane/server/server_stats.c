@@ -13,6 +13,7 @@
 #include "dataplane/base/xalloc.h"
 #include "dataplane/server/listener_manager.h"
 #include "dataplane/stats/stats.h"
+#include "dataplane/tls/inventory.h"
 #include "xds/client.h"
 
 enum server_stat {
@@ -29,6 +30,7 @@ enum server_stat {
     SERVER_MEMORY_HEAP_SIZE,
     SERVER_MEMORY_PHYSICAL_SIZE,
     SERVER_PARENT_CONNECTIONS,
+    SERVER_SECONDS_UNTIL_FIRST_OCSP_RESPONSE_EXPIRING,
     SERVER_STATE_GAUGE,
     SERVER_STATIC_UNKNOWN_FIELDS,
     SERVER_TOTAL_CONNECTIONS,
@@ -51,6 +53,8 @@ static const struct stat_def server_stat_defs[SERVER_STAT_COUNT] = {
     [SERVER_MEMORY_HEAP_SIZE] = {"memory_heap_size", STAT_GAUGE},
     [SERVER_MEMORY_PHYSICAL_SIZE] = {"memory_physical_size", STAT_GAUGE},
     [SERVER_PARENT_CONNECTIONS] = {"parent_connections", STAT_GAUGE},
+    [SERVER_SECONDS_UNTIL_FIRST_OCSP_RESPONSE_EXPIRING] =
+        {"seconds_until_first_ocsp_response_expiring", STAT_GAUGE},
     [SERVER_STATE_GAUGE] = {"state", STAT_GAUGE},
     [SERVER_STATIC_UNKNOWN_FIELDS] = {"static_unknown_fields", STAT_COUNTER},
     [SERVER_TOTAL_CONNECTIONS] = {"total_connections", STAT_GAUGE},
@@ -274,13 +278,16 @@ static void refresh_server(const struct server_stats *s, const struct server *se
 {
     struct mallinfo2 heap = mallinfo2();
     uint64_t now = clock_wall_ns();
+    struct tls_expiry expiry = tls_inventory_refresh(&server->loop, (int64_t)(now / 1000000000));
 
     refresh(&s->server, SERVER_CONCURRENCY, server->worker_count);
     refresh(&s->server, SERVER_MEMORY_ALLOCATED, heap.uordblks + heap.hblkhd);
     refresh(&s->server, SERVER_MEMORY_HEAP_SIZE, heap.arena + heap.hblkhd);
     refresh(&s->server, SERVER_MEMORY_PHYSICAL_SIZE, resident_bytes());
     refresh(&s->server, SERVER_UPTIME, (now - server->start_wall_ns) / 1000000000);
-    refresh(&s->server, SERVER_DAYS_UNTIL_FIRST_CERT_EXPIRING, UINT32_MAX);
+    refresh(&s->server, SERVER_DAYS_UNTIL_FIRST_CERT_EXPIRING, expiry.days_until_first_certificate);
+    refresh(&s->server, SERVER_SECONDS_UNTIL_FIRST_OCSP_RESPONSE_EXPIRING,
+            expiry.seconds_until_first_staple);
     refresh(&s->server, SERVER_TOTAL_CONNECTIONS,
             listener_manager_active_connections(server->listeners));
 }

@@ -16,6 +16,7 @@
 #include "dataplane/base/log.h"
 #include "dataplane/base/xalloc.h"
 #include "dataplane/event/loop.h"
+#include "dataplane/tls/inventory.h"
 #include "dataplane/tls/tls_internal.h"
 
 /* As Envoy's, both sides. */
@@ -81,7 +82,7 @@ const struct tls_client_config *tls_context_client(const struct tls_context *c)
     return c->client;
 }
 
-void tls_context_visit(void (*visit)(void *user, const struct tls_context *c), void *user)
+void tls_context_visit(void (*visit)(void *user, struct tls_context *c), void *user)
 {
     struct tls_context *c;
 
@@ -321,11 +322,24 @@ static void context_free(void *object)
         stat_scope_unref(c->negotiated);
         stat_scope_unref(c->factory_stats);
     }
+    tls_gauges_done(&c->gauges);
     if (c->key_log_fd >= 0) {
         (void)close(c->key_log_fd);
     }
     free(c->alpn);
     free(c);
+}
+
+/* Once, when it is made. What a secret will ask of peers is not known then. */
+static void warn_of_credulity(const struct tls_context *c)
+{
+    struct str owner = tls_gauges_owner(&c->gauges);
+    const char *why =
+        c->common->validation_slot == SLOT_NONE ? tls_context_credulity(c, NULL) : NULL;
+
+    if (why != NULL && owner.len > 0) {
+        log_warn(LOG_C_CONFIG, "TLS context of %.*s: %s", STR_ARG(owner), why);
+    }
 }
 
 int tls_context_build(struct part *part, const struct tls_context_params *p,
@@ -361,6 +375,8 @@ int tls_context_build(struct part *part, const struct tls_context_params *p,
         tls_client_configure(c);
     }
     make_stats(c, p);
+    tls_gauges_init(&c->gauges, p);
+    warn_of_credulity(c);
     *ret = c;
     return 0;
 }

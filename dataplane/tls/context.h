@@ -34,7 +34,4 @@ int tls_context_build(struct part *part, const struct tls_context_params *p,
 const struct tls_server_config *tls_context_server(const struct tls_context *c);
 const struct tls_client_config *tls_context_client(const struct tls_context *c);
 
-/* All contexts there are, for /certs and the days-until-expiration gauges. Main thread. */
-void tls_context_visit(void (*visit)(void *user, const struct tls_context *c), void *user);
-
 #endif

@@ -36,6 +36,15 @@ struct tls_session_cache {
     uint64_t secrets; /* hash of those that they were made with */
 };
 
+/* Where the gauges of a context's certificates are, made as certificates come. Main thread. */
+struct tls_gauges {
+    struct stat_store *stats; /* NULL: nobody counts */
+    char *prefix;             /* "cluster.<name>."; heap */
+    size_t kind_len;          /* of "cluster." */
+    struct str tag;           /* what the name is */
+    struct tls_gauge *first;
+};
+
 struct tls_context {
     struct list node; /* main's list of all */
     SSL_CTX *ssl_ctx;
@@ -48,7 +57,8 @@ struct tls_context {
     struct stat_scope *stats; /* NULL: nobody counts */
     struct stat_scope *negotiated;
     struct stat_scope *factory_stats; /* server_ssl_socket_factory., client_... */
-    int key_log_fd;                   /* -1: none */
+    struct tls_gauges gauges;
+    int key_log_fd; /* -1: none */
 };
 
 /* What verification needs of an outgoing connection until its handshake is done. */
@@ -91,6 +101,15 @@ void tls_validation_parts(const struct tls_common *c, const struct loop *l,
 bool tls_context_is_ready(const struct tls_context *c, const struct loop *l);
 /* The block of the calling thread, NULL: nobody counts. */
 struct stat_block *tls_context_stats(const struct tls_context *c, const struct loop *l);
+/* All contexts there are, in the order they were made. Main thread. */
+void tls_context_visit(void (*visit)(void *user, struct tls_context *c), void *user);
+
+/* --- inventory.c ------------------------------------------------------------------------------ */
+
+void tls_gauges_init(struct tls_gauges *g, const struct tls_context_params *p);
+void tls_gauges_done(struct tls_gauges *g);
+/* Whose they are: "cluster.<name>"; empty when nobody counts. */
+struct str tls_gauges_owner(const struct tls_gauges *g);
 
 /* --- server.c --------------------------------------------------------------------------------- */
 
