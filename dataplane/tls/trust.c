@@ -14,20 +14,18 @@
 #include <openssl/x509.h>
 #include <string.h>
 
+#include "dataplane/tls/ca_bundle.h"
 #include "dataplane/tls/verify_internal.h"
 
 static void trust_on_free(void *object)
 {
     struct tls_trust *t = (struct tls_trust *)object;
 
-    X509_STORE_free(t->store);
-    sk_X509_pop_free(t->cas, X509_free);
-    sk_CRYPTO_BUFFER_pop_free(t->names, CRYPTO_BUFFER_free);
+    ca_bundle_unref(t->bundle);
     sk_X509_CRL_pop_free(t->crls, X509_CRL_free);
 }
 
-/* What PEM text holds; NULL when some of it is broken. Text between the blocks is nothing. */
-static STACK_OF(X509_INFO) * read_pem(struct str text)
+STACK_OF(X509_INFO) * tls_read_pem(struct str text)
 {
     BIO *bio = BIO_new_mem_buf(text.ptr, (int)text.len);
     STACK_OF(X509_INFO) * list;
@@ -37,38 +35,6 @@ static STACK_OF(X509_INFO) * read_pem(struct str text)
     BIO_free(bio);
     ERR_clear_error();
     return list;
-}
-
-/* The subject, unless it is there already. */
-static void add_name(STACK_OF(CRYPTO_BUFFER) * names, const X509 *ca)
-{
-    uint8_t *der = NULL;
-    int len = i2d_X509_NAME(X509_get_subject_name(ca), &der);
-    CRYPTO_BUFFER *name;
-    size_t i;
-
-    if (len <= 0) {
-        return;
-    }
-    for (i = 0; i < sk_CRYPTO_BUFFER_num(names); i++) {
-        const CRYPTO_BUFFER *other = sk_CRYPTO_BUFFER_value(names, i);
-
-        if (CRYPTO_BUFFER_len(other) == (size_t)len &&
-            memcmp(CRYPTO_BUFFER_data(other), der, (size_t)len) == 0) {
-            OPENSSL_free(der);
-            return;
-        }
-    }
-    name = CRYPTO_BUFFER_new(der, (size_t)len, NULL);
-    OPENSSL_free(der);
-    CHECK(name != NULL && sk_CRYPTO_BUFFER_push(names, name) > 0);
-}
-
-static void add_ca(struct tls_trust *t, X509 *ca)
-{
-    CHECK(X509_STORE_add_cert(t->store, ca));
-    CHECK(X509_up_ref(ca) && sk_X509_push(t->cas, ca) > 0);
-    add_name(t->names, ca);
 }
 
 static int ca_error(const struct tls_trust_source *src, struct error *reterr)
@@ -83,35 +49,21 @@ static int ca_error(const struct tls_trust_source *src, struct error *reterr)
 
 static int read_cas(struct tls_trust *t, const struct tls_trust_source *src, struct error *reterr)
 {
-    STACK_OF(X509_INFO) *list = read_pem(src->ca.bytes);
-    size_t i;
-
-    if (list == NULL) {
+    t->bundle = ca_bundle_of(src->ca.bytes);
+    if (t->bundle == NULL) {
         return ca_error(src, reterr);
     }
-    t->store = X509_STORE_new();
-    t->cas = sk_X509_new_null();
-    t->names = sk_CRYPTO_BUFFER_new_null();
-    CHECK(t->store != NULL && t->cas != NULL && t->names != NULL);
-    for (i = 0; i < sk_X509_INFO_num(list); i++) {
-        const X509_INFO *item = sk_X509_INFO_value(list, i);
-
-        if (item->x509 != NULL) {
-            add_ca(t, item->x509);
-        }
-        if (item->crl != NULL) {
-            CHECK(X509_STORE_add_crl(t->store, item->crl));
-            t->has_bundled_crls = true;
-        }
-    }
-    sk_X509_INFO_pop_free(list, X509_INFO_free);
-    return sk_X509_num(t->cas) > 0 ? 0 : ca_error(src, reterr);
+    t->store = t->bundle->store;
+    t->cas = t->bundle->cas;
+    t->names = t->bundle->names;
+    t->has_bundled_crls = t->bundle->has_crls;
+    return 0;
 }
 
 /* No CRL among it is no error: then nobody is known not to be revoked (as Envoy). */
 static int read_crls(struct tls_trust *t, const struct tls_trust_source *src, struct error *reterr)
 {
-    STACK_OF(X509_INFO) *list = read_pem(src->crl.bytes);
+    STACK_OF(X509_INFO) *list = tls_read_pem(src->crl.bytes);
     size_t i;
 
     if (list == NULL) {

@@ -14,7 +14,10 @@
 #include "config/model/tls.h"
 #include "dataplane/base/str.h"
 
+struct ca_bundle;
+
 struct tls_trust {
+    struct ca_bundle *bundle;        /* whose the next three are; NULL: no CA */
     X509_STORE *store;               /* CAs with the CRLs among them; NULL: no CA */
     STACK_OF(X509) * cas;            /* for /certs */
     STACK_OF(CRYPTO_BUFFER) * names; /* subjects, as a server offers them to clients */

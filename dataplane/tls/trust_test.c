@@ -157,6 +157,22 @@ static void digests_tell_bundles_apart(void **state)
     strbuf_done(&crl);
 }
 
+static void the_same_text_is_read_once(void **state)
+{
+    struct fixture *f = (struct fixture *)*state;
+    struct part *other = (struct part *)part_new(sizeof(struct part), PART_SECRET, STR("other"));
+    struct tls_trust_source src = {.ca = {strbuf_str(&f->ca.pem), STR("/elsewhere")}};
+    const struct tls_trust *first = NULL;
+    const struct tls_trust *second = build(f, strbuf_str(&f->ca.pem), STR_NONE);
+
+    assert_int_equal(tls_trust_build(other, &src, &first, &f->error), 0);
+    assert_ptr_equal(first->store, second->store);
+    assert_true(str_eq(first->ca_name, STR("/elsewhere")));
+    assert_ptr_not_equal(build(f, strbuf_str(&f->other.pem), STR_NONE)->store, second->store);
+    part_unref(other); /* the first to leave takes nothing along */
+    assert_int_equal(X509_cmp(sk_X509_value(second->cas, 0), f->ca.x509), 0);
+}
+
 static int mode(const struct tls_validation *first, const struct tls_validation *second,
                 bool is_required)
 {
@@ -224,6 +240,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(revocation_lists_in_both_places, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_no_ca_is_said, set_up, tear_down),
         cmocka_unit_test_setup_teardown(digests_tell_bundles_apart, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_same_text_is_read_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(whom_a_server_asks_for_a_certificate, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_secrets_ca_takes_the_place_of_the_defaults, set_up,
                                         tear_down),

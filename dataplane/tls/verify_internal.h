@@ -1,7 +1,7 @@
 #ifndef DATAPLANE_TLS_VERIFY_INTERNAL_H
 #define DATAPLANE_TLS_VERIFY_INTERNAL_H
 
-/* What trust.c, verify.c and spiffe.c share. */
+/* What ca_bundle.c, trust.c, verify.c and spiffe.c share. */
 
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
@@ -28,6 +28,9 @@ struct validation {
     const struct tls_trust_domain *trust_domains;
     size_t trust_domain_count;
 };
+
+/* What PEM text holds; NULL when some of it is broken. Text between the blocks is nothing. */
+STACK_OF(X509_INFO) * tls_read_pem(struct str text);
 
 struct validation tls_validation_merge(const struct tls_validation *const parts[2]);
 

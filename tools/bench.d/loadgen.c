@@ -9,6 +9,9 @@
  * It reads commands on standard input: "report" prints the totals so far as one line of JSON and
  * starts a new latency window; the end of input ends the run. It prints the totals at the end too.
  * Responses must have a content-length.
+ *
+ * Built with loadgen_tls.c it speaks TLS when told --tls. --reconnect: each request on a connection
+ * of its own, with --resume in the session of the one before.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -29,6 +32,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "loadgen_tls.h"
+
 #define BUFFER_BYTES 16384
 #define MAX_BODIES 64
 #define BODY_BYTES 64
@@ -47,16 +52,18 @@ enum failure {
     FAIL_MALFORMED,
     FAIL_STATUS,  /* a whole response, but not 2xx */
     FAIL_TIMEOUT, /* nothing for 15 s */
+    FAIL_TLS,     /* a handshake that failed, a record that is not one */
     FAIL_KINDS
 };
 
 static const char *const failure_names[FAIL_KINDS] = {
-    "connect", "closed", "truncated", "reset", "malformed", "status", "timeout",
+    "connect", "closed", "truncated", "reset", "malformed", "status", "timeout", "tls",
 };
 
 enum phase {
     PHASE_CLOSED,
     PHASE_CONNECTING,
+    PHASE_SHAKING,
     PHASE_WAITING, /* a request is out */
     PHASE_HELD,    /* done, kept open: --hold */
 };
@@ -66,6 +73,7 @@ struct connection {
     enum phase phase;
     uint64_t started_ns; /* of the request, or of the wait before connecting again */
     bool is_peer_done;   /* the peer has sent its FIN */
+    struct tls *tls;     /* NULL: in clear text */
     size_t used;
     char *buffer; /* BUFFER_BYTES, apart from this struct: sweeps walk over all of these */
 };
@@ -85,6 +93,10 @@ static struct {
     size_t connection_count;
     bool counts_bodies;
     bool holds;
+    bool has_tls;
+    bool reconnects;
+    struct tls_options tls;
+    uint64_t resumed;
     uint64_t started_ns;
     uint64_t responses;
     uint64_t statuses[600];
@@ -151,8 +163,10 @@ static void report(void)
 {
     const char *comma = "";
 
-    printf("{\"seconds\": %.6f, \"responses\": %lu, \"connects\": %lu, \"held\": %lu, ",
-           (double)(now_ns() - run.started_ns) / 1e9, run.responses, run.connects, run.held);
+    printf("{\"seconds\": %.6f, \"responses\": %lu, \"connects\": %lu, \"held\": %lu, \"resumed\": "
+           "%lu, ",
+           (double)(now_ns() - run.started_ns) / 1e9, run.responses, run.connects, run.held,
+           run.resumed);
     printf("\"p50_us\": %.1f, \"p99_us\": %.1f, \"max_us\": %.1f, \"failures\": {",
            percentile_us(0.5), percentile_us(0.99), (double)run.max_ns / 1e3);
     for (size_t i = 0; i < FAIL_KINDS; i++) {
@@ -200,9 +214,27 @@ static void count_body(const char *data, size_t bytes)
     }
 }
 
+static ssize_t connection_write(struct connection *c, const void *data, size_t bytes)
+{
+    return c->tls != NULL ? tls_send(c->tls, data, bytes) : send(c->fd, data, bytes, MSG_NOSIGNAL);
+}
+
+static ssize_t connection_read(struct connection *c, void *data, size_t room)
+{
+    return c->tls != NULL ? tls_recv(c->tls, data, room) : recv(c->fd, data, room, 0);
+}
+
+static void connection_end_tls(struct connection *c)
+{
+    if (c->tls != NULL) {
+        tls_close(c->tls);
+    }
+}
+
 static void connection_wait(struct connection *c)
 {
     if (c->fd >= 0) {
+        connection_end_tls(c);
         (void)close(c->fd);
     }
     c->fd = -1;
@@ -227,7 +259,7 @@ static void connection_send(struct connection *c)
     c->started_ns = now_ns();
     c->used = 0;
     c->phase = PHASE_WAITING;
-    n = send(c->fd, run.request, run.request_bytes, MSG_NOSIGNAL);
+    n = connection_write(c, run.request, run.request_bytes);
     if (n != (ssize_t)run.request_bytes) {
         /* The peer went away between two requests: it has not seen this one, so a new connection
          * sends it. */
@@ -238,6 +270,29 @@ static void connection_send(struct connection *c)
         }
         connection_fail(c, FAIL_RESET);
     }
+}
+
+/* The socket is connected. */
+static void connection_ready(struct connection *c)
+{
+    bool was_resumed = false;
+    int r = 1;
+
+    if (c->tls != NULL) {
+        if (c->phase == PHASE_CONNECTING) {
+            tls_open(c->tls, c->fd);
+            c->phase = PHASE_SHAKING;
+        }
+        r = tls_shake(c->tls, &was_resumed);
+    }
+    if (r < 0) {
+        connection_fail(c, FAIL_TLS);
+    }
+    if (r <= 0) {
+        return;
+    }
+    run.resumed += was_resumed;
+    connection_send(c);
 }
 
 static void connection_open(struct connection *c)
@@ -302,7 +357,10 @@ static void connection_answered(struct connection *c, const char *body, size_t b
     if (run.counts_bodies) {
         count_body(body, bytes);
     }
-    if (closes || c->is_peer_done) {
+    if (run.reconnects && !closes && !run.holds) {
+        connection_wait(c);
+        connection_open(c);
+    } else if (closes || c->is_peer_done) {
         connection_wait(c);
         c->started_ns = 0;
     } else if (run.holds) {
@@ -363,9 +421,13 @@ static void connection_ended(struct connection *c, bool was_reset)
 static void connection_readable(struct connection *c)
 {
     while (c->fd >= 0 && c->phase != PHASE_CLOSED) {
-        ssize_t n = recv(c->fd, c->buffer + c->used, BUFFER_BYTES - c->used, 0);
+        ssize_t n = connection_read(c, c->buffer + c->used, BUFFER_BYTES - c->used);
 
         if (n < 0 && errno == EAGAIN) {
+            return;
+        }
+        if (n < 0 && errno == EPROTO) {
+            connection_fail(c, FAIL_TLS);
             return;
         }
         if (n <= 0) {
@@ -392,8 +454,12 @@ static void on_event(const struct epoll_event *event)
         if (error != 0) {
             connection_fail(c, FAIL_CONNECT);
         } else if ((event->events & EPOLLOUT) != 0) {
-            connection_send(c);
+            connection_ready(c);
         }
+        return;
+    }
+    if (c->phase == PHASE_SHAKING) {
+        connection_ready(c);
         return;
     }
     if ((event->events & EPOLLRDHUP) != 0) {
@@ -411,6 +477,7 @@ static void sweep(uint64_t now, bool looks_for_timeouts)
 
     for (size_t i = 0; i < run.connection_count; i++) {
         busy += run.connections[i].phase == PHASE_CONNECTING ||
+                run.connections[i].phase == PHASE_SHAKING ||
                 run.connections[i].phase == PHASE_WAITING;
     }
     for (size_t i = 0; i < run.connection_count; i++) {
@@ -455,6 +522,11 @@ static bool parse_options(int argc, char **argv, const char **path, const char *
         {"bodies", no_argument, NULL, 'b'},
         {"hold", no_argument, NULL, 'o'},
         {"requests", required_argument, NULL, 'n'},
+        {"reconnect", no_argument, NULL, 'r'},
+        {"tls", no_argument, NULL, 't'},
+        {"resume", no_argument, NULL, 'R'},
+        {"certificate", required_argument, NULL, 'C'},
+        {"key", required_argument, NULL, 'K'},
         {NULL, 0, NULL, 0},
     };
     int option;
@@ -486,6 +558,21 @@ static bool parse_options(int argc, char **argv, const char **path, const char *
             break;
         case 'n':
             run.limit = strtoul(optarg, NULL, 10);
+            break;
+        case 'r':
+            run.reconnects = true;
+            break;
+        case 't':
+            run.has_tls = true;
+            break;
+        case 'R':
+            run.tls.resumes = true;
+            break;
+        case 'C':
+            run.tls.certificate = optarg;
+            break;
+        case 'K':
+            run.tls.key = optarg;
             break;
         default:
             return false;
@@ -521,6 +608,7 @@ static void prepare(const char *path, const char *host, const char *extra)
     }
     for (size_t i = 0; i < run.connection_count; i++) {
         run.connections[i].fd = -1;
+        run.connections[i].tls = run.has_tls ? tls_new() : NULL;
         run.connections[i].buffer = malloc(BUFFER_BYTES);
         if (run.connections[i].buffer == NULL) {
             die("malloc");
@@ -546,8 +634,13 @@ int main(int argc, char **argv)
 
     if (!parse_options(argc, argv, &path, &host, extra, sizeof(extra), &seconds)) {
         fprintf(stderr, "usage: loadgen --connections N [--seconds S] [--requests N] [--path P] "
-                        "[--host H] [--header 'name: value']... [--bodies] [--hold] port\n");
+                        "[--host H] [--header 'name: value']... [--bodies] [--hold] [--reconnect]\n"
+                        "[--tls [--resume] [--certificate FILE --key FILE]] port\n");
         return 2;
+    }
+    if (run.has_tls) {
+        run.tls.server_name = host;
+        tls_setup(&run.tls);
     }
     prepare(path, host, extra);
     if (seconds > 0) {

@@ -1,14 +1,18 @@
 """The programs of a bench: the C ones compiled on first use, all run pinned to the client's CPU."""
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 OUT = HERE.parents[1] / "build" / "bench"
-SOURCES = {"origin": ["origin.c", "origin_h2.c", "origin.h"], "loadgen": ["loadgen.c"]}
+SOURCES = {"origin": ["origin.c", "origin_h2.c", "origin.h"], "loadgen": ["loadgen.c", "loadgen_clear.c", "loadgen_tls.h"],
+           "loadgen_tls": ["loadgen.c", "loadgen_tls.c", "loadgen_tls.h"]}
+LIBRARIES = {"loadgen_tls": ["-lssl", "-lcrypto"]}
 
 
 def program(name):
@@ -17,7 +21,7 @@ def program(name):
     if not binary.exists() or binary.stat().st_mtime < max(s.stat().st_mtime for s in sources):
         OUT.mkdir(parents=True, exist_ok=True)
         units = [str(s) for s in sources if s.suffix == ".c"]
-        subprocess.run(["cc", "-std=gnu11", "-O2", "-o", str(binary), *units], check=True)
+        subprocess.run(["cc", "-std=gnu11", "-O2", "-o", str(binary), *units, *LIBRARIES.get(name, ())], check=True)
     return str(binary)
 
 
@@ -48,17 +52,57 @@ class Origins:
         self.process.stdout.close()
 
 
+class TlsOrigin:
+    """nginx with TLS 1.3 that asks for certificates and answers everything with two bytes."""
+
+    def __init__(self, identity, port, cpu=None):
+        self.port = port
+        self._place = tempfile.TemporaryDirectory(prefix="bench-origin-")
+        path = Path(self._place.name) / "config"
+        path.write_text(f"""
+            {"user root;" if os.getuid() == 0 else ""} worker_processes 1; daemon off; pid {path}.pid; error_log stderr crit;
+            worker_rlimit_nofile 65536; events {{ worker_connections 20000; multi_accept on; }}
+            http {{
+                access_log off; keepalive_requests 1000000000; keepalive_timeout 3600s; tcp_nodelay on;
+                client_body_temp_path {path}.b; proxy_temp_path {path}.p; fastcgi_temp_path {path}.f;
+                uwsgi_temp_path {path}.u; scgi_temp_path {path}.s;
+                server {{
+                    listen 127.0.0.1:{port} ssl backlog=4096; ssl_protocols TLSv1.3;
+                    ssl_certificate {identity["server.pem"]}; ssl_certificate_key {identity["server.key"]};
+                    ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256; ssl_ecdh_curve X25519;
+                    ssl_client_certificate {identity["ca.pem"]}; ssl_verify_client on;
+                    location / {{ return 200 "ok"; }}
+                }}
+            }}""")
+        command = [shutil.which("nginx"), "-c", str(path), "-p", self._place.name, "-e", "stderr"]
+        self.process = subprocess.Popen(pinned(cpu, command), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                        stderr=subprocess.DEVNULL)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.process.terminate()
+        self.process.wait(20)
+        self._place.cleanup()
+
+
 class Load:
     """A loadgen that runs until stop(), or for the seconds or requests given."""
 
     def __init__(self, port, connections=16, cpu=None, seconds=None, requests=None, path="/", host="test",
-                 headers=(), bodies=False, hold=False):
-        command = [program("loadgen"), "--connections", str(connections), "--path", path, "--host", host]
+                 headers=(), bodies=False, hold=False, tls=None, mutual=False, reconnect=False, resume=False):
+        """tls: an Identity; mutual: its client's certificate is shown. reconnect: a connection a request; resume: in the
+        session of the one before."""
+        command = [program("loadgen_tls" if tls else "loadgen"), "--connections", str(connections), "--path", path, "--host", host]
         command += ["--seconds", str(seconds)] if seconds else []
         command += ["--requests", str(requests)] if requests else []
         for header in headers:
             command += ["--header", header]
-        command += ["--bodies"] * bodies + ["--hold"] * hold
+        command += ["--bodies"] * bodies + ["--hold"] * hold + ["--reconnect"] * reconnect
+        if tls:
+            command += ["--tls"] + ["--resume"] * resume
+            command += ["--certificate", str(tls["client.pem"]), "--key", str(tls["client.key"])] if mutual else []
         self.process = subprocess.Popen(
             pinned(cpu, [*command, str(port)]), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
