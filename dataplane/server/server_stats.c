@@ -278,7 +278,7 @@ static void refresh_server(const struct server_stats *s, const struct server *se
 {
     struct mallinfo2 heap = mallinfo2();
     uint64_t now = clock_wall_ns();
-    struct tls_expiry expiry = tls_inventory_refresh(&server->loop, (int64_t)(now / 1000000000));
+    struct tls_expiry expiry = tls_inventory_refresh(&server->loop, now);
 
     refresh(&s->server, SERVER_CONCURRENCY, server->worker_count);
     refresh(&s->server, SERVER_MEMORY_ALLOCATED, heap.uordblks + heap.hblkhd);

@@ -241,12 +241,18 @@ static void gauge_set(struct tls_gauges *g, struct str name, int64_t value)
 
 struct refresh {
     const struct loop *main;
-    int64_t now_s;
+    uint64_t wall_ns;
     struct tls_expiry expiry;
     bool has_staple;
     struct tls_gauges *gauges; /* of the context at hand */
     int64_t first_ca_end_s;    /* of its CAs, which share a gauge; INT64_MAX: none yet */
 };
+
+/* Whole ones. */
+static uint64_t seconds_until(uint64_t end_ns, uint64_t now_ns)
+{
+    return end_ns > now_ns ? (end_ns - now_ns) / NS_PER_S : 0;
+}
 
 static void refresh_staple(struct refresh *r, const struct tls_certificate *c)
 {
@@ -255,7 +261,7 @@ static void refresh_staple(struct refresh *r, const struct tls_certificate *c)
     if (c->ocsp_expires_s == 0) {
         return;
     }
-    left = c->ocsp_expires_s > r->now_s ? (uint64_t)(c->ocsp_expires_s - r->now_s) : 0;
+    left = seconds_until((uint64_t)c->ocsp_expires_s * NS_PER_S, r->wall_ns);
     if (!r->has_staple || left < r->expiry.seconds_until_first_staple) {
         r->expiry.seconds_until_first_staple = left;
     }
@@ -265,7 +271,7 @@ static void refresh_staple(struct refresh *r, const struct tls_certificate *c)
 static void refresh_holding(void *user, const struct holding *h)
 {
     struct refresh *r = user;
-    uint32_t days = x509_days_left(h->x509, r->now_s);
+    uint32_t days = x509_days_left(h->x509, (int64_t)(r->wall_ns / NS_PER_S));
     int64_t end_s;
 
     if (days < r->expiry.days_until_first_certificate) {
@@ -297,10 +303,10 @@ static void refresh_context(void *user, struct tls_context *c)
     visit_served(c, r->main, refresh_holding, r);
 }
 
-struct tls_expiry tls_inventory_refresh(const struct loop *main, int64_t now_s)
+struct tls_expiry tls_inventory_refresh(const struct loop *main, uint64_t wall_ns)
 {
     struct refresh r = {
-        .main = main, .now_s = now_s, .expiry = {.days_until_first_certificate = UINT32_MAX}};
+        .main = main, .wall_ns = wall_ns, .expiry = {.days_until_first_certificate = UINT32_MAX}};
 
     tls_context_visit(refresh_context, &r);
     return r.expiry;

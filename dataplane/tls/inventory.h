@@ -20,7 +20,7 @@ struct tls_expiry {
 
 /* Looks through all contexts whose secrets are there, and brings their gauges
  * ssl.certificate.<name>.expiration_unix_time_seconds up to date. `main` is the main thread's. */
-struct tls_expiry tls_inventory_refresh(const struct loop *main, int64_t now_s);
+struct tls_expiry tls_inventory_refresh(const struct loop *main, uint64_t wall_ns);
 
 /* Why a context believes peers that it has no reason to: a sentence, constant; NULL: it does not.
  * Of a context that waits for its validation secret that is not known yet: NULL. `main` NULL: it
