@@ -100,6 +100,11 @@ void tcp_upstream_on_data(void *user, struct buf *data, bool end_stream);
 void tcp_upstream_on_reset(void *user, enum stream_reset_reason reason, struct str details);
 void tcp_upstream_on_watermark(void *user, bool is_above);
 
+/* --- transport.c -------------------------------------------------------------------------- */
+
+/* For `s->host`; NULL: it asks for nothing. */
+const struct transport_options *tcp_transport_options(struct tcp_session *s);
+
 /* --- tunnel.c ----------------------------------------------------------------------------- */
 
 extern const struct codec_stream_callbacks tcp_tunnel_callbacks;

@@ -175,6 +175,7 @@ static void session_on_ready(struct pool_request *rq)
 
     s->protocol = rq->protocol;
     pool_request_connection(rq, &conn);
+    s->protocol = rq->protocol; /* what a tunnel's connection negotiated */
     session_note_host(s);
     s->info.upstream_local = *conn.local;
     s->info.upstream_remote = *conn.remote;
@@ -304,6 +305,6 @@ void tcp_upstream_connect(struct tcp_session *s)
     s->info.attempt_count++;
     tcp_session_set_state(s, TCP_SESSION_CONNECTING);
     s->protocol = s->config->tunnel != NULL ? cluster_pool_protocol(s->cluster, HTTP_11) : POOL_TCP;
-    cluster_request_stream(s->cluster, host, PRIORITY_DEFAULT, s->protocol, NULL, &request_ops, s,
-                           &s->request);
+    cluster_request_stream(s->cluster, host, PRIORITY_DEFAULT, s->protocol,
+                           tcp_transport_options(s), &request_ops, s, &s->request);
 }
