@@ -25,11 +25,12 @@ def _program(name):
 
 
 class InteropServer:
-    """One server process on a free port."""
+    """One server process on a free port. files: (certificate, key) for TLS."""
 
-    def __init__(self):
+    def __init__(self, files=None):
+        more = ["--use_tls", "--tls_cert_file", str(files[0]), "--tls_key_file", str(files[1])] if files else []
         self.process = subprocess.Popen(
-            [_program("interop_server"), "--port", "0"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            [_program("interop_server"), "--port", "0", *more], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE, text=True, env={**os.environ, "GRPC_GO_LOG_SEVERITY_LEVEL": "info"})
         self.port = 0
         for line in self.process.stderr:
@@ -55,9 +56,14 @@ def _client(port, case, *more):
     return [_program("interop_client"), "--server_host", "127.0.0.1", "--server_port", str(port), "--test_case", case, *more]
 
 
-def run_case(port, case, timeout=60):
+def over_tls(ca_file, name):
+    """Arguments of run_case() for TLS to a server of that name."""
+    return ["--use_tls", "--use_test_ca", "--ca_file", str(ca_file), "--server_host_override", name]
+
+
+def run_case(port, case, *more, timeout=60):
     """Run one case against that port: (exit code, what the client said)."""
-    done = subprocess.run(_client(port, case), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout)
+    done = subprocess.run(_client(port, case, *more), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout)
     return done.returncode, done.stdout + done.stderr
 
 

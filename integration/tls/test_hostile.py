@@ -47,11 +47,14 @@ def good(table, listener="plain_tls"):
 
 
 def compared(tables, listener, action):
-    """action(table) with each; what came of it, counters and log line, must agree. The first of them."""
+    """action(table) with each; what came of it, counters and log line, must agree. The first of them. That there was an
+    error of a connection counts, not how often: Envoy counts one more when it closes after it."""
     rows = {}
     for flavour, table in sorted(tables.tables.items()):
-        rows[flavour] = table.around(listener, lambda t=table: action(t))
-        assert good(table, listener) == 200
+        result, counters, line = table.around(listener, lambda t=table: action(t))
+        counters["ssl.connection_error"] = min(counters.get("ssl.connection_error", 0), 1)
+        rows[flavour] = result, counters, line
+        assert table.observe(listener, sni="a.example").seen.status == 200
     if len(rows) > 1:
         assert rows["envoy"] == rows["nuncio"]
     return next(iter(rows.values()))
@@ -215,7 +218,8 @@ def test_renegotiation_is_refused(tables):
 
     (alert, tried), counters, line = compared(tables, "renegotiates", renegotiate)
     assert tried
-    assert alert == "no renegotiation" or line["failure"] != "-" or counters
+    assert alert == "no renegotiation"
+    assert counters["ssl.connection_error"] == 1
 
 
 @pytest.mark.differential
@@ -226,9 +230,9 @@ def test_close_notify_of_the_client(tables, version):
     def close(table):
         with TlsClient(table.address("plain_tls"), versions=version, sni="a.example") as client:
             assert client.get().status == 200
+            had = len(records(client.wire))
             client.notify()
-            end = client.wait_end()
-            return end, records(client.wire)[-1][0]
+            return client.wait_end(), [kind for kind, _, _ in records(client.wire)[had:]]
 
     compared(tables, "plain_tls", close)
 
@@ -245,7 +249,7 @@ def test_fin_without_close_notify(tables, version):
             return client.wait_end()
 
     _, counters, _ = compared(tables, "plain_tls", close)
-    assert "ssl.connection_error" not in counters
+    assert counters["ssl.connection_error"] == 0
 
 
 @pytest.mark.differential
@@ -296,7 +300,7 @@ def test_tampered_record(tables, version, at):
 
     how, counters, _ = compared(tables, "plain_tls", tamper)
     assert how != "answered"
-    assert counters["ssl.connection_error"] >= 1
+    assert counters["ssl.connection_error"] == 1
 
 
 @pytest.mark.differential
@@ -358,40 +362,44 @@ def half_open(table, count):
     return made
 
 
+def start_flood(table, kind, count=1000):
+    """So many connections to the listener that gives them 0.4 s."""
+    if kind == "half open":
+        return half_open(table, count)
+    data = fragmented(3) if kind == "fragments" else b"\x16\x03\x01\x00\xff" + b"x" * 255
+    made = []
+    for _ in range(count):
+        sock = socket.create_connection(table.address("slow"), timeout=10)
+        with suppress(ConnectionError):
+            sock.sendall(data)
+        made.append(sock)
+    return made
+
+
 @pytest.mark.parametrize("kind", ["half open", "garbage", "fragments"])
 def test_flood(tables, kind):
-    """A thousand at once: bounded memory, all of them gone in time, a bystander sees nothing of it."""
-    fragments = fragmented(3)
+    """A thousand at once, twice: bounded memory that does not grow, all gone in time, a bystander sees nothing of it."""
     for flavour, table in tables.tables.items():
         proxy = table.proxy
-        for _ in range(20):
-            good(table, "slow")
-        before, files = proxy.rss_kb(), proxy.open_files()
+        assert good(table, "slow") == 200
+        first, files, memory = table.counters("slow"), proxy.open_files(), [proxy.rss_kb()]
         with Bystander(table) as bystander:
             wait_for(lambda: len(bystander.times) > 3, "the bystander is at work")
-            if kind == "half open":
-                flood = half_open(table, 1000)
-            else:
-                flood = []
-                for _ in range(1000):
-                    sock = socket.create_connection(table.address("slow"), timeout=10)
-                    try:
-                        sock.sendall(b"\x16\x03\x01\x00\xff" + b"x" * 255 if kind == "garbage" else fragments)
-                    except ConnectionError:
-                        pass
-                    flood.append(sock)
-            held = proxy.rss_kb()
-            wait_for(lambda: proxy.stat("listener.slow.downstream_cx_active") == 0, "the flood is over", 20)
-            for sock in flood:
-                sock.close()
-            wait_for(lambda: proxy.open_files() <= files + 8, "its files are closed")
+            for _ in range(2):
+                flood = start_flood(table, kind)
+                held = proxy.rss_kb()
+                wait_for(lambda: proxy.stat("listener.slow.downstream_cx_active") == 0, "the flood is over", 20)
+                for sock in flood:
+                    sock.close()
+                wait_for(lambda: proxy.open_files() <= files + 8, "its files are closed")
+                memory.append(proxy.rss_kb())
         assert not bystander.problems, bystander.problems[:3]
         if flavour == "nuncio" and not proxy.is_sanitized:
-            assert held - before < 64 << 10, f"{held - before} KB for 1,000 handshakes"
-            wait_for(lambda: proxy.rss_kb() < before * 1.5 + 4096, lambda: f"memory comes back: {before}, {proxy.rss_kb()}", 30)
-        counters = table.counters("slow")
+            assert held - memory[0] < 64 << 10, f"{held - memory[0]} KB for 1,000 handshakes"
+            assert memory[2] < memory[1] * 1.05 + 1024, f"it grows: {memory} KB"
+        counters = table.moved("slow", first)
         if kind == "half open":
-            assert counters["downstream_cx_transport_socket_connect_timeout"] >= 1000
+            assert counters["downstream_cx_transport_socket_connect_timeout"] >= 2000
         elif kind == "garbage":
-            assert counters["ssl.connection_error"] >= 1000
+            assert counters["ssl.connection_error"] >= 2000
         assert good(table, "slow") == 200
