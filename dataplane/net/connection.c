@@ -188,8 +188,9 @@ static void conn_end_transport(struct conn *c)
 {
     size_t tried;
 
-    if (c->wire == NULL || c->is_transport_ended || c->transport->shutdown == NULL ||
-        c->is_write_broken || c->is_blocked || buf_len(c->wire) > 0) {
+    if (c->wire == NULL || c->transport_state == NULL || c->is_transport_ended ||
+        c->transport->shutdown == NULL || c->is_write_broken || c->is_blocked ||
+        buf_len(c->wire) > 0) {
         return;
     }
     c->is_transport_ended = true;
