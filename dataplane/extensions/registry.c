@@ -23,6 +23,7 @@ extern const struct extension load_balancing_policy_random;
 extern const struct extension load_balancing_policy_round_robin;
 extern const struct extension request_id_uuid;
 extern const struct extension upstream_options_http;
+extern const struct http_filter_type http_filter_alpn;
 extern const struct http_filter_type http_filter_grpc_http1_bridge;
 extern const struct http_filter_type http_filter_grpc_stats;
 extern const struct http_filter_type http_filter_grpc_web;
@@ -46,6 +47,7 @@ static const struct extension *const extensions[] = {
     &access_logger_stdout.ext,
     &cluster_dns,
     &dns_resolver_cares,
+    &http_filter_alpn.ext,
     &http_filter_grpc_http1_bridge.ext,
     &http_filter_grpc_stats.ext,
     &http_filter_grpc_web.ext,

@@ -46,6 +46,9 @@ func checkSubset(path string) error {
 }
 
 func (d *differences) file(ours protoreflect.FileDescriptor) {
+	if strings.HasPrefix(ours.Path(), "istio/") {
+		return // no public Go module carries Istio's
+	}
 	official, err := protoregistry.GlobalFiles.FindFileByPath(ours.Path())
 	if err != nil {
 		d.add("%s: no such official file", ours.Path())
