@@ -468,6 +468,23 @@ done:
     return rc;
 }
 
+int tls_certificate_check_served(const struct tls_certificate *c, bool is_staple_required,
+                                 struct error *reterr)
+{
+    if (!c->has_identity) {
+        return error_set(reterr, E_INVALID,
+                         "Invalid TLS context has neither subject CN nor SAN names");
+    }
+    if (c->ocsp_staple.len == 0 && c->must_staple) {
+        return error_set(reterr, E_INVALID,
+                         "OCSP response is required for must-staple certificate");
+    }
+    if (c->ocsp_staple.len == 0 && is_staple_required) {
+        return error_set(reterr, E_INVALID, "Required OCSP response is missing from TLS context");
+    }
+    return 0;
+}
+
 uint32_t tls_certificate_days_left(const struct tls_certificate *c, int64_t now_s)
 {
     return x509_days_left(c->leaf, now_s);

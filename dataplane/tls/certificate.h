@@ -36,10 +36,8 @@ struct tls_certificate {
     struct str ocsp_staple; /* DER; empty: none */
     int64_t ocsp_expires_s; /* wall clock; 0: no staple; long ago when it names no end */
     bool must_staple;       /* the leaf has the TLS feature extension */
-    /* A CN, or a DNS, URI or IP SAN. A server's must have one: "Invalid TLS context has neither
-     * subject CN nor SAN names". */
-    bool has_identity;
-    uint8_t digest[32]; /* SHA-256 of the leaf: part of the session id context */
+    bool has_identity;      /* a CN, or a DNS, URI or IP SAN */
+    uint8_t digest[32];     /* SHA-256 of the leaf: part of the session id context */
 };
 
 /* struct tls_builder's: reads PEM (or PKCS#12), checks that key and leaf belong together, that the
@@ -47,6 +45,11 @@ struct tls_certificate {
  * staple is the leaf's. E_INVALID in Envoy's words. Freed with the part. Main thread. */
 int tls_certificate_build(struct part *part, const struct tls_certificate_source *src,
                           const struct tls_certificate **ret, struct error *reterr) MUST_CHECK;
+
+/* What only a server's certificate must have: a name, and a staple where the certificate or the
+ * context's policy (`is_staple_required`) wants one. E_INVALID in Envoy's words. */
+int tls_certificate_check_served(const struct tls_certificate *c, bool is_staple_required,
+                                 struct error *reterr) MUST_CHECK;
 
 /* Days until the leaf (of a chain: whichever is first) ends, 0 when over. */
 uint32_t tls_certificate_days_left(const struct tls_certificate *c, int64_t now_s);

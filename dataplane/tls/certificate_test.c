@@ -316,6 +316,42 @@ static void must_staple_is_seen(void **state)
     test_cert_done(&c);
 }
 
+static void assert_not_served(struct fixture *f, const struct tls_certificate *c,
+                              bool is_staple_required, const char *sentence)
+{
+    assert_int_equal(tls_certificate_check_served(c, is_staple_required, &f->error), E_INVALID);
+    assert_string_equal(error_message(&f->error), sentence);
+    error_done(&f->error);
+    error_init(&f->error);
+}
+
+static void what_a_server_may_not_show(void **state)
+{
+    struct fixture *f = (struct fixture *)*state;
+    struct tls_certificate_source src = source_of(&f->leaf);
+    const struct tls_certificate *c = build(f, &src);
+    struct test_cert other;
+    struct strbuf der;
+
+    assert_int_equal(tls_certificate_check_served(c, false, &f->error), 0);
+    assert_not_served(f, c, true, "Required OCSP response is missing from TLS context");
+    strbuf_init(&der);
+    test_ocsp(&f->leaf, TEST_NOW_S, 0, &der);
+    src.ocsp_staple.bytes = strbuf_str(&der);
+    assert_int_equal(tls_certificate_check_served(build(f, &src), true, &f->error), 0);
+    strbuf_done(&der);
+    test_cert_init(&other, &(struct test_cert_params){.cn = "must", .must_staple = true});
+    src = source_of(&other);
+    assert_not_served(f, build(f, &src), false,
+                      "OCSP response is required for must-staple certificate");
+    test_cert_done(&other);
+    test_cert_init(&other, &(struct test_cert_params){.sans = "email:a@b.c"});
+    src = source_of(&other);
+    assert_not_served(f, build(f, &src), false,
+                      "Invalid TLS context has neither subject CN nor SAN names");
+    test_cert_done(&other);
+}
+
 static void days_left_are_whole_days(void **state)
 {
     struct fixture *f = (struct fixture *)*state;
@@ -344,6 +380,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(pkcs12_instead_of_pem, set_up, tear_down),
         cmocka_unit_test_setup_teardown(staples_belong_to_their_leaf, set_up, tear_down),
         cmocka_unit_test_setup_teardown(must_staple_is_seen, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_a_server_may_not_show, set_up, tear_down),
         cmocka_unit_test_setup_teardown(days_left_are_whole_days, set_up, tear_down),
     };
 

@@ -342,6 +342,19 @@ static void warn_of_credulity(const struct tls_context *c)
     }
 }
 
+/* Those that are not secrets: of these, handshakes look. */
+static int check_served_certificates(const struct tls_context *c, struct error *reterr)
+{
+    size_t count = c->server != NULL ? c->common->certificate_count : 0;
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        r = tls_certificate_check_served(c->common->certificates[i],
+                                         c->server->ocsp_policy == OCSP_MUST_STAPLE, reterr);
+    }
+    return r;
+}
+
 int tls_context_build(struct part *part, const struct tls_context_params *p,
                       const struct tls_context **ret, struct error *reterr)
 {
@@ -362,6 +375,9 @@ int tls_context_build(struct part *part, const struct tls_context_params *p,
     r = SSL_CTX_set_app_data(c->ssl_ctx, c);
     CHECK(r == 1);
     r = set_parameters(c, reterr);
+    if (r == 0) {
+        r = check_served_certificates(c, reterr);
+    }
     if (r == 0) {
         r = open_key_log(c, reterr);
     }
