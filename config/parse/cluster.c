@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "config/parse/canonical.h"
 #include "config/parse/check.h"
 #include "config/parse/cluster_internal.h"
 #include "config/parse/core.h"
@@ -373,13 +374,9 @@ static int parse_bind_config(struct parse_context *ctx,
     return r;
 }
 
-static uint64_t mix_any(uint64_t h, const Google__Protobuf__Any *any)
+static uint64_t hash_of_message(const ProtobufCMessage *m)
 {
-    if (any == NULL) {
-        return hash_mix(h, "-", 1);
-    }
-    h = hash_mix(h, any->type_url, strlen(any->type_url));
-    return hash_mix(h, any->value.data, any->value.len);
+    return m != NULL ? config_message_hash(m) : 0;
 }
 
 static uint64_t mix_opt_ms(uint64_t h, const struct opt_ms *ms)
@@ -427,6 +424,7 @@ static uint64_t mix_http2(uint64_t h, const struct http2_options *o)
 /* Of everything that an open upstream connection was shaped by. */
 static uint64_t pool_hash_of(const Cluster *m, const struct cluster_config *c)
 {
+    uint64_t transport = hash_of_message((const ProtobufCMessage *)m->transport_socket);
     uint64_t h = address_is_set(&c->bind_address) ? address_hash(&c->bind_address) : 0;
 
     for (size_t i = 0; i < c->socket_option_count; i++) {
@@ -440,11 +438,7 @@ static uint64_t pool_hash_of(const Cluster *m, const struct cluster_config *c)
     h = mix_opt_u32(h, &c->tcp_keepalive.probes);
     h = mix_opt_u32(h, &c->tcp_keepalive.time_s);
     h = mix_opt_u32(h, &c->tcp_keepalive.interval_s);
-    h = mix_any(h, m->transport_socket != NULL &&
-                           m->transport_socket->config_type_case ==
-                               ENVOY__CONFIG__CORE__V3__TRANSPORT_SOCKET__CONFIG_TYPE_TYPED_CONFIG
-                       ? m->transport_socket->typed_config
-                       : NULL);
+    h = hash_mix(h, &transport, sizeof(transport));
     h = mix_opt_ms(h, &c->idle_timeout);
     h = mix_opt_ms(h, &c->max_connection_duration);
     h = mix_opt_u32(h, &c->max_response_headers_count);
@@ -456,6 +450,77 @@ static uint64_t pool_hash_of(const Cluster *m, const struct cluster_config *c)
     return mix_http2(h, &c->http2);
 }
 
+static int parse_transport_match(struct parse_context *ctx,
+                                 const Envoy__Config__Cluster__V3__Cluster__TransportSocketMatch *m,
+                                 struct transport_socket_match *ret)
+{
+    int r = parse_check_not_empty(ctx, "name", m->name);
+
+    if (r == 0 && m->transport_socket == NULL) {
+        r = parse_fail(ctx, E_INVALID, "transport_socket",
+                       "Didn't find a registered implementation for '' with type URL: ''");
+    }
+    if (r == 0) {
+        r = parse_transport_socket(ctx, EXT_UPSTREAM_TRANSPORT_SOCKET, m->transport_socket,
+                                   &ret->ext, &ret->config);
+    }
+    if (r < 0) {
+        return r;
+    }
+    ret->name = parse_str(ctx, m->name);
+    ret->hash = config_message_hash(&m->transport_socket->base);
+    if (m->match != NULL) {
+        struct value *match = ARENA_NEW(parse_arena(ctx), struct value);
+
+        parse_struct(ctx, m->match, match);
+        ret->match = match;
+    }
+    return 0;
+}
+
+static int parse_transport_matches(struct parse_context *ctx, const Cluster *m,
+                                   struct cluster_config *ret)
+{
+    size_t n = m->n_transport_socket_matches;
+    struct transport_socket_match *matches =
+        ARENA_ARRAY(parse_arena(ctx), struct transport_socket_match, n);
+
+    for (size_t i = 0; i < n; i++) {
+        size_t at = path_push_index(ctx, "transport_socket_matches", i);
+        int r = parse_transport_match(ctx, m->transport_socket_matches[i], &matches[i]);
+
+        if (r < 0) {
+            return r;
+        }
+        path_pop(ctx, at);
+    }
+    ret->transport_socket_matches = matches;
+    ret->transport_socket_match_count = n;
+    return 0;
+}
+
+/* auto_config asks ALPN, wherever an endpoint may be spoken to. */
+static int check_alpn(struct parse_context *ctx, const struct cluster_config *c)
+{
+    if (c->http_protocol != UPSTREAM_HTTP_AUTO) {
+        return 0;
+    }
+    if (c->transport_socket == NULL || !c->transport_socket->negotiates_alpn) {
+        return parse_fail(ctx, E_INVALID, NULL,
+                          "ALPN configured for cluster %.*s which has a non-ALPN transport socket",
+                          STR_ARG(c->name));
+    }
+    for (size_t i = 0; i < c->transport_socket_match_count; i++) {
+        if (!c->transport_socket_matches[i].ext->negotiates_alpn) {
+            return parse_fail(ctx, E_INVALID, NULL,
+                              "ALPN configured for cluster %.*s which has a non-ALPN transport "
+                              "socket matcher",
+                              STR_ARG(c->name));
+        }
+    }
+    return 0;
+}
+
 static int parse_sockets(struct parse_context *ctx, const Cluster *m, struct cluster_config *ret)
 {
     int r = parse_bind_config(ctx, m->upstream_bind_config, ret);
@@ -464,11 +529,11 @@ static int parse_sockets(struct parse_context *ctx, const Cluster *m, struct clu
         r = parse_transport_socket(ctx, EXT_UPSTREAM_TRANSPORT_SOCKET, m->transport_socket,
                                    &ret->transport_socket, &ret->transport_socket_config);
     }
-    if (r == 0 && ret->http_protocol == UPSTREAM_HTTP_AUTO &&
-        (ret->transport_socket == NULL || !ret->transport_socket->negotiates_alpn)) {
-        r = parse_fail(ctx, E_INVALID, NULL,
-                       "ALPN configured for cluster %.*s which has a non-ALPN transport socket",
-                       STR_ARG(ret->name));
+    if (r == 0) {
+        r = parse_transport_matches(ctx, m, ret);
+    }
+    if (r == 0) {
+        r = check_alpn(ctx, ret);
     }
     if (m->upstream_connection_options != NULL) {
         ret->tcp_keepalive = parse_tcp_keepalive(m->upstream_connection_options->tcp_keepalive);

@@ -198,6 +198,9 @@ static void use_http_options(struct cluster_config *c, const struct upstream_htt
     c->http_protocol = o->protocol;
     c->http2 = o->http2;
     c->enable_trailers = o->http1.enable_trailers;
+    c->auto_sni = o->auto_sni;
+    c->auto_san_validation = o->auto_san_validation;
+    c->override_auto_sni_header = o->override_auto_sni_header;
     if (!o->has_common) {
         return;
     }
@@ -253,8 +256,11 @@ int parse_cluster_http(struct parse_context *ctx, const Cluster *m, struct clust
     const struct upstream_http_options *typed = NULL;
     struct upstream_http_options legacy = {.protocol = UPSTREAM_HTTP1};
     const struct upstream_http_options *o;
-    int r = parse_protocol_options(ctx, m, &typed);
+    int r = parse_upstream_http_options(ctx, m->upstream_http_protocol_options, &legacy);
 
+    if (r == 0) {
+        r = parse_protocol_options(ctx, m, &typed);
+    }
     if (r == 0 && typed == NULL) {
         r = parse_legacy_options(ctx, m, &legacy);
     }

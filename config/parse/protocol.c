@@ -2,7 +2,10 @@
 
 #include "config/parse/protocol.h"
 
+#include <string.h>
+
 #include "config/parse/check.h"
+#include "config/parse/core.h"
 
 /* RFC 9113, 6.5.2, and what came later. */
 enum settings_id {
@@ -79,6 +82,35 @@ int parse_http_options(struct parse_context *ctx, const char *field,
     r = parse_http_options_inner(ctx, m, ret);
     path_pop(ctx, at);
     return r;
+}
+
+static bool is_header_name(const char *s)
+{
+    s += *s == ':';
+    return *s != '\0' &&
+           s[strspn(s, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                       "!#$%&'*+,-.^_|~`")] == '\0';
+}
+
+int parse_upstream_http_options(struct parse_context *ctx,
+                                const Envoy__Config__Core__V3__UpstreamHttpProtocolOptions *m,
+                                struct upstream_http_options *ret)
+{
+    const char *header;
+
+    if (m == NULL) {
+        return 0;
+    }
+    header = m->override_auto_sni_header;
+    if (header[0] != '\0' && !is_header_name(header)) {
+        return parse_fail(
+            ctx, E_INVALID, "upstream_http_protocol_options.override_auto_sni_header",
+            "value does not match regex pattern \"^:?[0-9a-zA-Z!#$%%&'*+-.^_|~`]+$\"");
+    }
+    ret->auto_sni = m->auto_sni;
+    ret->auto_san_validation = m->auto_san_validation;
+    ret->override_auto_sni_header = parse_lower(ctx, header);
+    return 0;
 }
 
 /* --- HTTP/1 --------------------------------------------------------------------------------- */

@@ -6,6 +6,7 @@
  * to model values. `field` is the name of the field that holds the message. Main thread.
  */
 
+#include "config/model/cluster.h"
 #include "config/model/core.h"
 #include "config/parse/context.h"
 #include "proto/envoy/config/core/v3/protocol.pb-c.h"
@@ -14,6 +15,11 @@
 int parse_http_options(struct parse_context *ctx, const char *field,
                        const Envoy__Config__Core__V3__HttpProtocolOptions *m,
                        struct http_options *ret) MUST_CHECK;
+
+/* upstream_http_protocol_options: the last three fields of `ret`. NULL leaves them as they are. */
+int parse_upstream_http_options(struct parse_context *ctx,
+                                const Envoy__Config__Core__V3__UpstreamHttpProtocolOptions *m,
+                                struct upstream_http_options *ret) MUST_CHECK;
 
 /* HTTP/1. NULL gives the defaults. `stream_error` is what holds unless the message overrides it:
  * the connection manager's stream_error_on_invalid_http_message. */

@@ -86,6 +86,9 @@ static int http_options_parse(struct parse_context *ctx, const ProtobufCMessage 
     r = parse_http_options(ctx, "common_http_protocol_options", m->common_http_protocol_options,
                            &o->common);
     if (r == 0) {
+        r = parse_upstream_http_options(ctx, m->upstream_http_protocol_options, o);
+    }
+    if (r == 0) {
         r = parse_protocol(ctx, m, o);
     }
     if (r == 0) {
