@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/parse/secret_key.h"
+#include "config/secret_stats.h"
 #include "config/store_internal.h"
 #include "dataplane/base/clock.h"
 #include "dataplane/base/hash.h"
@@ -24,6 +26,7 @@ struct discovery_source {
     enum part_kind kind;
     struct arena arena; /* of `source` */
     struct xds_source source;
+    uint64_t source_hash;                  /* in the keys of secrets */
     struct xds_subscription *subscription; /* NULL until the first name */
     uint32_t slot_count;                   /* slots that point here */
     /* The response refused last: an identical one is answered from here, slowly. */
@@ -113,6 +116,7 @@ static struct discovery_source *discovery_source_get(struct config_store *s, enu
     d = xcalloc(1, sizeof(*d));
     d->store = s;
     d->kind = kind;
+    d->source_hash = config_source_hash(c);
     d->arena = arena;
     for (size_t i = 0; i < x.initial_metadata_count; i++) {
         metadata[i].key = arena_str(&d->arena, metadata[i].key);
@@ -153,6 +157,39 @@ static const char *refusal_prefix(enum part_kind kind)
     }
 }
 
+/* The slots that a resource of some name from some source fills: one, but a secret for each use
+ * that is made of it. */
+struct named_slots {
+    struct slot *slots[SECRET_KIND_COUNT];
+    size_t count;
+};
+
+static void named_slots_add(struct named_slots *n, struct slot *slot)
+{
+    if (slot != NULL) {
+        n->slots[n->count++] = slot;
+    }
+}
+
+static struct named_slots named_slots(const struct discovery_source *d, struct str name)
+{
+    struct named_slots found = {.count = 0};
+    struct arena scratch;
+
+    if (d->kind != PART_SECRET) {
+        named_slots_add(&found, store_slot_find(d->store, d->kind, name));
+        return found;
+    }
+    arena_init(&scratch, &d->store->params.loop->arenas);
+    for (int k = 0; k < SECRET_KIND_COUNT; k++) {
+        struct str key = secret_key(&scratch, name, (enum secret_kind)k, d->source_hash);
+
+        named_slots_add(&found, store_slot_find(d->store, d->kind, key));
+    }
+    arena_done(&scratch);
+    return found;
+}
+
 struct response {
     struct discovery_source *source;
     const struct xds_update *update;
@@ -166,34 +203,32 @@ static bool kind_is_removable(enum part_kind kind)
     return kind == PART_CLUSTER || kind == PART_LISTENER;
 }
 
-static struct slot *response_slot(const struct response *rs, struct str name)
-{
-    return map_get(&rs->source->store->slots[rs->source->kind].by_name, name);
-}
-
 /* Whether somebody named it as coming from here. Some servers answer more than was asked. */
-static bool response_is_wanted(const struct response *rs, struct str name)
+static bool response_is_wanted(const struct response *rs, const struct slot *slot)
 {
-    const struct slot *slot = response_slot(rs, name);
-
-    return kind_is_removable(rs->source->kind) ||
-           (slot != NULL && slot->users > 0 && slot->source == rs->source);
+    return slot->users > 0 && slot->source == rs->source;
 }
 
 /* As Envoy: while nothing is in service yet, start-up goes on without what was refused. */
-static void response_give_up(struct response *rs, struct str name)
+static void response_give_up(struct response *rs, const struct slot *slot)
 {
     struct config_store *s = rs->source->store;
-    const struct slot *slot = response_slot(rs, name);
 
-    if (!s->is_open && !kind_is_removable(rs->source->kind) && slot != NULL &&
-        (slot->resource == NULL || slot->resource->accepted == NULL)) {
+    if (!s->is_open && (slot->resource == NULL || slot->resource->accepted == NULL)) {
         config_store_give_up(s, slot->kind, slot->index);
     }
 }
 
-static void response_refuse(struct response *rs, struct str name, const struct xds_resource *r,
+/* Remembers what was refused for the slot with that key. */
+static void response_reject(struct response *rs, struct str key, const struct xds_resource *r,
                             const char *reason)
+{
+    store_reject(rs->source->store, rs->source->kind, key, r->bytes, r->len,
+                 rs->update->version_info, reason);
+}
+
+static void response_refuse_text(struct response *rs, struct str name, const struct xds_resource *r,
+                                 const char *reason)
 {
     struct strbuf *detail = &rs->verdict->detail;
 
@@ -203,12 +238,32 @@ static void response_refuse(struct response *rs, struct str name, const struct x
     } else {
         strbuf_addf(detail, "resources[%zu]: %s", (size_t)(r - rs->update->resources), reason);
     }
-    if (name.len > 0 && response_is_wanted(rs, name)) {
-        store_reject(rs->source->store, rs->source->kind, name, r->bytes, r->len,
-                     rs->update->version_info, reason);
-        response_give_up(rs, name);
-    }
     rs->refused++;
+}
+
+static void response_refuse_slot(struct response *rs, struct slot *slot,
+                                 const struct xds_resource *r, const char *reason)
+{
+    secret_stats_count(slot, SDS_UPDATE_REJECTED);
+    response_reject(rs, slot->key, r, reason);
+    response_give_up(rs, slot);
+}
+
+static void response_refuse(struct response *rs, struct str name, const struct xds_resource *r,
+                            const char *reason)
+{
+    response_refuse_text(rs, name, r, reason);
+    if (name.len > 0 && kind_is_removable(rs->source->kind)) {
+        response_reject(rs, name, r, reason);
+    } else if (name.len > 0) {
+        struct named_slots found = named_slots(rs->source, name);
+
+        for (size_t i = 0; i < found.count; i++) {
+            if (response_is_wanted(rs, found.slots[i])) {
+                response_refuse_slot(rs, found.slots[i], r, reason);
+            }
+        }
+    }
 }
 
 /* True when the resource is of the subscribed type and has a name. */
@@ -275,7 +330,7 @@ static void response_remove_named(struct response *rs)
     struct config_store *s = rs->source->store;
 
     for (size_t i = 0; i < rs->update->removed_count; i++) {
-        const struct slot *slot = response_slot(rs, rs->update->removed[i]);
+        const struct slot *slot = store_slot_find(s, rs->source->kind, rs->update->removed[i]);
         struct resource *r = slot != NULL ? slot->resource : NULL;
 
         if (!kind_is_removable(rs->source->kind)) {
@@ -290,17 +345,51 @@ static void response_remove_named(struct response *rs)
     }
 }
 
+static struct str response_version(const struct response *rs, const struct xds_resource *r)
+{
+    return r->version.len > 0 ? r->version : rs->update->version_info;
+}
+
+/* Under the key; false when it was refused. */
+static bool response_put_key(struct response *rs, struct str key, const struct xds_resource *r,
+                             struct error *reterr)
+{
+    return store_put(rs->source->store, rs->source->kind, key, r->bytes, r->len,
+                     response_version(rs, r), false, reterr) == 0;
+}
+
+static void response_put_slots(struct response *rs, struct str name, const struct xds_resource *r)
+{
+    struct named_slots found = named_slots(rs->source, name);
+
+    for (size_t i = 0; i < found.count; i++) {
+        struct error err;
+
+        if (!response_is_wanted(rs, found.slots[i])) {
+            continue; /* ignored, as Envoy */
+        }
+        secret_stats_count(found.slots[i], SDS_UPDATE_ATTEMPT);
+        error_init(&err);
+        if (response_put_key(rs, found.slots[i]->key, r, &err)) {
+            secret_stats_success(found.slots[i], response_version(rs, r));
+        } else {
+            response_refuse_text(rs, name, r, error_message(&err));
+            response_refuse_slot(rs, found.slots[i], r, error_message(&err));
+        }
+        error_done(&err);
+    }
+}
+
 static void response_put(struct response *rs, struct str name, const struct xds_resource *r)
 {
-    struct config_store *s = rs->source->store;
-    struct str version = r->version.len > 0 ? r->version : rs->update->version_info;
     struct error err;
 
-    if (!response_is_wanted(rs, name)) {
-        return; /* ignored, as Envoy */
+    if (!kind_is_removable(rs->source->kind)) {
+        response_put_slots(rs, name, r);
+        return;
     }
     error_init(&err);
-    if (store_put(s, rs->source->kind, name, r->bytes, r->len, version, false, &err) != 0) {
+    if (!response_put_key(rs, name, r, &err)) {
         response_refuse(rs, name, r, error_message(&err));
     }
     error_done(&err);
@@ -405,10 +494,11 @@ static void discovery_mark_answered(struct discovery_source *d)
     store_commit_soon(s);
 }
 
-/* A listener is also refused for what may pass, such as an address in use. */
+/* A listener is also refused for what may pass, such as an address in use, a secret for its files.
+ */
 static bool kind_has_lasting_verdict(enum part_kind kind)
 {
-    return kind != PART_LISTENER;
+    return kind != PART_LISTENER && kind != PART_SECRET;
 }
 
 static void discovery_remember_refusal(struct discovery_source *d, uint64_t hash,
@@ -455,13 +545,42 @@ static void discovery_on_update(void *user, const struct xds_update *u, struct x
     discovery_mark_answered(d);
 }
 
+/* As Envoy, which has a subscription for each secret. */
+static void discovery_count_secrets(const struct discovery_source *d, enum secret_stat counter)
+{
+    const struct slot_list *l = &d->store->slots[PART_SECRET];
+
+    for (uint32_t i = 0; d->kind == PART_SECRET && i < l->count; i++) {
+        if (l->by_index[i] != NULL && l->by_index[i]->source == d) {
+            secret_stats_count(l->by_index[i], counter);
+        }
+    }
+}
+
 static void discovery_on_error(void *user, struct str reason)
 {
     struct discovery_source *d = user;
 
+    discovery_count_secrets(d, SDS_UPDATE_ATTEMPT);
+    discovery_count_secrets(d, SDS_UPDATE_FAILURE);
     d->store->counters[d->kind].update_attempt++;
     d->store->counters[d->kind].update_failure++;
     log_debug(LOG_C_CONFIG, "%s update failed: %.*s", part_kind_name(d->kind), STR_ARG(reason));
+}
+
+static void discovery_give_up(struct discovery_source *d, const struct slot *slot, bool is_timeout)
+{
+    /* It may have come in a response that was refused for something else. */
+    if (slot->source == d && (slot->resource == NULL || slot->resource->accepted == NULL)) {
+        d->store->counters[d->kind].init_fetch_timeout += is_timeout;
+        if (is_timeout) {
+            secret_stats_count(slot, SDS_INIT_FETCH_TIMEOUT);
+        } else if (slot->resource == NULL) { /* as Envoy: a file that lacks it is a bad one */
+            secret_stats_count(slot, SDS_UPDATE_ATTEMPT);
+            secret_stats_count(slot, SDS_UPDATE_REJECTED);
+        }
+        config_store_give_up(d->store, d->kind, slot->index);
+    }
 }
 
 /* A file that lacks a name is such an end of waiting too, but no timeout. */
@@ -476,13 +595,10 @@ static void discovery_on_fetch_timeout(void *user, const struct str *names, size
         discovery_mark_answered(d);
     }
     for (size_t i = 0; i < n; i++) {
-        const struct slot *slot = map_get(&s->slots[d->kind].by_name, names[i]);
+        struct named_slots found = named_slots(d, names[i]);
 
-        /* It may have come in a response that was refused for something else. */
-        if (slot != NULL && slot->source == d &&
-            (slot->resource == NULL || slot->resource->accepted == NULL)) {
-            s->counters[d->kind].init_fetch_timeout += is_timeout;
-            config_store_give_up(s, d->kind, slot->index);
+        for (size_t k = 0; k < found.count; k++) {
+            discovery_give_up(d, found.slots[k], is_timeout);
         }
     }
 }
@@ -527,6 +643,7 @@ void discovery_set_source(struct config_store *s, struct slot *slot,
     discovery_forget_source(slot);
     slot->source = d;
     d->slot_count++;
+    secret_stats_open(slot);
     if (slot->subscribers > 0) {
         discovery_subscribe(s, slot);
     }
@@ -554,6 +671,9 @@ void discovery_subscribe(struct config_store *s, struct slot *slot)
     if (slot->source->subscription != NULL) {
         xds_subscription_add(slot->source->subscription, slot->name, slot->fetch_timeout_ms);
         slot->is_subscribed = true;
+        if (slot->source->source.kind != XDS_SOURCE_PATH) {
+            secret_stats_count(slot, SDS_UPDATE_ATTEMPT); /* as Envoy: asking is one */
+        }
         /* What was refused may hold this name too, ignored so far. */
         discovery_forget_refusal(slot->source);
     }

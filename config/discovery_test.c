@@ -31,7 +31,7 @@ static int teardown(void **state)
 
 static const struct resource *resource_of(enum part_kind kind, const char *name)
 {
-    const struct slot *slot = map_get(&w.store->slots[kind].by_name, str_c(name));
+    const struct slot *slot = map_get(&w.store->slots[kind].by_key, str_c(name));
 
     return slot != NULL ? slot->resource : NULL;
 }
@@ -220,7 +220,7 @@ static void test_a_listener_that_cannot_be_bound_is_refused(void **state)
                         "version=3 nonce=n5 names= error=Error adding/updating listener(s) l2: "
                         "cannot bind '127.0.0.1:1': Address already in use");
     assert_published(&w, PART_LISTENER, "l1=r1");
-    assert_null(map_get(&w.store->slots[PART_ROUTE_TABLE].by_name, STR("r2")));
+    assert_null(map_get(&w.store->slots[PART_ROUTE_TABLE].by_key, STR("r2")));
     w.unbindable = NULL; /* what was in the way has gone: tried again, be it the same */
     world_respond(&w, PART_LISTENER, "l1=r1 l2=r1");
     assert_published(&w, PART_LISTENER, "l1=r1 l2=r1");

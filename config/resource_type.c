@@ -50,9 +50,16 @@ static int parse_listener_part(struct parse_context *ctx, const ProtobufCMessage
 static int parse_secret_part(struct parse_context *ctx, const ProtobufCMessage *msg,
                              const struct part *previous)
 {
+    struct secret_config *secret = (struct secret_config *)ctx->part;
+    int r = parse_secret(ctx, (const Envoy__Extensions__TransportSockets__Tls__V3__Secret *)msg,
+                         secret);
+
     (void)previous;
-    return parse_secret(ctx, (const Envoy__Extensions__TransportSockets__Tls__V3__Secret *)msg,
-                        (struct secret_config *)ctx->part);
+    if (r == 0 && secret->kind != ctx->secret_kind) {
+        r = parse_fail(ctx, E_INVALID, NULL, "a %s where a %s is wanted",
+                       secret_kind_name(secret->kind), secret_kind_name(ctx->secret_kind));
+    }
+    return r;
 }
 
 static const struct resource_type TYPES[PART_KIND_COUNT] = {

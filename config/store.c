@@ -9,8 +9,11 @@
 #include <string.h>
 
 #include "config/parse/canonical.h"
+#include "config/parse/secret_key.h"
+#include "config/parse/tls_secret.h"
 #include "config/pb_unpack.h"
 #include "config/secret_files.h"
+#include "config/secret_stats.h"
 #include "config/store_internal.h"
 #include "dataplane/base/clock.h"
 #include "dataplane/base/log.h"
@@ -39,22 +42,28 @@ static uint32_t slot_list_take_index(struct slot_list *l)
     return l->count++;
 }
 
-struct slot *store_slot_get(struct config_store *s, enum part_kind kind, struct str name)
+struct slot *store_slot_find(const struct config_store *s, enum part_kind kind, struct str key)
+{
+    return map_get(&s->slots[kind].by_key, key);
+}
+
+struct slot *store_slot_get(struct config_store *s, enum part_kind kind, struct str key)
 {
     struct slot_list *l = &s->slots[kind];
-    struct slot *slot = map_get(&l->by_name, name);
+    struct slot *slot = map_get(&l->by_key, key);
 
     if (slot != NULL) {
         return slot;
     }
-    slot = xcalloc(1, sizeof(*slot) + name.len + 1);
-    memcpy(slot + 1, name.ptr, name.len);
+    slot = xcalloc(1, sizeof(*slot) + key.len + 1);
+    memcpy(slot + 1, key.ptr, key.len);
     slot->store = s;
     slot->kind = kind;
-    slot->name = str_n((const char *)(slot + 1), name.len);
+    slot->key = str_n((const char *)(slot + 1), key.len);
+    slot->name = secret_key_name(slot->key);
     slot->index = slot_list_take_index(l);
     l->by_index[slot->index] = slot;
-    map_put(&l->by_name, slot->name, slot);
+    map_put(&l->by_key, slot->key, slot);
     return slot;
 }
 
@@ -96,7 +105,8 @@ void store_slot_unref(struct slot *slot)
     }
     CHECK(slot->resource == NULL && slot->users == 0 && slot->subscribers == 0);
     discovery_forget_source(slot);
-    map_remove(&l->by_name, slot->name);
+    secret_stats_close(slot);
+    map_remove(&l->by_key, slot->key);
     l->by_index[slot->index] = NULL;
     if (l->free_count == l->free_cap) {
         l->free_cap = l->free_cap == 0 ? 16 : l->free_cap * 2;
@@ -107,14 +117,14 @@ void store_slot_unref(struct slot *slot)
     slot_list_trim(l);
 }
 
-static uint32_t store_resolve_slot(struct slot_resolver *r, enum part_kind kind, struct str name)
+static uint32_t store_resolve_slot(struct slot_resolver *r, enum part_kind kind, struct str key)
 {
-    return store_slot_get(container_of(r, struct config_store, resolver), kind, name)->index;
+    return store_slot_get(container_of(r, struct config_store, resolver), kind, key)->index;
 }
 
-static bool store_has_resource(struct slot_resolver *r, enum part_kind kind, struct str name)
+static bool store_has_resource(struct slot_resolver *r, enum part_kind kind, struct str key)
 {
-    return config_store_has(container_of(r, struct config_store, resolver), kind, name);
+    return config_store_has(container_of(r, struct config_store, resolver), kind, key);
 }
 
 /* --- what a part names -------------------------------------------------------------------- */
@@ -277,6 +287,14 @@ static void rejection_free(struct resource_rejection *x)
     }
 }
 
+static void resource_forget_rejection(struct resource *r)
+{
+    rejection_free(r->rejection);
+    r->rejection = NULL;
+    secret_files_free(r->refused_files);
+    r->refused_files = NULL;
+}
+
 static void unsupported_report_free(struct unsupported_report *u)
 {
     if (u != NULL) {
@@ -308,6 +326,7 @@ void store_resource_free(struct config_store *s, struct resource *r)
     rejection_free(r->rejection);
     unsupported_report_free(r->unsupported);
     secret_files_free(r->files);
+    secret_files_free(r->refused_files);
     free(r->bytes);
     free(r->version);
     free(r);
@@ -386,10 +405,10 @@ void store_accept_part(struct config_store *s, struct slot *slot, const struct p
     store_commit_soon(s);
 }
 
-void store_reject(struct config_store *s, enum part_kind kind, struct str name,
-                  const uint8_t *bytes, size_t len, struct str version, const char *details)
+void store_reject(struct config_store *s, enum part_kind kind, struct str key, const uint8_t *bytes,
+                  size_t len, struct str version, const char *details)
 {
-    struct resource *r = store_resource_of(store_slot_get(s, kind, name));
+    struct resource *r = store_resource_of(store_slot_get(s, kind, key));
     struct resource_rejection *x = xcalloc(1, sizeof(*x));
 
     x->details = xstrdup(details);
@@ -446,6 +465,7 @@ static int store_parse(struct config_store *s, struct slot *slot, const Protobuf
     ctx.stats = s->params.stats;
     ctx.access_logs = s->params.access_logs;
     ctx.tls = s->params.tls;
+    ctx.secret_kind = kind == PART_SECRET ? secret_key_kind(slot->key) : 0;
     ctx.local_ip = s->params.local_ip;
     r = parse_check_tree(&ctx, msg);
     if (r == 0) {
@@ -461,7 +481,7 @@ static int store_parse(struct config_store *s, struct slot *slot, const Protobuf
         discovery_set_source(s, store_slot_get(s, ref->kind, ref->name), ref->source);
     }
     if (kind == PART_SECRET && !is_static) {
-        secret_files_watch(s, slot, &ctx); /* also what could not be read: it may come */
+        secret_files_watch(s, slot, &ctx, r == 0); /* what could not be read may come */
     }
     *ret_unsupported = r == 0 ? unsupported_report_new(&ctx) : NULL;
     s->counters[kind].unsupported_fields += r == 0 ? ctx.unsupported_count : 0;
@@ -538,8 +558,7 @@ static int store_put_message(struct config_store *s, struct slot *slot, const Pr
     res->len = len;
     res->is_static = is_static;
     resource_set_version(res, version);
-    rejection_free(res->rejection);
-    res->rejection = NULL;
+    resource_forget_rejection(res);
     unsupported_report_free(res->unsupported);
     res->unsupported = unsupported;
     store_warn_unsupported(slot, unsupported);
@@ -560,13 +579,15 @@ static int store_put_message(struct config_store *s, struct slot *slot, const Pr
     return 0;
 }
 
+/* Of the version that serves; what was refused after it stays refused. */
 static void store_accept_again(struct config_store *s, struct slot *slot, struct part *take_part)
 {
     struct resource *r = slot->resource;
 
-    rejection_free(r->rejection);
-    r->rejection = NULL;
-    if (r->accepted != NULL && r->accepted->hash == take_part->hash) {
+    if (r->rejection != NULL && r->rejection->is_of_files) {
+        resource_forget_rejection(r);
+    }
+    if (r->accepted->hash == take_part->hash) {
         part_unref(take_part); /* another file of the directory */
         return;
     }
@@ -575,48 +596,68 @@ static void store_accept_again(struct config_store *s, struct slot *slot, struct
     store_accept_part(s, slot, take_part);
 }
 
-void store_read_again(struct config_store *s, struct slot *slot)
+static int store_read_accepted_again(struct config_store *s, struct slot *slot,
+                                     struct error *reterr)
 {
     struct resource *r = slot->resource;
-    bool is_refused = r->rejection != NULL && r->rejection->len > 0;
-    const uint8_t *bytes = is_refused ? r->rejection->bytes : r->bytes;
-    size_t len = is_refused ? r->rejection->len : r->len;
     struct unsupported_report *unsupported = NULL;
     struct part *part = NULL;
     ProtobufCMessage *msg = NULL;
     struct arena scratch;
-    struct error err;
     int code;
 
     arena_init(&scratch, &s->params.loop->arenas);
-    error_init(&err);
-    s->counters[slot->kind].update_attempt++;
-    code = pb_unpack(resource_type_of(slot->kind)->descriptor, bytes, len, &scratch, &msg, &err);
+    code = pb_unpack(resource_type_of(slot->kind)->descriptor, r->bytes, r->len, &scratch, &msg,
+                     reterr);
     if (code == 0) {
-        code = store_parse(s, slot, msg, r->accepted, false, &part, &unsupported, &err);
+        r->reading = READING_ACCEPTED_AGAIN;
+        code = store_parse(s, slot, msg, r->accepted, false, &part, &unsupported, reterr);
+        r->reading = READING_NEW;
     }
+    arena_done(&scratch);
     if (code == 0) {
-        s->counters[slot->kind].update_success++;
         unsupported_report_free(r->unsupported);
         r->unsupported = unsupported;
-        if (is_refused) { /* those of the newest version are good now */
-            free(r->bytes);
-            r->bytes = r->rejection->bytes;
-            r->len = len;
-            r->rejection->bytes = NULL;
-        }
         store_accept_again(s, slot, part);
-    } else {
-        uint8_t *copy = arena_alloc(&scratch, len + 1);
+    } else if (r->rejection == NULL || r->rejection->is_of_files) {
+        store_reject(s, slot->kind, slot->key, r->bytes, r->len, str_c(r->version),
+                     error_message(reterr));
+        r->rejection->is_of_files = true;
+    }
+    return code;
+}
 
-        memcpy(copy, bytes, len);
-        s->counters[slot->kind].update_rejected++;
+static int store_read_refused_again(struct config_store *s, struct slot *slot, struct error *reterr)
+{
+    struct resource_rejection *x = slot->resource->rejection;
+    int code;
+
+    slot->resource->rejection = NULL;
+    slot->resource->reading = READING_REFUSED_AGAIN;
+    code = store_put(s, slot->kind, slot->key, x->bytes, x->len, str_c(x->version), false, reterr);
+    slot->resource->reading = READING_NEW;
+    if (code != 0) {
+        store_reject(s, slot->kind, slot->key, x->bytes, x->len, str_c(x->version),
+                     error_message(reterr));
+    }
+    rejection_free(x);
+    return code;
+}
+
+void store_read_again(struct config_store *s, struct slot *slot, bool is_refused, bool is_check)
+{
+    struct error err;
+    int r;
+
+    error_init(&err);
+    r = is_refused ? store_read_refused_again(s, slot, &err)
+                   : store_read_accepted_again(s, slot, &err);
+    if (r != 0 && !(is_check && is_refused)) {
+        secret_stats_count(slot, SDS_KEY_ROTATION_FAILED);
         log_warn(LOG_C_CONFIG, "%s '%.*s' was read again and refused: %s",
                  part_kind_name(slot->kind), STR_ARG(slot->name), error_message(&err));
-        store_reject(s, slot->kind, slot->name, copy, len, STR(""), error_message(&err));
     }
     error_done(&err);
-    arena_done(&scratch);
 }
 
 /* Equal bytes, or equal once maps are sorted: nothing to parse, nothing to publish. */
@@ -632,10 +673,10 @@ static bool resource_is_unchanged(const struct resource *r, const uint8_t *bytes
                                   bytes, len);
 }
 
-int store_put(struct config_store *s, enum part_kind kind, struct str name, const uint8_t *bytes,
+int store_put(struct config_store *s, enum part_kind kind, struct str key, const uint8_t *bytes,
               size_t len, struct str version, bool is_static, struct error *reterr)
 {
-    struct slot *slot = store_slot_get(s, kind, name);
+    struct slot *slot = store_slot_get(s, kind, key);
     struct resource *res = slot->resource;
     struct arena scratch;
     ProtobufCMessage *msg = NULL;
@@ -646,8 +687,7 @@ int store_put(struct config_store *s, enum part_kind kind, struct str name, cons
         r = 0; /* as Envoy: what the bootstrap defines is not replaced over xDS */
     } else if (resource_is_unchanged(res, bytes, len)) {
         resource_set_version(res, version);
-        rejection_free(res->rejection);
-        res->rejection = NULL;
+        resource_forget_rejection(res);
         resource_come_back(s, res);
         r = 0;
     } else {
@@ -662,26 +702,55 @@ int store_put(struct config_store *s, enum part_kind kind, struct str name, cons
     return r;
 }
 
+/* Of a resource of the bootstrap. */
+static struct str static_key(enum part_kind kind, const ProtobufCMessage *msg, struct str name,
+                             struct arena *scratch)
+{
+    if (kind != PART_SECRET) {
+        return name;
+    }
+    return secret_key(
+        scratch, name,
+        secret_message_kind((const Envoy__Extensions__TransportSockets__Tls__V3__Secret *)msg), 0);
+}
+
+/* As Envoy: of each kind of secret a name may be used once. */
+static int duplicate_static(enum part_kind kind, struct str key, struct error *reterr)
+{
+    static const char *const SECRETS[SECRET_KIND_COUNT] = {
+        [SECRET_TLS_CERTIFICATE] = "TlsCertificate",
+        [SECRET_SESSION_TICKET_KEYS] = "TlsSessionTicketKeys",
+        [SECRET_VALIDATION_CONTEXT] = "CertificateValidationContext",
+        [SECRET_GENERIC] = "GenericSecret",
+    };
+
+    if (kind == PART_SECRET) {
+        return error_set(reterr, E_EXISTS, "Duplicate static %s secret name %.*s",
+                         SECRETS[secret_key_kind(key)], STR_ARG(secret_key_name(key)));
+    }
+    return error_set(reterr, E_EXISTS, "duplicate %s name '%.*s'", part_kind_name(kind),
+                     STR_ARG(key));
+}
+
 int config_store_put_static(struct config_store *s, enum part_kind kind,
                             const struct ProtobufCMessage *msg, struct error *reterr)
 {
     size_t len = protobuf_c_message_get_packed_size(msg);
     uint8_t *bytes = xmalloc(len > 0 ? len : 1);
-    struct str name;
+    const struct slot *slot;
+    struct arena scratch;
+    struct str key;
     int r;
 
+    arena_init(&scratch, &s->params.loop->arenas);
     protobuf_c_message_pack(msg, bytes);
-    name = xds_message_name(bytes, len);
-    if (name.len == 0) {
-        name = STR("");
-    }
-    if (map_get(&s->slots[kind].by_name, name) != NULL &&
-        ((struct slot *)map_get(&s->slots[kind].by_name, name))->resource != NULL) {
-        r = error_set(reterr, E_EXISTS, "duplicate %s name '%.*s'", part_kind_name(kind),
-                      STR_ARG(name));
-    } else {
-        r = store_put(s, kind, name, bytes, len, STR(""), true, reterr);
-    }
+    key = xds_message_name(bytes, len);
+    key = static_key(kind, msg, key.len > 0 ? key : STR(""), &scratch);
+    slot = store_slot_find(s, kind, key);
+    r = slot != NULL && slot->resource != NULL
+            ? duplicate_static(kind, key, reterr)
+            : store_put(s, kind, key, bytes, len, STR(""), true, reterr);
+    arena_done(&scratch);
     free(bytes);
     return r;
 }
@@ -743,7 +812,7 @@ struct config_store *config_store_new(const struct config_store_params *p)
     s->resolver.has = store_has_resource;
     s->resolver.hold = store_resolver_hold;
     for (int k = 0; k < PART_KIND_COUNT; k++) {
-        map_init(&s->slots[k].by_name);
+        map_init(&s->slots[k].by_key);
         list_init(&s->pending[k]);
         list_init(&s->removals[k]);
     }
@@ -777,7 +846,7 @@ void config_store_free(struct config_store *s)
     }
     for (int k = 0; k < PART_KIND_COUNT; k++) {
         /* Parts still pinned elsewhere hold their slots; server/ frees the store last. */
-        map_done(&s->slots[k].by_name);
+        map_done(&s->slots[k].by_key);
         free(s->slots[k].by_index);
         free(s->slots[k].free_indexes);
     }
@@ -839,16 +908,16 @@ bool config_store_is_initialized(const struct config_store *s)
     return s->is_open;
 }
 
-bool config_store_has(const struct config_store *s, enum part_kind kind, struct str name)
+bool config_store_has(const struct config_store *s, enum part_kind kind, struct str key)
 {
-    const struct slot *slot = map_get(&s->slots[kind].by_name, name);
+    const struct slot *slot = store_slot_find(s, kind, key);
 
     return slot != NULL && slot->resource != NULL && slot->resource->accepted != NULL;
 }
 
 bool config_store_is_removed(const struct config_store *s, enum part_kind kind, struct str name)
 {
-    const struct slot *slot = map_get(&s->slots[kind].by_name, name);
+    const struct slot *slot = store_slot_find(s, kind, name);
 
     return slot == NULL || slot->resource == NULL || slot->resource->removed_at_ms != 0;
 }

@@ -28,6 +28,7 @@
 struct config_store;
 struct parse_context;
 struct secret_files;
+struct stat_scope;
 
 /* What the store asks of its owner (server/). NULL members are skipped. */
 struct config_store_ops {
@@ -86,8 +87,8 @@ void config_store_put_endpoints(struct config_store *s, uint32_t slot, struct en
 /* DNS failed for the first time: stop waiting for it. */
 void config_store_give_up(struct config_store *s, enum part_kind kind, uint32_t slot);
 bool config_store_is_initialized(const struct config_store *s);
-/* Whether a good version was ever accepted. */
-bool config_store_has(const struct config_store *s, enum part_kind kind, struct str name);
+/* Whether a good version was ever accepted. Secrets are known by their keys. */
+bool config_store_has(const struct config_store *s, enum part_kind kind, struct str key);
 /* Whether the control plane has withdrawn it (it may still be in service). */
 bool config_store_is_removed(const struct config_store *s, enum part_kind kind, struct str name);
 bool config_store_has_cds_response(const struct config_store *s);
@@ -107,7 +108,11 @@ struct resource_rejection {
     uint64_t wall_ns;
     uint8_t *bytes; /* the refused message, for /config_dump's error_state */
     size_t len;
+    bool is_of_files; /* the accepted message, whose files have changed */
 };
+
+/* What is being parsed just now: a new version, or one whose files have changed. */
+enum resource_reading { READING_NEW, READING_ACCEPTED_AGAIN, READING_REFUSED_AGAIN };
 
 /* One stored resource, readable by admin. */
 struct resource {
@@ -124,7 +129,9 @@ struct resource {
     uint64_t removed_at_ms; /* 0: not removed */
     uint64_t seen_generation;
     bool is_static;
+    enum resource_reading reading;
     struct secret_files *files; /* secret_files.h; NULL: none are watched */
+    struct secret_files *refused_files;
     struct list pending_node;
     struct list removal_node;
 };
@@ -134,7 +141,8 @@ struct slot {
     struct config_store *store;
     enum part_kind kind;
     uint32_t index;
-    struct str name;
+    struct str key;       /* the name, and more where that is not enough: parse/secret_key.h */
+    struct str name;      /* the beginning of the key */
     uint32_t refs;        /* live parts that mention it, plus the resource in it */
     uint32_t users;       /* accepted or published parts that mention it */
     uint32_t subscribers; /* those of them whose resource was not withdrawn */
@@ -144,6 +152,7 @@ struct slot {
     struct discovery_source *source; /* where it is subscribed; NULL: not by name */
     uint64_t fetch_timeout_ms;       /* of the newest mention */
     bool is_subscribed;
+    struct stat_scope *stats; /* secret_stats.h; NULL: not counted */
 };
 
 struct unsupported_report {

@@ -9,7 +9,7 @@
 #include "dataplane/event/timer.h"
 
 struct slot_list {
-    struct map by_name;
+    struct map by_key;
     struct slot **by_index;
     uint32_t count; /* numbers given so far */
     uint32_t cap;   /* length of by_index */
@@ -40,14 +40,16 @@ struct config_store {
 };
 
 /* store.c */
-struct slot *store_slot_get(struct config_store *s, enum part_kind kind, struct str name);
+struct slot *store_slot_get(struct config_store *s, enum part_kind kind, struct str key);
+/* NULL: there is none. */
+struct slot *store_slot_find(const struct config_store *s, enum part_kind kind, struct str key);
 struct slot *store_slot_at(const struct config_store *s, enum part_kind kind, uint32_t index);
 void store_slot_unref(struct slot *slot);
 /* Parses and accepts. `bytes` are the message's; equal bytes are recognised and cost nothing. */
-int store_put(struct config_store *s, enum part_kind kind, struct str name, const uint8_t *bytes,
+int store_put(struct config_store *s, enum part_kind kind, struct str key, const uint8_t *bytes,
               size_t len, struct str version, bool is_static, struct error *reterr);
-void store_reject(struct config_store *s, enum part_kind kind, struct str name,
-                  const uint8_t *bytes, size_t len, struct str version, const char *details);
+void store_reject(struct config_store *s, enum part_kind kind, struct str key, const uint8_t *bytes,
+                  size_t len, struct str version, const char *details);
 /* The control plane has withdrawn it: it goes when nothing published names it. */
 void store_remove(struct config_store *s, struct resource *r);
 void store_accept_part(struct config_store *s, struct slot *slot, const struct part *take_part);
@@ -56,8 +58,9 @@ void store_each_dep(struct config_store *s, const struct part *p,
                     void (*fn)(struct config_store *s, struct slot *slot, void *user), void *user);
 /* Made when there is none yet. */
 struct resource *store_resource_of(struct slot *slot);
-/* The same bytes once more, because files that they name have changed. */
-void store_read_again(struct config_store *s, struct slot *slot);
+/* Files that a secret names have changed: of the version that was accepted, or refused last.
+ * `is_check`: perhaps they have; what is as bad as before is not told again. */
+void store_read_again(struct config_store *s, struct slot *slot, bool is_refused, bool is_check);
 void store_resource_free(struct config_store *s, struct resource *r);
 /* Counts (delta +1 / -1) the part's names as used and subscribed. */
 void store_use_deps(struct config_store *s, const struct part *p, int delta);

@@ -25,7 +25,7 @@ static int teardown(void **state)
 
 static const struct slot *slot_of(enum part_kind kind, const char *name)
 {
-    return map_get(&w.store->slots[kind].by_name, str_c(name));
+    return map_get(&w.store->slots[kind].by_key, str_c(name));
 }
 
 static const struct resource *resource_of(enum part_kind kind, const char *name)

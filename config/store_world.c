@@ -588,7 +588,7 @@ const char *world_text(struct world *w, enum part_kind kind)
 
 const char *world_waits(struct world *w, enum part_kind kind, const char *name)
 {
-    const struct slot *slot = map_get(&w->store->slots[kind].by_name, str_c(name));
+    const struct slot *slot = map_get(&w->store->slots[kind].by_key, str_c(name));
 
     strbuf_reset(&w->text);
     strbuf_add_c(&w->text, "");

@@ -117,7 +117,11 @@ enum secret_kind {
     SECRET_SESSION_TICKET_KEYS,
     SECRET_VALIDATION_CONTEXT,
     SECRET_GENERIC,
+    SECRET_KIND_COUNT
 };
+
+/* As the field of a Secret: "tls_certificate". */
+const char *secret_kind_name(enum secret_kind k);
 
 /* PART_SECRET. */
 struct secret_config {

@@ -16,12 +16,12 @@
 #include "config/model/core.h"
 #include "config/model/extension.h"
 #include "config/model/part.h"
+#include "config/model/tls.h"
 #include "dataplane/base/error.h"
 #include "dataplane/base/str.h"
 
 struct access_log_hub; /* dataplane/access_log/hub.h */
 struct stat_store;     /* dataplane/stats/stats.h */
-struct tls_builder;    /* config/model/tls.h */
 
 /* Path to the field being read, as text: "filter_chains[0].filters[1].typed_config". */
 #define FIELD_PATH_MAX 1024
@@ -92,6 +92,8 @@ struct parse_context {
     /* This machine's address as text, for x-forwarded-for of loopback peers; lives as long as any
      * part. Empty in unit tests. */
     struct str local_ip;
+    /* While a secret is parsed: what it is wanted for. */
+    enum secret_kind secret_kind;
     /* While a listener is parsed: its name in stats ("127.0.0.1_80" or its stat_prefix). */
     struct str listener_stat_name;
     /* While a cluster is parsed: likewise (its name or alt_stat_name). */

@@ -5,6 +5,7 @@
 #include "config/parse/canonical.h"
 #include "config/parse/check.h"
 #include "config/parse/core.h"
+#include "config/parse/secret_key.h"
 #include "config/parse/tls_secret.h"
 
 /* protoc-c's names are as long as the path. */
@@ -127,12 +128,19 @@ static int parse_key_log(struct parse_context *ctx, const TLS(TlsKeyLog) * m,
 
 /* --- secrets by name -------------------------------------------------------------------------- */
 
-/* `what` is how Envoy calls a static secret that is not there. */
-static int parse_sds(struct parse_context *ctx, const TLS(SdsSecretConfig) * m, const char *what,
-                     uint32_t *ret_slot)
+/* How Envoy calls a static secret that is not there. */
+static const char *const STATIC_SECRET_NAMES[] = {
+    [SECRET_TLS_CERTIFICATE] = "static secret",
+    [SECRET_SESSION_TICKET_KEYS] = "tls session ticket keys",
+    [SECRET_VALIDATION_CONTEXT] = "static certificate validation context",
+};
+
+static int parse_sds(struct parse_context *ctx, const TLS(SdsSecretConfig) * m,
+                     enum secret_kind kind, uint32_t *ret_slot)
 {
     struct config_source *source;
     struct str name = parse_str(ctx, m->name);
+    struct str key;
     size_t at;
     int r = parse_check_not_empty(ctx, "name", m->name);
 
@@ -140,10 +148,12 @@ static int parse_sds(struct parse_context *ctx, const TLS(SdsSecretConfig) * m, 
         return r;
     }
     if (m->sds_config == NULL) {
-        if (!parse_has(ctx, PART_SECRET, name)) {
-            return parse_fail(ctx, E_INVALID, NULL, "Unknown %s: %s", what, m->name);
+        key = secret_key(parse_arena(ctx), name, kind, 0);
+        if (!parse_has(ctx, PART_SECRET, key)) {
+            return parse_fail(ctx, E_INVALID, NULL, "Unknown %s: %s", STATIC_SECRET_NAMES[kind],
+                              m->name);
         }
-        *ret_slot = parse_slot(ctx, PART_SECRET, name);
+        *ret_slot = parse_slot(ctx, PART_SECRET, key);
         return 0;
     }
     source = ARENA_NEW(parse_arena(ctx), struct config_source);
@@ -153,8 +163,9 @@ static int parse_sds(struct parse_context *ctx, const TLS(SdsSecretConfig) * m, 
         return r;
     }
     path_pop(ctx, at);
-    *ret_slot = parse_slot(ctx, PART_SECRET, name);
-    parse_subscribe(ctx, PART_SECRET, name, source);
+    key = secret_key(parse_arena(ctx), name, kind, config_source_hash(source));
+    *ret_slot = parse_slot(ctx, PART_SECRET, key);
+    parse_subscribe(ctx, PART_SECRET, key, source);
     return 0;
 }
 
@@ -178,8 +189,8 @@ static int parse_certificates(struct parse_context *ctx, const TLS(CommonTlsCont
     }
     for (size_t i = 0; i < sds; i++) {
         size_t at = path_push_index(ctx, "tls_certificate_sds_secret_configs", i);
-        int r =
-            parse_sds(ctx, m->tls_certificate_sds_secret_configs[i], "static secret", &slots[i]);
+        int r = parse_sds(ctx, m->tls_certificate_sds_secret_configs[i], SECRET_TLS_CERTIFICATE,
+                          &slots[i]);
 
         if (r < 0) {
             return r;
@@ -214,8 +225,8 @@ static int parse_combined(struct parse_context *ctx,
     }
     path_pop(ctx, at);
     at = path_push(ctx, "validation_context_sds_secret_config");
-    r = parse_sds(ctx, m->validation_context_sds_secret_config,
-                  "static certificate validation context", ret_slot);
+    r = parse_sds(ctx, m->validation_context_sds_secret_config, SECRET_VALIDATION_CONTEXT,
+                  ret_slot);
     path_pop(ctx, at);
     return r;
 }
@@ -235,8 +246,8 @@ static int parse_validation(struct parse_context *ctx, const TLS(CommonTlsContex
         break;
     case COMMON_VALIDATION(VALIDATION_CONTEXT_SDS_SECRET_CONFIG):
         at = path_push(ctx, "validation_context_sds_secret_config");
-        r = parse_sds(ctx, m->validation_context_sds_secret_config,
-                      "static certificate validation context", &ret->validation_slot);
+        r = parse_sds(ctx, m->validation_context_sds_secret_config, SECRET_VALIDATION_CONTEXT,
+                      &ret->validation_slot);
         break;
     case COMMON_VALIDATION(COMBINED_VALIDATION_CONTEXT):
         at = path_push(ctx, "combined_validation_context");
@@ -312,7 +323,7 @@ static int parse_resumption(struct parse_context *ctx, const TLS(DownstreamTlsCo
     case TLS_ENUM(
         DOWNSTREAM_TLS_CONTEXT__SESSION_TICKET_KEYS_TYPE_SESSION_TICKET_KEYS_SDS_SECRET_CONFIG):
         at = path_push(ctx, "session_ticket_keys_sds_secret_config");
-        r = parse_sds(ctx, m->session_ticket_keys_sds_secret_config, "tls session ticket keys",
+        r = parse_sds(ctx, m->session_ticket_keys_sds_secret_config, SECRET_SESSION_TICKET_KEYS,
                       &ret->ticket_keys_slot);
         path_pop(ctx, at);
         break;

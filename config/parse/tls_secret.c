@@ -506,6 +506,20 @@ int parse_ticket_keys(struct parse_context *ctx, const TLS(TlsSessionTicketKeys)
 
 /* --- secrets ---------------------------------------------------------------------------------- */
 
+enum secret_kind secret_message_kind(const TLS(Secret) * m)
+{
+    switch (m->type_case) {
+    case TLS_ENUM(SECRET__TYPE_SESSION_TICKET_KEYS):
+        return SECRET_SESSION_TICKET_KEYS;
+    case TLS_ENUM(SECRET__TYPE_VALIDATION_CONTEXT):
+        return SECRET_VALIDATION_CONTEXT;
+    case TLS_ENUM(SECRET__TYPE_GENERIC_SECRET):
+        return SECRET_GENERIC;
+    default:
+        return SECRET_TLS_CERTIFICATE;
+    }
+}
+
 int parse_secret(struct parse_context *ctx, const TLS(Secret) * m, struct secret_config *ret)
 {
     struct tls_data generic;
@@ -513,25 +527,22 @@ int parse_secret(struct parse_context *ctx, const TLS(Secret) * m, struct secret
     int r;
 
     ret->name = parse_str(ctx, m->name);
+    ret->kind = secret_message_kind(m);
     ctx->part->hash = config_message_hash(&m->base);
     switch (m->type_case) {
     case TLS_ENUM(SECRET__TYPE_TLS_CERTIFICATE):
-        ret->kind = SECRET_TLS_CERTIFICATE;
         at = path_push(ctx, "tls_certificate");
         r = parse_tls_certificate(ctx, m->tls_certificate, &ret->certificate);
         break;
     case TLS_ENUM(SECRET__TYPE_SESSION_TICKET_KEYS):
-        ret->kind = SECRET_SESSION_TICKET_KEYS;
         at = path_push(ctx, "session_ticket_keys");
         r = parse_ticket_keys(ctx, m->session_ticket_keys, &ret->ticket_keys);
         break;
     case TLS_ENUM(SECRET__TYPE_VALIDATION_CONTEXT):
-        ret->kind = SECRET_VALIDATION_CONTEXT;
         at = path_push(ctx, "validation_context");
         r = parse_validation_context(ctx, m->validation_context, &ret->validation);
         break;
     case TLS_ENUM(SECRET__TYPE_GENERIC_SECRET):
-        ret->kind = SECRET_GENERIC;
         at = path_push(ctx, "generic_secret");
         r = read_data(ctx, "secret", m->generic_secret->secret, NULL, &generic);
         ret->generic = generic.bytes;

@@ -28,6 +28,8 @@ int parse_validation_context_alone(
 int parse_ticket_keys(struct parse_context *ctx,
                       const Envoy__Extensions__TransportSockets__Tls__V3__TlsSessionTicketKeys *m,
                       struct tls_ticket_keys *ret) MUST_CHECK;
+/* An unset one counts as a certificate; parsing it fails. */
+enum secret_kind secret_message_kind(const Envoy__Extensions__TransportSockets__Tls__V3__Secret *m);
 int parse_secret(struct parse_context *ctx,
                  const Envoy__Extensions__TransportSockets__Tls__V3__Secret *m,
                  struct secret_config *ret) MUST_CHECK;
