@@ -357,6 +357,7 @@ static int proxy_open(struct conn *conn, const void *config, bool is_server,
     struct address local = {.len = sizeof(local.un)};
     bool has_ends = options != NULL && options->proxy_source != NULL;
     struct proxy_ends ends = {&local, &conn->remote, true};
+    struct buf header;
     struct buf *out;
     int r = conn_open_transport(conn, c->inner, c->inner_config, is_server, options);
 
@@ -369,12 +370,15 @@ static int proxy_open(struct conn *conn, const void *config, bool is_server,
     } else if (getsockname(conn_fd(conn), &local.sa, &local.len) != 0) {
         local.len = 0; /* the connection is failing anyway */
     }
-    out = conn->wire != NULL ? conn->wire : &conn->out;
+    buf_init(&header, &conn->loop->bufs);
     if (c->is_v1) {
-        header_v1(&ends, out);
+        header_v1(&ends, &header);
     } else {
-        header_v2(c, &ends, has_ends ? options->proxy_tlvs : STR_NONE, conn, out);
+        header_v2(c, &ends, has_ends ? options->proxy_tlvs : STR_NONE, conn, &header);
     }
+    out = conn->wire != NULL ? conn->wire : &conn->out;
+    buf_move(&header, out); /* what the other one has said already comes after it */
+    buf_move(out, &header);
     return 0;
 }
 
