@@ -141,6 +141,19 @@ struct trust_fields {
     struct str trust_domain; /* of the SPIFFE validator, else empty */
 };
 
+/* A CA that is configured is there; the SPIFFE validator's builder says so itself. */
+static int check_ca_bytes(struct parse_context *ctx, const struct trust_fields *from,
+                          const struct tls_data *ca)
+{
+    if (from->ca == NULL || ca->bytes.len > 0 || from->trust_domain.len > 0) {
+        return 0;
+    }
+    if (ca->name.len > 0) {
+        return parse_fail(ctx, E_INVALID, from->ca_field, "file %.*s is empty", STR_ARG(ca->name));
+    }
+    return parse_fail(ctx, E_INVALID, from->ca_field, "DataSource cannot be empty");
+}
+
 static int parse_trust(struct parse_context *ctx, const struct trust_fields *from,
                        const struct tls_trust **ret)
 {
@@ -149,6 +162,9 @@ static int parse_trust(struct parse_context *ctx, const struct trust_fields *fro
     int r = read_data(ctx, from->ca_field, from->ca, from->watched, &source.ca);
 
     *ret = NULL;
+    if (r == 0) {
+        r = check_ca_bytes(ctx, from, &source.ca);
+    }
     if (r == 0) {
         r = read_data(ctx, "crl", from->crl, from->watched, &source.crl);
     }
