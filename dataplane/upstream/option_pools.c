@@ -110,6 +110,11 @@ void option_pools_remove(struct conn_pool *p)
     conn_pool_free(p);
 }
 
+size_t option_pools_count(const struct option_pools *ops)
+{
+    return ops != NULL ? ops->count : 0;
+}
+
 void option_pools_drain(struct option_pools *ops)
 {
     struct conn_pool *p;

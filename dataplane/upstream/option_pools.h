@@ -19,6 +19,8 @@ struct conn_pool *option_pools_get(struct host *h, enum routing_priority priorit
                                    const struct transport_options *options);
 /* `p` is empty: frees it. */
 void option_pools_remove(struct conn_pool *p);
+/* NULL: 0. */
+size_t option_pools_count(const struct option_pools *ops);
 void option_pools_drain(struct option_pools *ops); /* NULL allowed */
 /* All are empty. NULL allowed. */
 void option_pools_free(struct option_pools *ops);
