@@ -38,7 +38,7 @@ struct h1_parser {
     uint64_t content_length;
     uint32_t max_bytes;
     uint32_t max_count;
-    uint32_t head_bytes; /* of complete lines */
+    uint32_t head_bytes;  /* of complete lines */
     uint32_t field_bytes; /* of names and values, and three more for each field, as Envoy counts */
     uint32_t field_count;
     uint16_t status; /* response */
