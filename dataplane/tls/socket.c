@@ -459,7 +459,13 @@ struct tls_info *tls_socket_info(const struct conn *c, void *state)
     struct tls_socket *s = state;
 
     (void)c;
-    if (s->info == NULL && s->is_ready) {
+    if (s->info != NULL && !s->is_info_final) {
+        tls_info_unref(s->info);
+        s->info = NULL;
+    }
+    /* Also of a handshake that failed or broke off: the log tells whose it was. */
+    if (s->info == NULL && s->ssl != NULL) {
+        s->is_info_final = s->is_ready || s->is_broken;
         s->info = tls_info_new(s->ssl, &(struct tls_info_params){
                                            .local = s->local_leaf,
                                            .take_issuer = s->issuer,

@@ -84,6 +84,7 @@ struct tls_socket {
     uint64_t last_write_ms;              /* record sizes start small after a pause */
     uint32_t burst_bytes;                /* written since then */
     bool is_ready;                       /* the handshake is done */
+    bool is_info_final;                  /* `info` was made after the handshake */
     bool is_broken;                      /* nothing may be written any more */
     bool is_peer_validated;
 };
