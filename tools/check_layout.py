@@ -80,6 +80,7 @@ SEVERAL = {
     "access_loggers/stream": ["access_logger_stderr", "access_logger_stdout"],
     "transport_sockets/raw_buffer": ["transport_socket_raw_buffer_downstream",
                                      "transport_socket_raw_buffer_upstream"],
+    "transport_sockets/tls": ["transport_socket_tls_downstream", "transport_socket_tls_upstream"],
 }
 POSTURE = ("Trust:", "Buffers:", "Differs from Envoy:")
 

@@ -905,9 +905,12 @@ int conn_open_transport(struct conn *c, const struct transport_socket *transport
         c->wire = xmalloc(sizeof(*c->wire));
         buf_init(c->wire, &c->loop->bufs);
     }
-    return transport->open != NULL
-               ? transport->open(c, config, is_server, options, &c->transport_state)
-               : 0;
+    if (transport->open != NULL &&
+        transport->open(c, config, is_server, options, &c->transport_state) != 0) {
+        c->is_transport_ended = true; /* it never began */
+        return E_TLS;
+    }
+    return 0;
 }
 
 int conn_accept(struct loop *l, int take_fd, bool is_unix, const struct address *remote,
