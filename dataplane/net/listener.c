@@ -131,7 +131,7 @@ static void lc_on_watermark(struct conn *c, bool is_above)
 
 static void worker_listener_maybe_closed(struct worker_listener *wl);
 
-static void lc_log(struct listener_connection *lc)
+static void lc_log(struct listener_connection *lc, enum conn_close_cause cause)
 {
     const struct worker_listener_params *p = &lc->listener->params;
 
@@ -144,6 +144,9 @@ static void lc_log(struct listener_connection *lc)
                             .info = lc->info,
                             .chain = lc->chain,
                             .accepted_ns = lc->accepted_ns,
+                            .termination_details = cause == CONN_CLOSED_CONNECT_TIMEOUT
+                                                       ? STR("transport socket timeout was reached")
+                                                       : STR_NONE,
                         });
     }
 }
@@ -167,7 +170,7 @@ static void lc_on_closed(struct conn *c, enum conn_close_cause cause)
         stat_inc(lc->stats, LISTENER_DOWNSTREAM_CX_TRANSPORT_SOCKET_CONNECT_TIMEOUT);
     }
     wl->connection_count--;
-    lc_log(lc);
+    lc_log(lc, cause);
     if (wl->params.chain_ref != NULL) {
         wl->params.chain_ref(wl->params.user, lc->chain, -1);
     }

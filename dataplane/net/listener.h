@@ -78,7 +78,8 @@ struct listener_log {
     const struct connection_info *info; /* NULL: nothing */
     const struct filter_chain_config *chain;
     uint64_t accepted_ns;
-    bool has_no_chain; /* none matched */
+    struct str termination_details; /* why we ended it; empty: the peer did, or a filter knows */
+    bool has_no_chain;              /* none matched */
 };
 
 struct worker_listener_params {

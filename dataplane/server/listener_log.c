@@ -28,6 +28,7 @@ void listener_log_write(struct thread_context *t, const struct listener_log *l)
         .direct_remote = l->remote,
         .connection_info = l->info,
         .requested_server_name = l->info != NULL ? l->info->server_name : STR_NONE,
+        .connection_termination_details = l->termination_details,
     };
     const struct access_log_entry entry = {.info = &info};
 

@@ -115,6 +115,9 @@ static void set_handshake_duration(const struct stream_info *si, struct tls_info
     uint64_t done_ns = tls_info_handshake_done_ns(tls);
     bool is_before = done_ns < si->start_mono_ns;
 
+    if (done_ns == 0) {
+        return; /* it was not finished */
+    }
     out->u64 = (is_before ? si->start_mono_ns - done_ns : done_ns - si->start_mono_ns) / NS_PER_MS;
     out->kind = is_before && out->u64 > 0 ? FORMATTED_NEGATIVE : FORMATTED_U64;
 }
