@@ -60,6 +60,7 @@ struct filter_chain_match {
     size_t application_protocol_count;
 };
 
+struct matcher; /* config/model/matcher.h */
 struct unsupported_field;
 
 /* PART_FILTER_CHAIN: connections pin it. */
@@ -75,6 +76,11 @@ struct filter_chain_config {
     const struct value *metadata;
     /* Fields that were not understood, for the reports of every version that shares the chain. */
     const struct unsupported_field *unsupported; /* config/parse/context.h */
+};
+
+/* An action of listener_config.chain_matcher. */
+struct filter_chain_action {
+    const struct filter_chain_config *chain; /* NULL: no chain has the name */
 };
 
 struct filter_chain_index; /* net/filter_chain_match.h builds it from the model on main */
@@ -102,6 +108,9 @@ struct listener_config {
     const struct filter_chain_config *const *chains; /* each holds one reference */
     size_t chain_count;
     const struct filter_chain_config *default_chain; /* NULL: none */
+    /* Instead of what the chains say of themselves; its actions are filter_chain_action. NULL:
+     * none. */
+    const struct matcher *chain_matcher;
     const struct filter_config *access_logs;
     size_t access_log_count;
     const struct listener_filter_config *listener_filters;

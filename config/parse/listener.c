@@ -6,12 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/any.h"
 #include "config/parse/canonical.h"
 #include "config/parse/check.h"
 #include "config/parse/core.h"
 #include "config/parse/extension.h"
 #include "config/parse/listener_internal.h"
+#include "config/parse/matcher_tree.h"
 #include "dataplane/base/hash.h"
+#include "dataplane/base/map.h"
 #include "dataplane/base/xalloc.h"
 
 #define LISTENER_FILTERS_TIMEOUT_MS 15000
@@ -308,9 +311,6 @@ static int parse_chains(struct parse_context *ctx, const Listener *m,
         ARENA_ARRAY(parse_arena(ctx), const struct filter_chain_config *, m->n_filter_chains);
     int r = 0;
 
-    if (m->filter_chain_matcher != NULL) {
-        return parse_fail(ctx, E_UNSUPPORTED, "filter_chain_matcher", "not supported");
-    }
     if (m->n_filter_chains == 0 && m->default_filter_chain == NULL) {
         return parse_fail(ctx, E_INVALID, "filter_chains", "no filter chains specified");
     }
@@ -334,6 +334,84 @@ static int parse_chains(struct parse_context *ctx, const Listener *m,
     return r;
 }
 
+/* --- choosing chains by a matcher ----------------------------------------------------------- */
+
+/* Every name is its chain's alone; what the chains say of themselves is not looked at. */
+static int check_chain_names(struct parse_context *ctx, const struct listener_config *l,
+                             struct map *by_name)
+{
+    for (size_t i = 0; i < l->chain_count; i++) {
+        const struct filter_chain_config *chain = l->chains[i];
+        size_t at = path_push_index(ctx, "filter_chains", i);
+
+        if (chain->name.len == 0) {
+            return parse_fail(ctx, E_INVALID, "name",
+                              "\"name\" field is required when using a listener matcher");
+        }
+        if (map_put(by_name, chain->name, (void *)(uintptr_t)chain) != NULL) {
+            return parse_fail(ctx, E_INVALID, "name",
+                              "\"name\" field is duplicated with value '%.*s'",
+                              STR_ARG(chain->name));
+        }
+        path_pop(ctx, at);
+    }
+    return 0;
+}
+
+/* A google.protobuf.StringValue with the chain's name; a name that no chain has matches none. */
+static int parse_chain_action(struct parse_context *ctx, void *user, const char *name,
+                              const Google__Protobuf__Any *any, const void **ret_action)
+{
+    const ProtobufCMessageDescriptor *d = &google__protobuf__string_value__descriptor;
+    struct filter_chain_action *action = ARENA_NEW(parse_arena(ctx), struct filter_chain_action);
+    ProtobufCMessage *msg = NULL;
+    struct arena scratch;
+    int r;
+
+    if (!str_eq(any_type_name(any), str_c(d->name))) {
+        return parse_fail(ctx, E_UNSUPPORTED, NULL,
+                          "Didn't find a registered implementation for '%s' with type URL: '%.*s'",
+                          name, STR_ARG(any_type_name(any)));
+    }
+    arena_init(&scratch, NULL);
+    r = any_unpack(ctx, any, d, &scratch, &msg);
+    if (r == 0) {
+        const char *chain_name = ((const Google__Protobuf__StringValue *)msg)->value;
+
+        action->chain = map_get(user, str_c(chain_name));
+        *ret_action = action;
+    }
+    arena_done(&scratch);
+    return r;
+}
+
+static int parse_chain_matcher(struct parse_context *ctx, const Listener *m,
+                               struct listener_config *ret)
+{
+    struct map by_name;
+    struct matcher_domain domain = {
+        .inputs = network_matcher_inputs,
+        .input_count = network_matcher_input_count,
+        .parse_action = parse_chain_action,
+        .user = &by_name,
+    };
+    size_t at;
+    int r;
+
+    if (m->filter_chain_matcher == NULL) {
+        return 0;
+    }
+    map_init(&by_name);
+    r = check_chain_names(ctx, ret, &by_name);
+    at = path_push(ctx, "filter_chain_matcher");
+    if (r == 0) {
+        r = parse_matcher(ctx, &domain, m->filter_chain_matcher, &ret->chain_matcher);
+    }
+    path_pop(ctx, at);
+    map_done(&by_name);
+    return r;
+}
+
 int parse_listener(struct parse_context *ctx, const Listener *m,
                    const struct listener_config *previous, struct listener_config *ret)
 {
@@ -353,6 +431,9 @@ int parse_listener(struct parse_context *ctx, const Listener *m,
     }
     if (r == 0) {
         r = parse_chains(ctx, m, previous, ret);
+    }
+    if (r == 0) {
+        r = parse_chain_matcher(ctx, m, ret);
     }
     if (r == 0) {
         ret->listener_hash = listener_hash_of(m);
