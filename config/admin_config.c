@@ -315,6 +315,79 @@ static void dump_routes(struct dump *d, const struct admin_config *c)
     json_object_end(&d->w);
 }
 
+/* --- secrets --- */
+
+static void dump_secret(void *user, const struct resource *r)
+{
+    struct dump *d = user;
+
+    if (r->bytes == NULL || !dump_wants(d, r)) {
+        return;
+    }
+    dump_open_section(d);
+    json_object_begin(&d->w);
+    dump_element_type(d);
+    member_str(&d->w, "name", r->slot->name);
+    if (!r->is_static) {
+        member_str(&d->w, "version_info", str_c(r->version));
+        member_time(&d->w, "last_updated", r->updated_wall_ns);
+    }
+    json_key(&d->w, STR("secret"));
+    pb_json_any(&d->w, str_c(resource_type_of(PART_SECRET)->type_url), r->bytes, r->len);
+    dump_error(d, r);
+    json_object_end(&d->w);
+}
+
+/* Named, and not there: also what nobody has sent anything for. */
+static void dump_waiting_secret(struct dump *d, const struct slot *slot)
+{
+    const struct resource *r = slot->resource;
+
+    if (d->name_regex != NULL && !regex_full_match(d->name_regex, slot->name)) {
+        return;
+    }
+    dump_open_section(d);
+    json_object_begin(&d->w);
+    dump_element_type(d);
+    member_str(&d->w, "name", slot->name);
+    member_str(&d->w, "version_info", STR("uninitialized")); /* as Envoy */
+    json_key(&d->w, STR("secret"));
+    json_object_begin(&d->w);
+    member_str(&d->w, "@type", str_c(resource_type_of(PART_SECRET)->type_url));
+    member_str(&d->w, "name", slot->name);
+    json_object_end(&d->w);
+    if (r != NULL) {
+        dump_error(d, r);
+    }
+    json_object_end(&d->w);
+}
+
+static void dump_waiting_secrets(struct dump *d, const struct config_store *s)
+{
+    const struct slot_list *l = &s->slots[PART_SECRET];
+
+    d->section_key = "dynamic_warming_secrets";
+    d->count = 0;
+    for (uint32_t i = 0; i < l->count; i++) {
+        const struct slot *slot = l->by_index[i];
+
+        if (slot != NULL && slot->source != NULL &&
+            (slot->resource == NULL || slot->resource->published == NULL)) {
+            dump_waiting_secret(d, slot);
+        }
+    }
+    dump_close_section(d);
+}
+
+static void dump_secrets(struct dump *d, const struct admin_config *c)
+{
+    dump_begin(d, "SecretsConfigDump");
+    dump_section(d, c->store, PART_SECRET, DUMP_STATIC, "static_secrets", dump_secret);
+    dump_section(d, c->store, PART_SECRET, DUMP_ACTIVE, "dynamic_active_secrets", dump_secret);
+    dump_waiting_secrets(d, c->store);
+    json_object_end(&d->w);
+}
+
 /* The lists that ?resource= can name. */
 static const struct dump_list {
     const char *name;
@@ -340,6 +413,10 @@ static const struct dump_list {
      PART_ROUTE_TABLE, DUMP_ACTIVE, dump_resource},
     {"dynamic_endpoint_configs", "EndpointsConfigDump.DynamicEndpointConfig", "endpoint_config",
      PART_ENDPOINTS, DUMP_ACTIVE, dump_resource},
+    {"static_secrets", "SecretsConfigDump.StaticSecret", "secret", PART_SECRET, DUMP_STATIC,
+     dump_secret},
+    {"dynamic_active_secrets", "SecretsConfigDump.DynamicSecret", "secret", PART_SECRET,
+     DUMP_ACTIVE, dump_secret},
 };
 
 /* False when there is no such list. */
@@ -353,6 +430,11 @@ static bool dump_one_list(struct dump *d, const struct admin_config *c, struct s
                          LISTS[i].visit);
             return true;
         }
+    }
+    if (str_eq(name, STR("dynamic_warming_secrets"))) {
+        d->element_type = "SecretsConfigDump.DynamicSecret";
+        dump_waiting_secrets(d, c->store);
+        return true;
     }
     if (str_eq(name, STR("bootstrap"))) {
         pb_json_any(&d->w, STR("type.googleapis.com/envoy.config.bootstrap.v3.Bootstrap"),
@@ -371,6 +453,7 @@ static void dump_everything(struct dump *d, const struct admin_config *c, bool i
     }
     dump_listeners(d, c);
     dump_routes(d, c);
+    dump_secrets(d, c);
 }
 
 static void config_dump_render(void *context, const struct admin_request *rq,

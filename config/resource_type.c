@@ -55,6 +55,7 @@ static int parse_secret_part(struct parse_context *ctx, const ProtobufCMessage *
                          secret);
 
     (void)previous;
+    secret->is_static = ctx->is_static;
     if (r == 0 && secret->kind != ctx->secret_kind) {
         r = parse_fail(ctx, E_INVALID, NULL, "a %s where a %s is wanted",
                        secret_kind_name(secret->kind), secret_kind_name(ctx->secret_kind));

@@ -128,6 +128,7 @@ struct secret_config {
     struct part part;
     struct str name;
     enum secret_kind kind;
+    bool is_static;                            /* of the bootstrap */
     const struct tls_certificate *certificate; /* each by kind */
     struct tls_validation validation;
     struct tls_ticket_keys ticket_keys;

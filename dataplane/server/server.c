@@ -101,6 +101,10 @@ static void server_publish(void *ctx, struct snapshot *take)
         }
         part_ref(c->after);
         part_table_apply(&s->parts, s->context.clusters, c);
+        if (c->kind == PART_SECRET && c->after != NULL &&
+            !((const struct secret_config *)c->after)->is_static) {
+            tls_contexts_count_update(c->slot);
+        }
     }
     s->changes_since_trim += take->change_count;
     if (s->changes_since_trim >= TRIM_CHANGES) {

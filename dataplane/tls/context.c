@@ -91,6 +91,29 @@ void tls_context_visit(void (*visit)(void *user, struct tls_context *c), void *u
     }
 }
 
+static bool names_slot(const struct tls_context *c, uint32_t slot)
+{
+    for (size_t i = 0; i < c->common->certificate_slot_count; i++) {
+        if (c->common->certificate_slots[i] == slot) {
+            return true;
+        }
+    }
+    return c->common->validation_slot == slot ||
+           (c->server != NULL && c->server->ticket_keys_slot == slot);
+}
+
+void tls_contexts_count_update(uint32_t slot)
+{
+    struct tls_context *c;
+
+    list_for_each (c, &contexts, struct tls_context, node) {
+        if (c->factory_stats != NULL && names_slot(c, slot)) {
+            stat_inc(stat_scope_block(c->factory_stats, LOOP_MAIN_INDEX),
+                     TLS_CONTEXT_UPDATE_BY_SDS);
+        }
+    }
+}
+
 /* --- parameters ------------------------------------------------------------------------------- */
 
 uint8_t *tls_alpn_wire(const struct str *names, size_t count, size_t *ret_len)

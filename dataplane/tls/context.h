@@ -34,4 +34,8 @@ int tls_context_build(struct part *part, const struct tls_context_params *p,
 const struct tls_server_config *tls_context_server(const struct tls_context *c);
 const struct tls_client_config *tls_context_client(const struct tls_context *c);
 
+/* A discovered secret was published in that slot: counted by every context that names it. Main
+ * thread. */
+void tls_contexts_count_update(uint32_t slot);
+
 #endif
