@@ -162,6 +162,33 @@ static void set_reason(struct formatted *out, struct str s)
     }
 }
 
+static bool is_of_hostname(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '-';
+}
+
+/* What a client claims as server name may be any bytes: a log shows them as Envoy does. */
+static void set_server_name(struct formatted *out, struct str name)
+{
+    static const char MARK[] = "invalid:";
+    size_t len = sizeof(MARK) - 1;
+    bool is_valid = true;
+
+    for (size_t i = 0; i < name.len; i++) {
+        is_valid = is_valid && is_of_hostname(name.ptr[i]);
+    }
+    if (is_valid) {
+        set_optional(out, name);
+        return;
+    }
+    memcpy(out->scratch, MARK, len);
+    for (size_t i = 0; i < name.len && len < sizeof(out->scratch); i++) {
+        out->scratch[len++] = is_of_hostname(name.ptr[i]) ? name.ptr[i] : '_';
+    }
+    set_scratch(out, len);
+}
+
 /* %METADATA(ROUTE:namespace:key:key)%. Other kinds name things that have no metadata here. */
 static void set_metadata_at(struct formatted *out, const struct value *v, struct str path)
 {
@@ -294,43 +321,100 @@ static void set_protocol(struct formatted *out, bool has, enum http_protocol p)
     }
 }
 
-/* Returns false when `op` is not an address. */
-static bool format_address(enum format_op op, const struct stream_info *si, struct formatted *out)
+/* What an operator says of an address. */
+enum address_part { ADDRESS_WHOLE, ADDRESS_IP, ADDRESS_PORT };
+
+static void set_part(struct formatted *out, const struct address *a, enum address_part part)
+{
+    if (part == ADDRESS_WHOLE) {
+        set_address(out, a);
+    } else if (part == ADDRESS_IP) {
+        set_ip(out, a);
+    } else {
+        set_port(out, a);
+    }
+}
+
+/* Of the socket, whatever listener filters made of it. */
+static const struct address *direct_local(const struct stream_info *si)
+{
+    const struct connection_info *i = si->connection_info;
+
+    return i != NULL && i->direct_local != NULL ? i->direct_local : si->local;
+}
+
+/* Returns false when `op` is not one of a downstream connection's addresses. */
+static bool format_downstream_address(enum format_op op, const struct stream_info *si,
+                                      struct formatted *out)
+{
+    switch (op) {
+    case FORMAT_DOWNSTREAM_REMOTE_ADDRESS:
+        set_part(out, &si->remote, ADDRESS_WHOLE);
+        return true;
+    case FORMAT_DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT:
+        set_part(out, &si->remote, ADDRESS_IP);
+        return true;
+    case FORMAT_DOWNSTREAM_REMOTE_PORT:
+        set_part(out, &si->remote, ADDRESS_PORT);
+        return true;
+    case FORMAT_DOWNSTREAM_DIRECT_REMOTE_ADDRESS:
+        set_part(out, si->direct_remote, ADDRESS_WHOLE);
+        return true;
+    case FORMAT_DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT:
+        set_part(out, si->direct_remote, ADDRESS_IP);
+        return true;
+    case FORMAT_DOWNSTREAM_DIRECT_REMOTE_PORT:
+        set_part(out, si->direct_remote, ADDRESS_PORT);
+        return true;
+    case FORMAT_DOWNSTREAM_LOCAL_ADDRESS:
+        set_part(out, si->local, ADDRESS_WHOLE);
+        return true;
+    case FORMAT_DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT:
+        set_part(out, si->local, ADDRESS_IP);
+        return true;
+    case FORMAT_DOWNSTREAM_LOCAL_PORT:
+        set_part(out, si->local, ADDRESS_PORT);
+        return true;
+    case FORMAT_DOWNSTREAM_DIRECT_LOCAL_ADDRESS:
+        set_part(out, direct_local(si), ADDRESS_WHOLE);
+        return true;
+    case FORMAT_DOWNSTREAM_DIRECT_LOCAL_ADDRESS_WITHOUT_PORT:
+        set_part(out, direct_local(si), ADDRESS_IP);
+        return true;
+    case FORMAT_DOWNSTREAM_DIRECT_LOCAL_PORT:
+        set_part(out, direct_local(si), ADDRESS_PORT);
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Returns false when `op` is not one of an upstream connection's addresses. */
+static bool format_upstream_address(enum format_op op, const struct stream_info *si,
+                                    struct formatted *out)
 {
     switch (op) {
     case FORMAT_UPSTREAM_HOST:
     case FORMAT_UPSTREAM_REMOTE_ADDRESS:
-        set_address(out, &si->upstream_remote);
+        set_part(out, &si->upstream_remote, ADDRESS_WHOLE);
+        return true;
+    case FORMAT_UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT:
+        set_part(out, &si->upstream_remote, ADDRESS_IP);
+        return true;
+    case FORMAT_UPSTREAM_REMOTE_PORT:
+        set_part(out, &si->upstream_remote, ADDRESS_PORT);
         return true;
     case FORMAT_UPSTREAM_HOST_NAME:
         set_host_name(out, si);
         return true;
     case FORMAT_UPSTREAM_LOCAL_ADDRESS:
-        set_address(out, &si->upstream_local);
+        set_part(out, &si->upstream_local, ADDRESS_WHOLE);
         return true;
-    case FORMAT_DOWNSTREAM_REMOTE_ADDRESS:
-        set_address(out, &si->remote);
+    case FORMAT_UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT:
+        set_part(out, &si->upstream_local, ADDRESS_IP);
         return true;
-    case FORMAT_DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT:
-        set_ip(out, &si->remote);
-        return true;
-    case FORMAT_DOWNSTREAM_REMOTE_PORT:
-        set_port(out, &si->remote);
-        return true;
-    case FORMAT_DOWNSTREAM_DIRECT_REMOTE_ADDRESS:
-        set_address(out, si->direct_remote);
-        return true;
-    case FORMAT_DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT:
-        set_ip(out, si->direct_remote);
-        return true;
-    case FORMAT_DOWNSTREAM_LOCAL_ADDRESS:
-        set_address(out, si->local);
-        return true;
-    case FORMAT_DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT:
-        set_ip(out, si->local);
-        return true;
-    case FORMAT_DOWNSTREAM_LOCAL_PORT:
-        set_port(out, si->local);
+    case FORMAT_UPSTREAM_LOCAL_PORT:
+        set_part(out, &si->upstream_local, ADDRESS_PORT);
         return true;
     default:
         return false;
@@ -475,8 +559,14 @@ static bool format_info_string(enum format_op op, const struct stream_info *si,
     case FORMAT_DOWNSTREAM_TRANSPORT_FAILURE_REASON:
         set_reason(out, si->connection != NULL ? str_c(si->connection->failure_reason) : STR_NONE);
         return true;
+    case FORMAT_TLS_JA3_FINGERPRINT:
+        set_optional(out, si->connection_info != NULL ? si->connection_info->ja3 : STR_NONE);
+        return true;
+    case FORMAT_TLS_JA4_FINGERPRINT:
+        set_optional(out, si->connection_info != NULL ? si->connection_info->ja4 : STR_NONE);
+        return true;
     case FORMAT_REQUESTED_SERVER_NAME:
-        set_optional(out, si->requested_server_name);
+        set_server_name(out, si->requested_server_name);
         return true;
     case FORMAT_ROUTE_NAME:
         set_optional(out, si->route_name);
@@ -561,7 +651,8 @@ void format_item_eval(const struct format_item *item, const struct format_source
         format_tls(item, si, out);
         return;
     default:
-        (void)(format_address(item->op, si, out) || format_number(item->op, e, out) ||
+        (void)(format_downstream_address(item->op, si, out) ||
+               format_upstream_address(item->op, si, out) || format_number(item->op, e, out) ||
                format_duration(item, si, out) || format_info_string(item->op, si, out));
     }
 }
