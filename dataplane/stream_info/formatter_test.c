@@ -225,6 +225,16 @@ static void test_strings(void **state)
     check_text((struct format_item){.op = FORMAT_ENVIRONMENT, .arg1 = STR("value")}, "value");
 }
 
+static void test_server_names(void **state)
+{
+    (void)state;
+    info.requested_server_name = STR("a-1.Example.com");
+    check_op(FORMAT_REQUESTED_SERVER_NAME, "a-1.Example.com");
+    info.requested_server_name = STR("a b\nc");
+    check_op(FORMAT_REQUESTED_SERVER_NAME, "invalid:a_b_c");
+    info.requested_server_name = STR_NONE;
+}
+
 static void test_grpc_status(void **state)
 {
     check_op(FORMAT_GRPC_STATUS, "-");
@@ -370,10 +380,10 @@ static void test_flag_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_nothing_known), TEST(test_addresses),      TEST(test_times),
-        TEST(test_headers),       TEST(test_strings),        TEST(test_grpc_status),
-        TEST(test_metadata),      TEST(test_text_of_pieces), TEST(test_json),
-        TEST(test_header_values), TEST(test_flag_names),
+        TEST(test_nothing_known), TEST(test_addresses),     TEST(test_times),
+        TEST(test_headers),       TEST(test_strings),       TEST(test_server_names),
+        TEST(test_grpc_status),   TEST(test_metadata),      TEST(test_text_of_pieces),
+        TEST(test_json),          TEST(test_header_values), TEST(test_flag_names),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
