@@ -189,33 +189,6 @@ static void set_server_name(struct formatted *out, struct str name)
     set_scratch(out, len);
 }
 
-static bool is_of_hostname(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
-           c == '-';
-}
-
-/* What a client claims as server name may be any bytes: a log shows them as Envoy does. */
-static void set_server_name(struct formatted *out, struct str name)
-{
-    static const char MARK[] = "invalid:";
-    size_t len = sizeof(MARK) - 1;
-    bool is_valid = true;
-
-    for (size_t i = 0; i < name.len; i++) {
-        is_valid = is_valid && is_of_hostname(name.ptr[i]);
-    }
-    if (is_valid) {
-        set_optional(out, name);
-        return;
-    }
-    memcpy(out->scratch, MARK, len);
-    for (size_t i = 0; i < name.len && len < sizeof(out->scratch); i++) {
-        out->scratch[len++] = is_of_hostname(name.ptr[i]) ? name.ptr[i] : '_';
-    }
-    set_scratch(out, len);
-}
-
 /* %METADATA(ROUTE:namespace:key:key)%. Other kinds name things that have no metadata here. */
 static void set_metadata_at(struct formatted *out, const struct value *v, struct str path)
 {
