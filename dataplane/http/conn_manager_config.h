@@ -123,6 +123,9 @@ struct http_conn_manager_config {
     /* This machine's first address: what Envoy appends to x-forwarded-for for a loopback peer. */
     struct str local_ip;
     struct str via;
+    /* Of :scheme. */
+    struct str scheme_to_overwrite; /* also of x-forwarded-proto; empty: none */
+    bool scheme_matches_upstream;   /* "https" to encrypted upstreams, else "http" */
     enum forward_client_cert forward_client_cert;
     struct client_cert_details client_cert_details;
 

@@ -37,6 +37,11 @@ bool http_filter_is_downstream_tls(const struct http_filter *f)
     return conn_manager_is_tls(f->stream->cm);
 }
 
+bool http_filter_scheme_matches_upstream(const struct http_filter *f)
+{
+    return f->stream->cm->config->scheme_matches_upstream;
+}
+
 struct str http_filter_proxy_tlvs(const struct http_filter *f)
 {
     const struct listener_connection *lc = f->stream->cm->lc;

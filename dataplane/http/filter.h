@@ -87,6 +87,8 @@ const struct weighted_cluster *http_filter_weighted_cluster(const struct http_fi
 void http_filter_clear_route(struct http_filter *f);
 /* The client's address as seen by this connection, TLS or not. */
 bool http_filter_is_downstream_tls(const struct http_filter *f);
+/* :scheme is to say whether the upstream's connection is encrypted. */
+bool http_filter_scheme_matches_upstream(const struct http_filter *f);
 /* TLVs of its PROXY header that are to go on upstream; empty: none. */
 struct str http_filter_proxy_tlvs(const struct http_filter *f);
 /* Most specific per-route configuration for this filter's name (weighted cluster, route, virtual

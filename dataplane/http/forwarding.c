@@ -277,6 +277,11 @@ static void set_scheme(const struct forwarding_request *rq)
     struct header_map *h = rq->headers;
     struct str proto = header_get(h, HDR_X_FORWARDED_PROTO);
 
+    if (rq->config->scheme_to_overwrite.len > 0) {
+        header_set(h, HDR_SCHEME, rq->config->scheme_to_overwrite);
+        header_set(h, HDR_X_FORWARDED_PROTO, rq->config->scheme_to_overwrite);
+        return;
+    }
     if (is_http_scheme(header_get(h, HDR_SCHEME))) {
         return;
     }

@@ -81,7 +81,7 @@ class AlpnOrigin(Origin):
         self.h2 = h2peer.H2Origin.__new__(h2peer.H2Origin)
         self.h2.name, self.h2.settings, self.h2.queue = name, None, []
         self.h2.malformed, self.h2.requests, self.h2._changed = [], [], threading.Condition()
-        self.h2.default = _Answer(name)
+        self.h2.default = Answer(name)
         super().__init__(name, tls=tls, **more)
 
     def forget(self):
@@ -112,7 +112,9 @@ class _AlpnConnection(_Connection):
             raise ConnectionError("it is over")
 
 
-class _Answer:
+class Answer:
+    """What an HTTP/2 origin does with a request: 200 and its name."""
+
     early = False
 
     def __init__(self, name):

@@ -427,6 +427,27 @@ static int hcm_parse_request_id(struct parse_context *ctx, const hcm_message *m,
     return r;
 }
 
+static int hcm_parse_scheme(struct parse_context *ctx,
+                            const Envoy__Config__Core__V3__SchemeHeaderTransformation *m,
+                            struct http_conn_manager_config *c)
+{
+    if (m == NULL) {
+        return 0;
+    }
+    c->scheme_matches_upstream = m->match_upstream;
+    if (m->transformation_case !=
+        ENVOY__CONFIG__CORE__V3__SCHEME_HEADER_TRANSFORMATION__TRANSFORMATION_SCHEME_TO_OVERWRITE) {
+        return 0;
+    }
+    c->scheme_to_overwrite = parse_str(ctx, m->scheme_to_overwrite);
+    if (!str_eq(c->scheme_to_overwrite, STR("http")) &&
+        !str_eq(c->scheme_to_overwrite, STR("https"))) {
+        return parse_fail(ctx, E_INVALID, "scheme_header_transformation.scheme_to_overwrite",
+                          "value must be in list [http https]");
+    }
+    return 0;
+}
+
 static int hcm_parse_headers(struct parse_context *ctx, const hcm_message *m,
                              struct http_conn_manager_config *c)
 {
@@ -439,6 +460,9 @@ static int hcm_parse_headers(struct parse_context *ctx, const hcm_message *m,
         r = parse_check_enum(ctx, "server_header_transformation",
                              (int)m->server_header_transformation,
                              &HCM_DESCRIPTOR(_server_header_transformation__descriptor));
+    }
+    if (r == 0) {
+        r = hcm_parse_scheme(ctx, m->scheme_header_transformation, c);
     }
     if (r < 0) {
         return r;

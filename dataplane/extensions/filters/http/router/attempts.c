@@ -52,6 +52,7 @@ static void router_on_retry(struct loop_task *t)
     }
     request_timeouts_write(&r->timeouts, router_elapsed_ms(r), !r->config->suppresses_envoy_headers,
                            h);
+    router_write_scheme(r, host, h);
     router_rewrite_host(r, host);
     upstream_request_start(&r->request, host);
 }

@@ -104,6 +104,7 @@ static void router_prepare_headers(struct router *r, const struct host *host, st
     router_write_attempt(r, h);
     http_filter_finalize_request(r->filter, !r->config->suppresses_envoy_headers);
     router_choose_transport(r, h);
+    router_write_scheme(r, host, h);
     router_rewrite_host(r, host);
 }
 

@@ -118,6 +118,8 @@ bool router_try_again(struct router *r, enum stream_reset_reason reason);
 void router_note_transport_header(struct router *r, const struct header_map *h);
 /* After it has: the authority counts as the route has rewritten it. */
 void router_choose_transport(struct router *r, const struct header_map *h);
+/* scheme_header_transformation. */
+void router_write_scheme(struct router *r, const struct host *host, struct header_map *h);
 /* For a connection to `host`; NULL: nothing. */
 const struct transport_options *router_transport_to(const struct router *r,
                                                     const struct host *host);

@@ -22,6 +22,13 @@ void router_choose_transport(struct router *r, const struct header_map *h)
                                              http_filter_arena(r->filter));
 }
 
+void router_write_scheme(struct router *r, const struct host *host, struct header_map *h)
+{
+    if (http_filter_scheme_matches_upstream(r->filter)) {
+        header_set(h, HDR_SCHEME, host_is_secure(host) ? STR("https") : STR("http"));
+    }
+}
+
 /* With the downstream connection: for such a host no other's may be used. */
 static const struct transport_options *with_proxy_addresses(const struct router *r)
 {
