@@ -149,7 +149,6 @@ bool tls_chain_is_trusted(STACK_OF(X509) * chain, const struct chain_check *chec
     }
 done:
     X509_STORE_CTX_free(ctx);
-    ERR_clear_error();
     return is_trusted;
 }
 
@@ -430,6 +429,9 @@ enum tls_verify_result tls_verify_chain(STACK_OF(X509) * chain, const struct tls
             verdict.is_validated = false;
             result = TLS_VERIFIED;
         }
+    }
+    if (result == TLS_VERIFIED) {
+        ERR_clear_error(); /* of a refusal they belong into the log (as Envoy) */
     }
     *ret_validated = result == TLS_VERIFIED && verdict.is_validated;
     *ret_alert = verdict.alert;
