@@ -17,6 +17,7 @@
 #include "dataplane/upstream/cluster.h"
 #include "dataplane/upstream/cluster_stats.h"
 #include "dataplane/upstream/host.h"
+#include "dataplane/upstream/request_transport.h"
 
 #define NS_PER_MS 1000000u
 #define KEPT_BYTES_MAX (64 * 1024)
@@ -114,10 +115,7 @@ static void stream_fail_reset(struct client_stream *s, enum client_failure_kind 
                              "upstream connect error or disconnect/reset before headers. reset "
                              "reason: %s",
                              name),
-                arena_printf(s->arena, "%s{%s%s%.*s}",
-                             s->is_response_started ? "upstream_reset_after_response_started"
-                                                    : "upstream_reset_before_response_started",
-                             name, transport.len > 0 ? "|" : "", STR_ARG(transport)));
+                stream_reset_details(reason, s->is_response_started, transport, s->arena));
 }
 
 static void stream_close_upstream(struct client_stream *s)
@@ -414,12 +412,13 @@ static struct cluster *find_cluster(struct thread_context *t, const struct clien
 struct str client_stream_scheme(struct thread_context *t, const struct client_cluster *c)
 {
     const struct cluster *cluster = find_cluster(t, c);
-    const struct transport_socket *transport =
-        cluster != NULL
-            ? (const struct transport_socket *)cluster_config_of(cluster)->transport_socket
-            : NULL;
+    const struct cluster_config *config = cluster != NULL ? cluster_config_of(cluster) : NULL;
 
-    return transport != NULL && transport->is_secure ? STR("https") : STR("http");
+    return config != NULL &&
+                   transport_is_secure((const struct transport_socket *)config->transport_socket,
+                                       config->transport_socket_config)
+               ? STR("https")
+               : STR("http");
 }
 
 void client_stream_add_envoy_headers(struct client_stream *s, struct str forwarded_for)
@@ -441,6 +440,15 @@ static void stream_add_timeout(struct client_stream *s, uint64_t timeout_ms)
     timer_arm(stream_loop(s), &s->timer, timeout_ms);
 }
 
+/* auto_sni and its like, by the request's head. */
+static const struct transport_options *stream_transport_options(struct client_stream *s)
+{
+    struct str name = request_transport_name_header(s->cluster, &s->request);
+
+    return request_transport_options(
+        s->cluster, name.len > 0 ? name : header_get(&s->request, HDR_AUTHORITY), NULL, s->arena);
+}
+
 /* Picks the host and asks for a connection to it. */
 static void stream_find_host(struct client_stream *s)
 {
@@ -456,8 +464,8 @@ static void stream_find_host(struct client_stream *s)
     /* As for any request that did not come in from a client: HTTP/1.1 where the cluster goes by
      * the client's protocol. */
     cluster_request_stream(s->cluster, s->host, PRIORITY_DEFAULT,
-                           cluster_pool_protocol(s->cluster, HTTP_11), NULL, &stream_pool_ops, s,
-                           &s->pool_request);
+                           cluster_pool_protocol(s->cluster, HTTP_11), stream_transport_options(s),
+                           &stream_pool_ops, s, &s->pool_request);
 }
 
 static void stream_go_again(struct client_stream *s)

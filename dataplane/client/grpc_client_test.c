@@ -459,7 +459,7 @@ static void a_connection_that_breaks_is_unavailable_then_internal(void **state)
     EXCHANGE(&t, "");
     assert_int_equal(t.code, GRPC_UNAVAILABLE);
     assert_string_equal(t.details,
-                        "upstream_reset_before_response_started{connection termination}");
+                        "upstream_reset_before_response_started{connection_termination}");
     EXCHANGE(&t, HEAD "6\r\n\0\0\0\0\1a\r\n");
     assert_string_equal(t.log, "head m(a) close");
     assert_int_equal(t.code, GRPC_INTERNAL);

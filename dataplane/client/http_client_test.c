@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "dataplane/client/http_client.h"
+#include "dataplane/net/transport_socket.h"
 #include "dataplane/upstream/testing.h"
 
 static struct upstream_testing u;
@@ -166,6 +167,38 @@ static void a_request_with_a_body(void **state)
     await_done(&t);
 }
 
+/* --- TLS, whose place a transport takes that changes no byte -------------------------------------
+ */
+
+static char asked_server_name[64];
+
+static int named_open(struct conn *c, const void *config, bool is_server,
+                      const struct transport_options *o, void **ret_state)
+{
+    (void)c;
+    (void)config;
+    (void)is_server;
+    (void)snprintf(asked_server_name, sizeof(asked_server_name), "%.*s", STR_ARG(o->server_name));
+    *ret_state = NULL;
+    return 0;
+}
+
+static const struct transport_socket named = {.is_secure = true, .open = named_open};
+
+static void the_host_asked_for_is_the_sni(void **state)
+{
+    struct cluster_config *c = testing_cluster("c", 0);
+    struct told t;
+
+    (void)state;
+    c->transport_socket = &named.ext;
+    c->auto_sni = true;
+    upstream_testing_put_cluster(&u, 0, c);
+    exchange(&t, "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    assert_int_equal(t.outcome, HTTP_CLIENT_RESPONSE);
+    assert_string_equal(asked_server_name, "keys.example");
+}
+
 /* --- responses -----------------------------------------------------------------------------------
  */
 
@@ -208,10 +241,10 @@ static void a_response_that_breaks_off_is_a_failure(void **state)
     exchange(&t, "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nabc");
     assert_int_equal(t.outcome, HTTP_CLIENT_FAILURE);
     assert_int_equal(t.failure, CLIENT_RESET);
-    assert_string_equal(t.details, "upstream_reset_after_response_started{protocol error}");
+    assert_string_equal(t.details, "upstream_reset_after_response_started{protocol_error}");
     exchange(&t, "nonsense\r\n\r\n");
     assert_int_equal(t.status, 502);
-    assert_string_equal(t.details, "upstream_reset_before_response_started{protocol error}");
+    assert_string_equal(t.details, "upstream_reset_before_response_started{protocol_error}");
 }
 
 /* --- what goes wrong -----------------------------------------------------------------------------
@@ -291,6 +324,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_request_without_a_body),
         TEST(a_request_with_a_body),
+        TEST(the_host_asked_for_is_the_sni),
         TEST(a_response_comes_whole),
         TEST(a_response_of_the_allowed_size_is_the_largest),
         TEST(a_response_that_breaks_off_is_a_failure),

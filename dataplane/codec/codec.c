@@ -46,3 +46,19 @@ const char *stream_reset_reason_name(enum stream_reset_reason r)
     }
     return "";
 }
+
+struct str stream_reset_details(enum stream_reset_reason r, bool is_response_started,
+                                struct str transport, struct arena *a)
+{
+    struct str s = arena_printf(
+        a, "upstream_reset_%s_response_started{%s%s%.*s}", is_response_started ? "after" : "before",
+        stream_reset_reason_name(r), transport.len > 0 ? "|" : "", STR_ARG(transport));
+    char *text = (char *)(uintptr_t)s.ptr; /* just written */
+
+    for (size_t i = 0; i < s.len; i++) {
+        if (text[i] == ' ' || text[i] == '\t' || text[i] == '\r' || text[i] == '\n') {
+            text[i] = '_';
+        }
+    }
+    return s;
+}

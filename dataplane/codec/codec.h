@@ -44,6 +44,11 @@ enum stream_reset_reason {
     RESET_NO_ERROR,      /* the response is complete, the rest of the request is not wanted */
 };
 const char *stream_reset_reason_name(enum stream_reset_reason r);
+/* As the response code's details in logs: "upstream_reset_before_response_started{<reason>}", with
+ * "|<transport>" after the reason where a transport failed; no white space, which would break the
+ * fields of a log line. In `a`. */
+struct str stream_reset_details(enum stream_reset_reason r, bool is_response_started,
+                                struct str transport, struct arena *a);
 
 /* Informational responses before the final one; more is an attack on our patience. */
 #define INFORMATIONAL_MAX 32

@@ -67,4 +67,13 @@ struct transport_socket {
     void (*free)(void *state);
 };
 
+/* Whether in the end connections are encrypted. NULL: raw. */
+static inline bool transport_is_secure(const struct transport_socket *t, const void *config)
+{
+    if (t != NULL && t->inner != NULL) {
+        t = t->inner(config);
+    }
+    return t != NULL && t->is_secure;
+}
+
 #endif

@@ -164,10 +164,5 @@ const struct transport_socket *host_transport(const struct host *h)
 
 bool host_is_secure(const struct host *h)
 {
-    const struct transport_socket *t = h->transport;
-
-    if (t != NULL && t->inner != NULL) {
-        t = t->inner(h->transport_config);
-    }
-    return t != NULL && t->is_secure;
+    return transport_is_secure(h->transport, h->transport_config);
 }

@@ -64,29 +64,6 @@ static enum response_flag flag_of_reset(enum stream_reset_reason reason)
     return FLAG_LOCAL_RESET;
 }
 
-/* Details hold no white space: it would break the fields of a log line. */
-static struct str without_spaces(struct str s)
-{
-    char *p = (char *)(uintptr_t)s.ptr; /* of this request's arena, just written */
-
-    for (size_t i = 0; i < s.len; i++) {
-        if (p[i] == ' ' || p[i] == '\t' || p[i] == '\r' || p[i] == '\n') {
-            p[i] = '_';
-        }
-    }
-    return s;
-}
-
-static struct str reset_details(const struct upstream_request *rq, enum stream_reset_reason reason,
-                                struct str transport)
-{
-    return without_spaces(arena_printf(
-        request_arena(rq), "%s{%s%s%.*s}",
-        rq->router->is_response_started ? "upstream_reset_after_response_started"
-                                        : "upstream_reset_before_response_started",
-        stream_reset_reason_name(reason), transport.len > 0 ? "|" : "", STR_ARG(transport)));
-}
-
 static struct str reset_body(const struct upstream_request *rq, enum stream_reset_reason reason)
 {
     return arena_printf(request_arena(rq),
@@ -111,8 +88,9 @@ static void request_failed(struct upstream_request *rq, enum stream_reset_reason
         return;
     }
     router_charge_abort(r, (unsigned)status);
-    router_abort(r, status, reset_body(rq, reason), reason == RESET_OVERFLOW, flag_of_reset(reason),
-                 reset_details(rq, reason, transport));
+    router_abort(
+        r, status, reset_body(rq, reason), reason == RESET_OVERFLOW, flag_of_reset(reason),
+        stream_reset_details(reason, r->is_response_started, transport, request_arena(rq)));
 }
 
 /* --- Time is up ----------------------------------------------------------------------------------
