@@ -98,7 +98,7 @@ struct tls_info *tls_info_new(const SSL *ssl, const struct tls_info_params *p)
     i->issuer = p->take_issuer;
     i->is_peer_validated = p->is_peer_validated;
     i->version = SSL_get_version(ssl);
-    i->group = SSL_get_group_name(SSL_get_group_id(ssl));
+    i->group = SSL_get_curve_name(SSL_get_curve_id(ssl)); /* the names that Debian has, too */
     if (cipher != NULL) {
         i->cipher = SSL_CIPHER_get_name(cipher);
         i->cipher_id = (uint16_t)SSL_CIPHER_get_id(cipher);

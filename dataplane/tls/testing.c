@@ -267,10 +267,13 @@ void test_crl_pem(const struct test_cert *ca, const uint64_t *serials, size_t co
 
 void test_encrypted_key_pem(EVP_PKEY *key, const char *password, struct strbuf *out)
 {
+    char *copy = OPENSSL_strdup(password); /* older headers want to write to it */
     BIO *pem = memory_bio();
 
-    CHECK(PEM_write_bio_PKCS8PrivateKey(pem, key, EVP_aes_256_cbc(), password,
-                                        (int)strlen(password), NULL, NULL));
+    CHECK(copy != NULL);
+    CHECK(PEM_write_bio_PKCS8PrivateKey(pem, key, EVP_aes_256_cbc(), copy, (int)strlen(copy), NULL,
+                                        NULL));
+    OPENSSL_free(copy);
     add_bio(pem, out);
 }
 
