@@ -104,7 +104,8 @@ class Table:
         except WaitTimeout:
             return {}
         lines = self.log.lines()
-        out = dict(zip(FIELDS, lines[-1].split("\t")))
+        # On purpose: nuncio writes no NUL into a log.
+        out = dict(zip(FIELDS, lines[-1].replace("\\x00", "\0").split("\t")))
         out["lines"] = len(lines)
         return out
 

@@ -25,6 +25,7 @@ CLIENTS = {
     "issued by intermediate": ISSUING.leaf("by intermediate", dns=["client.example"]),
     "two intermediates": DEEPER.leaf("deep", dns=["client.example"]),
     "wrong CA": OTHER.leaf("stranger", dns=["client.example"]),
+    "forged": Authority("root").leaf("forged", dns=["client.example"]),  # the CA's name, another key
     "expired": ROOT.expired(dns=["client.example"]),
     "not yet valid": ROOT.not_yet(dns=["client.example"]),
     "self-signed": self_signed(dns=["client.example"]),
