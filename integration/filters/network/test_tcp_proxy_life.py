@@ -1,9 +1,13 @@
 """Relayed connections while the configuration changes under them; tunnels ended by a real proxy."""
 
+import socket
+
 import pytest
 
 from filters.network.relay import tcp
 from harness import config as c
+from harness import tls
+from harness.certs import Authority
 from harness.proxy import Proxy
 from harness.tcp_peer import Backend, dial
 from harness.wait import wait_for
@@ -89,6 +93,28 @@ def test_a_removed_cluster_keeps_its_connections(proxy, ads, backend):
         host.send(b"bye")
         host.fin()
         assert client.read_to_end() == (b"bye", "FIN")
+
+
+# TLS on the client's side.
+
+
+@pytest.mark.parametrize("mode", ["ON_DOWNSTREAM_TLS_HANDSHAKE", "IMMEDIATE"])
+def test_host_is_asked_for_after_the_handshake(flavour, backend, mode):
+    """And not after the first byte: the host may be the one to speak first."""
+    more = {"upstream_connect_mode": mode, "max_early_data_bytes": 100} if mode != "IMMEDIATE" else {}
+    listener = c.listener("l", c.chain(tcp("a", **more), transport_socket=c.downstream_tls(Authority().leaf("proxy"))))
+    with Proxy(flavour, c.static_bootstrap([listener], [c.cluster("a", backend.port)])) as proxy:
+        with socket.create_connection(proxy.address(), timeout=10) as plain:
+            assert backend.has_waiting(0.15) == (mode == "IMMEDIATE")
+            with tls.context().wrap_socket(plain) as client, backend.accept() as host:
+                host.send(b"banner")
+                assert client.recv(6) == b"banner"
+                client.sendall(b"x" * 100000)
+                assert len(host.read(100000)) == 100000
+                host.fin()
+                assert client.recv(1) == b""
+                client.sendall(b"after the host's end")
+                assert host.read(20) == b"after the host's end"
 
 
 # A tunnel from one proxy to another.
