@@ -43,6 +43,9 @@ struct xds_transport_factory {
 };
 
 struct loop;
+/* Has the kernel notice a peer that vanished, unless the socket is so already. For sockets between
+ * which and gRPC something stands. */
+void xds_socket_keep_alive(int fd);
 /* gRPC C core, started with the first stream. */
 struct xds_transport_factory *xds_grpc_transport_new(struct loop *l);
 

@@ -283,7 +283,7 @@ static void transports_start(struct grpc_transports *f)
     CHECK(r == 0); /* as an allocation: gRPC itself cannot start without threads */
 }
 
-static void socket_keep_alive(int fd)
+void xds_socket_keep_alive(int fd)
 {
     const int on = 1;
     const int idle = KEEPALIVE_IDLE_S;
@@ -322,7 +322,7 @@ static void transport_make_channel(struct xds_transport *t, int take_fd,
 
     args[0].value.string = authority_text;
     args[1].value.integer = (int)p->max_message_bytes;
-    socket_keep_alive(take_fd);
+    xds_socket_keep_alive(take_fd);
     t->channel = grpc_channel_create_from_fd("fd", take_fd, creds, &channel_args);
     grpc_channel_credentials_release(creds);
     t->call = grpc_channel_create_call(t->channel, NULL, GRPC_PROPAGATE_DEFAULTS, t->owner->cq,

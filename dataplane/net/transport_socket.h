@@ -15,6 +15,7 @@
 #include "dataplane/base/str.h"
 
 struct conn;
+struct loop;
 struct tls_info; /* dataplane/tls/info.h */
 
 /* What the request or connection that an upstream connection is opened for has to say about its
@@ -45,6 +46,8 @@ struct transport_socket {
     /* The one that comes after what this one puts first, which is then the connection's
      * (`is_secure`, alpn, info); may be NULL: raw. NULL: there is none. */
     const struct transport_socket *(*inner)(const void *config);
+    /* Whether it can be opened now: its secrets are there. NULL: at any time. */
+    bool (*is_available)(const void *config, const struct loop *l);
     /* Per connection state from the parsed config; NULL: none. `options` (of outgoing connections,
      * NULL for none) lives only during the call. E_TLS: the connection's failure_reason says why.
      */

@@ -560,7 +560,7 @@ void server_drain(struct server *s)
     timer_arm(&s->loop, &s->drain_timer, DRAIN_POLL_MS);
 }
 
-/* The gRPC thread is gone, or the last client of the admin listener. */
+/* The gRPC thread is gone, or the last client of the admin listener, or the last bridge. */
 static void server_on_closed(void *user)
 {
     struct server *s = user;
@@ -585,8 +585,8 @@ static void server_teardown(struct server *s)
     server_admin_stop(s, server_on_closed, s);
     config_store_stop(s->store);
     xds_client_close(s->xds, server_on_closed, s);
-    loop_run(&s->loop); /* until both are closed; runs what workers posted */
-    xds_dialing_close(&s->dialing);
+    s->closing_count += xds_dialing_close(&s->dialing, server_on_closed, s);
+    loop_run(&s->loop); /* until all are closed; runs what workers posted */
     dns_clusters_close(s->dns);
     cluster_manager_free(s->context.clusters);
     part_table_done(&s->parts);

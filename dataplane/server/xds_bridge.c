@@ -21,8 +21,10 @@ struct bridge_end {
 
 struct xds_bridge {
     struct list node;
+    struct xds_bridges *bridges;
     struct bridge_end inner; /* gRPC's */
     struct bridge_end outer; /* the control plane's */
+    struct part_handle *config;
 };
 
 static void bridge_on_data(struct conn *c, struct buf *in, bool end_stream)
@@ -46,6 +48,18 @@ static void bridge_on_watermark(struct conn *c, bool is_above)
     }
 }
 
+static void bridge_free(struct xds_bridge *b)
+{
+    struct xds_bridges *bridges = b->bridges;
+
+    list_remove(&b->node);
+    part_handle_unref(b->config);
+    free(b);
+    if (bridges->on_closed != NULL && list_is_empty(&bridges->open)) {
+        bridges->on_closed(bridges->user);
+    }
+}
+
 static void bridge_on_closed(struct conn *c, enum conn_close_cause cause)
 {
     struct bridge_end *e = c->user;
@@ -60,8 +74,7 @@ static void bridge_on_closed(struct conn *c, enum conn_close_cause cause)
         conn_close(e->other->conn, CONN_CLOSE_FLUSH); /* what came before the end */
         return;
     }
-    list_remove(&b->node);
-    free(b);
+    bridge_free(b);
 }
 
 static const struct conn_ops bridge_ops = {
@@ -82,7 +95,8 @@ static void bridge_attach(struct xds_bridge *b, struct bridge_end *e, struct bri
     conn_read_start(c);
 }
 
-int xds_bridge_open(struct xds_bridges *bridges, struct conn *take_outer)
+int xds_bridge_open(struct xds_bridges *bridges, struct conn *take_outer,
+                    struct part_handle *config)
 {
     const struct address nowhere = {.len = 0};
     struct xds_bridge *b;
@@ -99,7 +113,12 @@ int xds_bridge_open(struct xds_bridges *bridges, struct conn *take_outer)
         return -1;
     }
     b = xcalloc(1, sizeof(*b));
+    b->bridges = bridges;
     list_add_tail(&bridges->open, &b->node);
+    if (config != NULL) {
+        part_handle_ref(config);
+        b->config = config;
+    }
     bridge_attach(b, &b->inner, &b->outer, inner);
     bridge_attach(b, &b->outer, &b->inner, take_outer);
     return fds[1];
@@ -107,13 +126,16 @@ int xds_bridge_open(struct xds_bridges *bridges, struct conn *take_outer)
 
 void xds_bridges_init(struct xds_bridges *bridges)
 {
+    *bridges = (struct xds_bridges){.on_closed = NULL};
     list_init(&bridges->open);
 }
 
-void xds_bridges_close(struct xds_bridges *bridges)
+bool xds_bridges_close(struct xds_bridges *bridges, void (*on_closed)(void *user), void *user)
 {
     struct xds_bridge *b;
 
+    bridges->on_closed = on_closed;
+    bridges->user = user;
     list_for_each (b, &bridges->open, struct xds_bridge, node) {
         if (b->inner.conn != NULL) {
             conn_close(b->inner.conn, CONN_CLOSE_NOW);
@@ -122,4 +144,5 @@ void xds_bridges_close(struct xds_bridges *bridges)
             conn_close(b->outer.conn, CONN_CLOSE_NOW);
         }
     }
+    return !list_is_empty(&bridges->open);
 }

@@ -5,12 +5,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "dataplane/base/log.h"
 #include "dataplane/base/xalloc.h"
 #include "dataplane/event/loop.h"
 #include "dataplane/net/connection.h"
 #include "dataplane/upstream/cluster_stats.h"
 #include "dataplane/upstream/upstream.h"
+#include "xds/transport.h"
 
 #define DIAL_RETRY_MS 20        /* while DNS has not answered yet */
 #define UNKNOWN_CLUSTER_MS 5000 /* while it waits for its secrets */
@@ -21,18 +21,21 @@ struct dial {
     struct str cluster; /* own copy behind the struct */
     xds_dialed_fn *on_dialed;
     void *user;
-    struct conn *conn;       /* NULL while waiting for a host */
-    struct cluster *counted; /* referenced while connecting: its counters */
+    struct conn *conn;          /* NULL while waiting for a host */
+    struct cluster *counted;    /* referenced while connecting: its counters */
+    struct part_handle *config; /* and what its transport looks at */
     struct timer timer;
     uint64_t deadline_ms; /* 0 until the cluster is known */
 };
 
-static void dial_stop_counting(struct dial *d)
+static void dial_let_go(struct dial *d)
 {
     if (d->counted != NULL) {
         cluster_unref(d->counted);
         d->counted = NULL;
     }
+    part_handle_unref(d->config);
+    d->config = NULL;
 }
 
 static void dial_finish(struct dial *d, int take_fd, struct str reason)
@@ -41,7 +44,7 @@ static void dial_finish(struct dial *d, int take_fd, struct str reason)
     void *user = d->user;
 
     timer_cancel(d->thread->loop, &d->timer);
-    dial_stop_counting(d);
+    dial_let_go(d);
     free(d);
     on_dialed(user, take_fd, reason);
 }
@@ -55,6 +58,12 @@ static int dial_hand_over(struct conn *c)
     return fd;
 }
 
+static int dial_bridge(struct dial *d, struct conn *c)
+{
+    xds_socket_keep_alive(conn_fd(c)); /* gRPC sees but our end */
+    return xds_bridge_open(&d->dialing->bridges, c, d->config);
+}
+
 static void dial_on_connected(struct conn *c)
 {
     struct dial *d = c->user;
@@ -62,9 +71,8 @@ static void dial_on_connected(struct conn *c)
 
     c->user = NULL;
     d->conn = NULL;
-    fd = c->transport != NULL && c->transport->encrypt != NULL
-             ? xds_bridge_open(&d->dialing->bridges, c)
-             : dial_hand_over(c);
+    fd = c->transport != NULL && c->transport->encrypt != NULL ? dial_bridge(d, c)
+                                                               : dial_hand_over(c);
     dial_finish(d, fd, fd >= 0 ? STR_NONE : STR("out of file descriptors"));
 }
 
@@ -75,22 +83,31 @@ static void dial_on_data(struct conn *c, struct buf *in, bool end_stream)
     (void)end_stream;
 }
 
+static void dial_fail(struct dial *d, const struct conn *c, enum conn_close_cause cause)
+{
+    struct strbuf reason;
+
+    strbuf_init(&reason);
+    strbuf_add_c(&reason, cause == CONN_CLOSED_CONNECT_TIMEOUT ? "connection timeout"
+                                                               : "connection failure");
+    if (c->failure_reason != NULL) {
+        strbuf_addf(&reason, ", transport failure reason: %s", c->failure_reason);
+    }
+    dial_finish(d, -1, strbuf_str(&reason));
+    strbuf_done(&reason);
+}
+
 static void dial_on_closed(struct conn *c, enum conn_close_cause cause)
 {
     struct dial *d = c->user;
 
     if (d != NULL) {
-        if (c->failure_reason != NULL) {
-            log_debug(LOG_C_CONFIG, "control plane: %s", c->failure_reason);
-        }
         d->conn = NULL;
         stat_inc(cluster_stats(d->counted), CLUSTER_UPSTREAM_CX_CONNECT_FAIL);
         if (cause == CONN_CLOSED_CONNECT_TIMEOUT) {
             stat_inc(cluster_stats(d->counted), CLUSTER_UPSTREAM_CX_CONNECT_TIMEOUT);
         }
-        dial_finish(d, -1,
-                    cause == CONN_CLOSED_CONNECT_TIMEOUT ? STR("connection timeout")
-                                                         : STR("connection failure"));
+        dial_fail(d, c, cause);
     }
 }
 
@@ -99,6 +116,17 @@ static const struct conn_ops dial_conn_ops = {
     .on_data = dial_on_data,
     .on_closed = dial_on_closed,
 };
+
+static void dial_hold(struct dial *d, struct cluster *cluster)
+{
+    cluster_ref(cluster);
+    d->counted = cluster;
+    d->config =
+        part_table_get(d->thread->parts, PART_CLUSTER, cluster_config_of(cluster)->part.slot);
+    if (d->config != NULL) {
+        part_handle_ref(d->config);
+    }
+}
 
 static void dial_connect(struct dial *d, struct cluster *cluster, struct host *host)
 {
@@ -116,17 +144,24 @@ static void dial_connect(struct dial *d, struct cluster *cluster, struct host *h
         .socket_option_count = cc->socket_option_count,
         .keepalive = cc->tcp_keepalive.is_enabled ? &cc->tcp_keepalive : NULL,
         .timeout_ms = cc->connect_timeout_ms,
-        .transport = (const struct transport_socket *)cc->transport_socket,
-        .transport_config = cc->transport_socket_config,
+        .transport = host_transport(host),
+        .transport_config = host_transport_config(host),
         .transport_options = &transport_options,
     };
 
-    cluster_ref(cluster);
-    d->counted = cluster;
+    dial_hold(d, cluster);
     stat_inc(cluster_stats(cluster), CLUSTER_UPSTREAM_CX_TOTAL);
     if (conn_connect(d->thread->loop, &o, &dial_conn_ops, d, &d->conn) != 0) {
         dial_finish(d, -1, STR("no socket"));
     }
+}
+
+static bool dial_is_available(const struct dial *d, const struct host *host)
+{
+    const struct transport_socket *t = host_transport(host);
+
+    return t == NULL || t->is_available == NULL ||
+           t->is_available(host_transport_config(host), d->thread->loop);
 }
 
 /* Its secrets or its names are not there yet: again soon, until `wait_ms` are over. */
@@ -159,7 +194,11 @@ static void dial_try(struct timer *t)
         dial_wait(d, cluster_config_of(cluster)->connect_timeout_ms, STR("no healthy upstream"));
         return;
     }
-    dial_connect(d, cluster, host);
+    if (dial_is_available(d, host)) {
+        dial_connect(d, cluster, host);
+    } else {
+        dial_wait(d, UNKNOWN_CLUSTER_MS, STR("its secrets are not there"));
+    }
     host_unref(host);
 }
 
@@ -188,7 +227,7 @@ static void dial_cancel(void *ctx, void *handle)
         d->conn->user = NULL;
         conn_close(d->conn, CONN_CLOSE_NOW);
     }
-    dial_stop_counting(d);
+    dial_let_go(d);
     free(d);
 }
 
@@ -199,7 +238,7 @@ struct xds_dialer xds_dialing_init(struct xds_dialing *d, struct thread_context 
     return (struct xds_dialer){.dial = dial_start, .cancel = dial_cancel, .ctx = d};
 }
 
-void xds_dialing_close(struct xds_dialing *d)
+bool xds_dialing_close(struct xds_dialing *d, void (*on_closed)(void *user), void *user)
 {
-    xds_bridges_close(&d->bridges);
+    return xds_bridges_close(&d->bridges, on_closed, user);
 }

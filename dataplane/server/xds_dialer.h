@@ -18,7 +18,8 @@ struct xds_dialing {
 
 /* `d` is kept. */
 struct xds_dialer xds_dialing_init(struct xds_dialing *d, struct thread_context *main_thread);
-/* Once the client is closed: bridges end. */
-void xds_dialing_close(struct xds_dialing *d);
+/* Once the client is closed: bridges end. False: there are none; else `on_closed` comes from the
+ * loop when they have. */
+bool xds_dialing_close(struct xds_dialing *d, void (*on_closed)(void *user), void *user);
 
 #endif

@@ -294,6 +294,11 @@ static int start(struct tls_socket *s, const struct transport_options *options)
     return handshake(s); /* the ClientHello, to be sent once connected */
 }
 
+bool tls_socket_is_available(const void *config, const struct loop *l)
+{
+    return tls_context_is_ready(config, l);
+}
+
 int tls_socket_open(struct conn *c, const void *config, bool is_server,
                     const struct transport_options *options, void **ret_state)
 {

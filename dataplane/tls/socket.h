@@ -13,8 +13,10 @@
 #include "dataplane/base/str.h"
 #include "dataplane/net/transport_socket.h"
 
+struct loop;
 struct tls_info;
 
+bool tls_socket_is_available(const void *config, const struct loop *l);
 int tls_socket_open(struct conn *c, const void *config, bool is_server,
                     const struct transport_options *options, void **ret_state);
 /* E_CLOSED: the peer has said that it sends no more. */

@@ -162,6 +162,11 @@ const struct transport_socket *host_transport(const struct host *h)
     return h->transport;
 }
 
+const void *host_transport_config(const struct host *h)
+{
+    return h->transport_config;
+}
+
 bool host_is_secure(const struct host *h)
 {
     return transport_is_secure(h->transport, h->transport_config);

@@ -65,6 +65,8 @@ struct str host_name(const struct host *h); /* Endpoint.hostname or the DNS name
 /* What its connections speak through: that of the first of transport_socket_matches that is its,
  * else the cluster's; NULL: raw. */
 const struct transport_socket *host_transport(const struct host *h);
+/* Lives as long as the version of the cluster. */
+const void *host_transport_config(const struct host *h);
 /* Whether in the end they are encrypted. */
 bool host_is_secure(const struct host *h);
 

@@ -10,6 +10,7 @@ from harness import config as c
 from harness.certs import Authority, inline
 from harness.proxy import Proxy, validate
 from harness.tls import attempt, context
+from harness.tls_front import TlsFront
 from harness.unix_front import UnixFront
 from harness.upstream import Origin
 from harness.wait import wait_for
@@ -476,3 +477,58 @@ def test_counters(flavour, place):
             "sds.s.update_failure": 0, "sds.s.update_rejected": 0, "sds.s.update_success": 1,
             "sds.s.version": stats["sds.s.version"], "sds.s.version_text": "7"}
         assert stats["sds.s.version"] == 1750302349509622455, "the hash of the version"
+
+
+# The control plane behind TLS.
+
+
+@pytest.fixture
+def front(ads):
+    server = ROOT.leaf("control", dns=["control.example"])
+    with TlsFront(ads.port, context(server=True, certificate=server, ca=ROOT, alpn=["h2"])) as made:
+        yield made
+
+
+def control_plane(front, source, delta=False):
+    made = c.ads_bootstrap(front.port, delta=delta)
+    (cluster,) = made["static_resources"]["clusters"]
+    cluster["transport_socket"] = c.upstream_tls(
+        params={"tls_maximum_protocol_version": "TLSv1_3"}, validation=c.trust(ROOT),
+        common={"tls_certificate_sds_secret_configs": [c.sds("proxy", source)]})
+    return made
+
+
+def test_credentials_that_come_late(flavour, delta, ads, front, place):
+    """The first attempts have no certificate to show; once it is there, the control plane is reached."""
+    ads.set("lds", c.listener("l", c.hcm(table())))
+    source = place.put("sds.json", c.tls_secret("other", CLIENT))
+    with Proxy(flavour, control_plane(front, source, delta), ready=False) as proxy:
+        proxy.wait_stat("sds.proxy.update_rejected", 1)
+        assert front.peers == []
+        place.put("sds.json", c.tls_secret("proxy", CLIENT), version="2")
+        proxy.wait_ready()
+        assert front.peers == ["client"]
+
+
+def test_mounted_credentials_rotate(flavour, ads, front, place, tmp_path):
+    ads.set("lds", c.listener("l", c.hcm(table())))
+    mount = Mount(tmp_path / "mount", CLIENT)
+    source = place.put("sds.json", {"name": "proxy", "tls_certificate": mount.certificate()})
+    with Proxy(flavour, control_plane(front, source)) as proxy:
+        mount.swap(ROOT.leaf("renewed"))
+        proxy.wait_stat("cluster.ads.client_ssl_socket_factory.ssl_context_update_by_sds", 2)
+        assert front.peers == ["client"], "a connection goes on with what it has shown"
+        front.cut()
+        wait_for(lambda: "renewed" in front.peers, "another connection")
+        mark = ads.mark()
+        ads.set("lds", c.listener("l", c.hcm(table(), stat_prefix="other")))
+        ads.wait_ack("lds", since=mark)
+
+
+def test_a_control_plane_that_refuses_us(flavour, ads, front, place):
+    source = place.put("sds.json", c.tls_secret("proxy", OTHER.leaf("stranger")))
+    with Proxy(flavour, control_plane(front, source), ready=False) as proxy:
+        wait_for(lambda: front.failures, "a refused handshake")
+        assert front.peers == []
+        place.put("sds.json", c.tls_secret("proxy", CLIENT), version="2")
+        proxy.wait_ready(40)

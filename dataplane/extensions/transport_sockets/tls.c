@@ -75,9 +75,10 @@ static int upstream_parse(struct parse_context *ctx, const ProtobufCMessage *msg
 #define TLS_DESCRIPTOR(suffix) envoy__extensions__transport_sockets__tls__v3__##suffix##__descriptor
 
 #define TLS_SOCKET                                                                                 \
-    .is_secure = true, .open = tls_socket_open, .decrypt = tls_socket_decrypt,                     \
-    .encrypt = tls_socket_encrypt, .is_ready = tls_socket_is_ready, .alpn = tls_socket_alpn,       \
-    .info = tls_socket_info, .shutdown = tls_socket_shutdown, .free = tls_socket_free
+    .is_secure = true, .is_available = tls_socket_is_available, .open = tls_socket_open,           \
+    .decrypt = tls_socket_decrypt, .encrypt = tls_socket_encrypt, .is_ready = tls_socket_is_ready, \
+    .alpn = tls_socket_alpn, .info = tls_socket_info, .shutdown = tls_socket_shutdown,             \
+    .free = tls_socket_free
 
 const struct transport_socket transport_socket_tls_downstream = {
     .ext =
