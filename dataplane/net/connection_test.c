@@ -609,6 +609,44 @@ static void a_transport_may_refuse(void **state)
     assert_int_equal(close(listener), 0);
 }
 
+#define MUCH 400000 /* words */
+
+static void much_at_a_time_comes_whole_and_in_order(void **state)
+{
+    const uint32_t *got;
+    struct buf out;
+
+    connect_both();
+    buf_init(&out, &loop.bufs);
+    for (uint32_t i = 0; i < MUCH; i++) {
+        buf_add(&out, &i, sizeof(i));
+    }
+    conn_write(client.conn, &out);
+    WAIT(server.got.len == MUCH * sizeof(*got));
+    assert_true((size_t)server.offers <
+                MUCH * sizeof(*got) / BUF_BLOCK_BYTES); /* several at once */
+    got = (const uint32_t *)(const void *)strbuf_str(&server.got).ptr;
+    for (uint32_t i = 0; i < MUCH; i++) {
+        assert_int_equal(got[i], i);
+    }
+}
+
+/* As Envoy counts it: who was the last to end. */
+static void the_last_to_end_has_closed(void **state)
+{
+    connect_both();
+    client.conn->is_half_close_enabled = true;
+    server.conn->is_half_close_enabled = true;
+    conn_shutdown_write(client.conn);
+    WAIT(server.is_eof);
+    conn_close(server.conn, CONN_CLOSE_FLUSH);
+    WAIT(client.is_eof && server.is_closed);
+    conn_close(client.conn, CONN_CLOSE_FLUSH);
+    WAIT(client.is_closed);
+    assert_int_equal(server.cause, CONN_CLOSED_LOCAL);
+    assert_int_equal(client.cause, CONN_CLOSED_REMOTE);
+}
+
 static void an_idle_connection_is_small(void **state)
 {
     assert_true(sizeof(struct conn) <= 704);
@@ -643,6 +681,8 @@ int main(void)
         CASE(a_transport_stands_between),
         CASE(a_handshake_has_the_time_of_the_connect),
         CASE(a_transport_may_refuse),
+        CASE(much_at_a_time_comes_whole_and_in_order),
+        CASE(the_last_to_end_has_closed),
         CASE(an_idle_connection_is_small),
     };
 #undef CASE
