@@ -44,11 +44,13 @@ struct str request_transport_name_header(const struct cluster *c, const struct h
 {
     const struct cluster_config *config = cluster_config_of(c);
     struct str name = config->override_auto_sni_header;
+    const struct header *first;
 
     if (name.len == 0 || !(config->auto_sni || config->auto_san_validation)) {
         return STR_NONE;
     }
-    return header_joined(request, name);
+    first = header_find_name(request, name); /* as Envoy: of several the first */
+    return first != NULL ? first->value : STR_NONE;
 }
 
 static struct str left_in(const struct stream_info *info, struct str name)
