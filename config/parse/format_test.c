@@ -127,6 +127,67 @@ static int parse_message(struct parse_fixture *f, const char *yaml, struct subst
                        &f->ctx, (const Envoy__Config__Core__V3__SubstitutionFormatString *)m, ret);
 }
 
+static void test_operators_of_tls(void **state)
+{
+    static const struct {
+        const char *text;
+        enum format_op op;
+        enum format_tls_field field;
+        const char *time_format;
+    } cases[] = {
+        {"%DOWNSTREAM_PEER_CN%", FORMAT_DOWNSTREAM_TLS, FORMAT_TLS_PEER_CN, ""},
+        {"%DOWNSTREAM_PEER_CERT%", FORMAT_DOWNSTREAM_TLS, FORMAT_TLS_PEER_CERT, ""},
+        {"%DOWNSTREAM_PEER_CERT_V_START(%s)%", FORMAT_DOWNSTREAM_TLS, FORMAT_TLS_PEER_V_START,
+         "%s"},
+        {"%DOWNSTREAM_PEER_CERT_V_END%", FORMAT_DOWNSTREAM_TLS, FORMAT_TLS_PEER_V_END, ""},
+        {"%DOWNSTREAM_PEER_ISSUER%", FORMAT_DOWNSTREAM_TLS, FORMAT_TLS_PEER_ISSUER, ""},
+        {"%DOWNSTREAM_PEER_ISSUER_SERIAL%", FORMAT_DOWNSTREAM_TLS, FORMAT_TLS_PEER_ISSUER_SERIAL,
+         ""},
+        {"%DOWNSTREAM_LOCAL_OTHERNAME_SAN%", FORMAT_DOWNSTREAM_TLS, FORMAT_TLS_LOCAL_OTHERNAME_SAN,
+         ""},
+        {"%DOWNSTREAM_TLS_GROUP%", FORMAT_DOWNSTREAM_TLS, FORMAT_TLS_GROUP, ""},
+        {"%UPSTREAM_TLS_GROUP%", FORMAT_UPSTREAM_TLS, FORMAT_TLS_GROUP, ""},
+        {"%UPSTREAM_PEER_CERT_V_END(%Y)%", FORMAT_UPSTREAM_TLS, FORMAT_TLS_PEER_V_END, "%Y"},
+        {"%UPSTREAM_LOCAL_URI_SAN%", FORMAT_UPSTREAM_TLS, FORMAT_TLS_LOCAL_URI_SAN, ""},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct arena a;
+        struct format f;
+
+        arena_init(&a, NULL);
+        f = parsed(&a, cases[i].text);
+        assert_int_equal(f.count, 1);
+        assert_int_equal(f.items[0].op, cases[i].op);
+        assert_int_equal(f.items[0].tls_field, cases[i].field);
+        assert_str(f.items[0].arg1, cases[i].time_format);
+        arena_done(&a);
+    }
+}
+
+static void test_intervals(void **state)
+{
+    struct arena a;
+    struct format f;
+    struct error err;
+
+    arena_init(&a, NULL);
+    f = parsed(&a, "%COMMON_DURATION(DS_RX_BEG:US_TX_END)%%COMMON_DURATION(OURS:DS_TX_END:us)%");
+    assert_int_equal(f.items[0].op, FORMAT_COMMON_DURATION);
+    assert_int_equal(f.items[0].interval.from, FORMAT_DS_RX_BEG);
+    assert_int_equal(f.items[0].interval.to, FORMAT_US_TX_END);
+    assert_int_equal(f.items[0].interval.unit_ns, 1000000);
+    assert_int_equal(f.items[1].interval.from, FORMAT_NO_MOMENT);
+    assert_int_equal(f.items[1].interval.to, FORMAT_DS_TX_END);
+    assert_int_equal(f.items[1].interval.unit_ns, 1000);
+    error_init(&err);
+    assert_int_equal(format_parse(&a, STR("%COMMON_DURATION(US_CX_BEG:US_CX_END:ms)%"), &f, &err),
+                     E_UNSUPPORTED);
+    assert_string_equal(error_message(&err), "COMMON_DURATION: US_CX_BEG is not supported");
+    error_done(&err);
+    arena_done(&a);
+}
+
 static void test_json_is_sorted_and_keeps_its_types(void **state)
 {
     struct parse_fixture f;
@@ -191,6 +252,8 @@ int main(void)
         cmocka_unit_test(test_commands_between_literals),
         cmocka_unit_test(test_adjacent_commands),
         cmocka_unit_test(test_arguments),
+        cmocka_unit_test(test_operators_of_tls),
+        cmocka_unit_test(test_intervals),
         cmocka_unit_test(test_json_is_sorted_and_keeps_its_types),
         cmocka_unit_test(test_text_sources_and_formatters),
     };
