@@ -1,7 +1,6 @@
 """Where secrets come from and what becomes of them, nuncio beside Envoy: streams of their own, names that mean several
 secrets, what waits for what, files that are swapped, cut short or mixed up, counters and /config_dump."""
 
-import json
 import os
 
 import pytest
@@ -9,6 +8,7 @@ import pytest
 from harness import config as c
 from harness.certs import Authority, inline
 from harness.proxy import Proxy, validate
+from harness.secret_files import Mount, Place
 from harness.tls import attempt, context
 from harness.tls_front import TlsFront
 from harness.unix_front import UnixFront
@@ -53,58 +53,11 @@ def factory(proxy, listener, counter):
     return proxy.stat(f"listener.{listener}.server_ssl_socket_factory.{counter}")
 
 
-class Place:
-    """A directory of discovery files."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def text(self, name, text):
-        fresh = self.path / f".{name}.new"
-        fresh.write_text(text)
-        os.replace(fresh, self.path / name)
-
-    def put(self, name, *secrets, version="1"):
-        full = [{"@type": c.SECRET, **s} for s in secrets]
-        self.text(name, json.dumps({"version_info": version, "resources": full}))
-        return self.source(name)
-
-    def source(self, name, **more):
-        return {"path_config_source": {"path": str(self.path / name), **more}, "resource_api_version": "V3"}
-
-
 @pytest.fixture
 def place(tmp_path):
     made = tmp_path / "sds"
     made.mkdir()
     return Place(made)
-
-
-class Mount:
-    """A secret as Kubernetes mounts it: tls.pem and tls.key lead through ..data, which is swapped as one."""
-
-    def __init__(self, path, issued):
-        self.path = path
-        self.count = 0
-        path.mkdir()
-        self.swap(issued)
-        for name in ("tls.pem", "tls.key"):
-            (path / name).symlink_to(f"..data/{name}")
-
-    def swap(self, issued, key=None):
-        self.count += 1
-        made = self.path / f"..{self.count}"
-        made.mkdir()
-        issued.files(made, "tls")
-        if key is not None:
-            (made / "tls.key").write_text(key)
-        fresh = self.path / "..new"
-        fresh.symlink_to(made.name)
-        os.rename(fresh, self.path / "..data")
-
-    def certificate(self, **more):
-        return {"certificate_chain": {"filename": str(self.path / "tls.pem")},
-                "private_key": {"filename": str(self.path / "tls.key")}, **more}
 
 
 # Streams of their own.
