@@ -191,7 +191,8 @@ void inspection_start(struct inspection *i)
     c->ops = &inspection_conn_ops;
     c->user = i;
     conn_set_watermark(c, LISTENER_FILTER_MAX_BYTES);
-    if (!inspection_advance(i, inspection_begin_filter(i))) {
+    i->at = SIZE_MAX; /* before the first one */
+    if (!inspection_advance(i, LISTENER_FILTER_CONTINUE)) {
         return;
     }
     if (i->config->listener_filters_timeout_ms > 0) {

@@ -30,9 +30,7 @@
 #define EXT_SUPPORTED_VERSIONS 43
 
 #define TLS_1_0 0x0301
-#define TLS_1_2 0x0303
 #define TLS_1_3 0x0304
-#define FALLBACK_SCSV 0x5600
 
 /* --- reading ------------------------------------------------------------------------------ */
 
@@ -118,43 +116,6 @@ static bool extensions_are_sound(struct str rest)
     return true;
 }
 
-static bool holds_cipher(struct str suites, uint16_t cipher)
-{
-    uint16_t id;
-
-    while (take_number(&suites, 2, &id)) {
-        if (id == cipher) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Whether there is a version between 1.0 and 1.3 to agree on. */
-static bool version_is_acceptable(const struct client_hello *h)
-{
-    uint16_t best = h->version > TLS_1_2 ? TLS_1_2 : h->version;
-    struct str body;
-    struct str versions;
-    uint16_t v;
-
-    if (find_extension(h, EXT_SUPPORTED_VERSIONS, &body)) {
-        if (!take_vector(&body, 1, &versions) || body.len > 0 || versions.len == 0) {
-            return false;
-        }
-        for (best = 0; versions.len > 0;) {
-            if (!take_number(&versions, 2, &v)) {
-                return false;
-            }
-            if (v <= TLS_1_3 && v > best) {
-                best = v;
-            }
-        }
-    }
-    /* RFC 7507: a client that falls back, although more would have been possible. */
-    return best >= TLS_1_0 && (best == TLS_1_3 || !holds_cipher(h->cipher_suites, FALLBACK_SCSV));
-}
-
 static bool read_server_name(struct client_hello *h)
 {
     struct str body;
@@ -212,17 +173,15 @@ static bool read_message(struct str m, struct client_hello *h)
     if (!take_number(&m, 2, &h->version) || !take_bytes(&m, 32, &random) ||
         !take_vector(&m, 1, &session_id) || session_id.len > SESSION_ID_MAX_BYTES ||
         !take_vector(&m, 2, &h->cipher_suites) || h->cipher_suites.len < 2 ||
-        h->cipher_suites.len % 2 != 0 || !take_vector(&m, 1, &compression)) {
+        h->cipher_suites.len % 2 != 0 || !take_vector(&m, 1, &compression) ||
+        compression.len == 0) {
         return false;
-    }
-    if (str_find_char(compression, '\0') == STR_NPOS) {
-        return false; /* every client offers not to compress */
     }
     h->extensions = STR_NONE;
     if (m.len > 0 && (!take_vector(&m, 2, &h->extensions) || m.len > 0)) {
         return false;
     }
-    if (!extensions_are_sound(h->extensions) || !read_server_name(h) || !version_is_acceptable(h)) {
+    if (!extensions_are_sound(h->extensions) || !read_server_name(h)) {
         return false;
     }
     read_alpn(h);
@@ -318,6 +277,9 @@ enum client_hello_verdict client_hello_parse(struct str bytes, struct arena *a,
             return CLIENT_HELLO_NOT_TLS;
         }
     } while (w.wanted == 0 || w.total < w.wanted);
+    if (w.total > w.wanted) {
+        return CLIENT_HELLO_NOT_TLS; /* nothing may follow it before an answer */
+    }
     message = w.first.len >= w.wanted ? str_sub(w.first, 0, w.wanted)
                                       : gather_message(bytes, w.wanted, a);
     if (!read_message(str_sub(message, MESSAGE_HEADER_BYTES, message.len), &h)) {
@@ -412,13 +374,16 @@ static void ja4_version(const struct client_hello *h, char out[2])
     struct str body;
     uint16_t v;
 
-    if (find_extension(h, EXT_SUPPORTED_VERSIONS, &body) && take_vector(&body, 1, &versions)) {
+    out[0] = out[1] = '0';
+    if (find_extension(h, EXT_SUPPORTED_VERSIONS, &body)) {
+        if (!take_vector(&body, 1, &versions)) {
+            return;
+        }
         while (take_number(&versions, 2, &v)) {
             highest = !is_grease(v) && v > highest ? v : highest;
         }
     }
     highest = highest == 0 ? h->version : highest;
-    out[0] = out[1] = '0';
     if (highest >= TLS_1_0 && highest <= TLS_1_3) {
         out[0] = '1';
         out[1] = (char)('0' + highest - TLS_1_0);

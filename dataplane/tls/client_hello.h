@@ -3,8 +3,8 @@
 
 /*
  * Reads a ClientHello without answering it: which host, which protocols, whose handwriting. Refuses
- * what BoringSSL would refuse before it looks at the server name, but does not go into extensions
- * that it does not need. No I/O, no state; any thread.
+ * what BoringSSL would refuse before it asks the server anything, but does not go into extensions
+ * that it does not need; nor does it know the hello of SSL 2.0. No I/O, no state; any thread.
  */
 
 #include <stdbool.h>

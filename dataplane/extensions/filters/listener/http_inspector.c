@@ -79,30 +79,94 @@ static int http_inspector_parse(struct parse_context *ctx, const ProtobufCMessag
 
 enum http_verdict { HTTP_PARTIAL, HTTP_NONE, HTTP_1_0, HTTP_1_1, HTTP_2 };
 
-static bool is_token_char(char c)
+#define TOKEN_CHARS "!#$%&'*+-.^_`|~"
+
+/* As Envoy's parser: every control character separates words. */
+static bool is_blank(char c)
 {
-    if ((c >= '0' && c <= '9') || (ascii_lower(c) >= 'a' && ascii_lower(c) <= 'z')) {
-        return true;
-    }
-    return c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL;
+    return (unsigned char)c <= ' ';
 }
 
 /* The next word of a line, which blanks separate. */
 static struct str next_word(struct str *line)
 {
+    struct str word;
     size_t from = 0;
     size_t to;
 
-    while (from < line->len && (line->ptr[from] == ' ' || line->ptr[from] == '\t')) {
+    while (from < line->len && is_blank(line->ptr[from])) {
         from++;
     }
-    for (to = from; to < line->len && line->ptr[to] != ' ' && line->ptr[to] != '\t';) {
+    for (to = from; to < line->len && !is_blank(line->ptr[to]);) {
         to++;
     }
-    struct str word = str_sub(*line, from, to);
-
+    word = str_sub(*line, from, to);
     *line = str_sub(*line, to, line->len);
     return word;
+}
+
+/* What remains, without the blanks around it. */
+static struct str last_words(struct str line)
+{
+    while (line.len > 0 && is_blank(line.ptr[0])) {
+        line = str_sub(line, 1, line.len);
+    }
+    while (line.len > 0 && is_blank(line.ptr[line.len - 1])) {
+        line.len--;
+    }
+    return line;
+}
+
+static bool is_alnum(char c)
+{
+    return (c >= '0' && c <= '9') || (ascii_lower(c) >= 'a' && ascii_lower(c) <= 'z');
+}
+
+/* Whether all of `s` are letters, digits or among `more`. */
+static bool consists_of(struct str s, const char *more)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        if (!is_alnum(s.ptr[i]) && (s.ptr[i] == '\0' || strchr(more, s.ptr[i]) == NULL)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool is_visible(struct str s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        if (s.ptr[i] < '!' || s.ptr[i] > '~') {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A path or star, or scheme://host/path, or host:port of a CONNECT, as loosely as Envoy has it. */
+static bool target_is_valid(struct str t, bool is_connect)
+{
+    size_t at = 0;
+
+    if (t.len == 0) {
+        return false;
+    }
+    if (t.ptr[0] == '/' || t.ptr[0] == '*') {
+        return is_visible(t);
+    }
+    if (!is_connect) {
+        at = str_find(t, STR("://"));
+        if (at == STR_NPOS || ascii_lower(t.ptr[0]) < 'a' || ascii_lower(t.ptr[0]) > 'z' ||
+            !consists_of(str_sub(t, 0, at), "+-.")) {
+            return false;
+        }
+        t = str_sub(t, at + 3, t.len);
+    }
+    for (at = 0; at < t.len && t.ptr[at] != '/' && t.ptr[at] != '?';) {
+        at++;
+    }
+    return consists_of(str_sub(t, 0, at), "!$%&()*+,-.:;=@[]_~") &&
+           str_find(str_sub(t, 0, at), STR("@@")) == STR_NPOS && is_visible(str_sub(t, at, t.len));
 }
 
 /* Method, target and, but for HTTP/0.9, version. */
@@ -112,18 +176,11 @@ static enum http_verdict judge_line(struct str line)
     struct str target;
     struct str version;
 
-    if (line.len > 0 && line.ptr[line.len - 1] == '\r') {
-        line.len--;
-    }
     method = next_word(&line);
     target = next_word(&line);
-    version = str_trim(line);
-    for (size_t i = 0; i < method.len; i++) {
-        if (!is_token_char(method.ptr[i])) {
-            return HTTP_NONE;
-        }
-    }
-    if (method.len == 0 || target.len == 0) {
+    version = last_words(line);
+    if (method.len == 0 || !consists_of(method, TOKEN_CHARS) ||
+        !target_is_valid(target, str_eq(method, STR("CONNECT")))) {
         return HTTP_NONE;
     }
     if (str_eq(version, STR("HTTP/1.1"))) {
@@ -147,7 +204,7 @@ static enum http_verdict http_inspector_judge(struct http_inspector *s, struct s
     if (str_starts(HTTP2_PREFACE, str_sub(bytes, 0, HTTP2_PREFACE.len))) {
         return bytes.len < HTTP2_PREFACE.len ? HTTP_PARTIAL : HTTP_2;
     }
-    if (!is_token_char(bytes.ptr[0])) {
+    if (!consists_of(str_sub(bytes, 0, 1), TOKEN_CHARS)) {
         return HTTP_NONE;
     }
     end = str_find_char(rest, '\n');

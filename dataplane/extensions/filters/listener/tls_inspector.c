@@ -4,8 +4,7 @@
  *
  * Trust: none; dataplane/tls/client_hello.c reads hostile bytes.
  * Buffers: up to max_client_hello_size of a hello that comes in pieces.
- * Differs from Envoy: what is broken inside of an extension that is not looked at does not make a
- * hello "no TLS"; the handshake refuses it later. Bytes are read, not peeked at, so
+ * Differs from Envoy: a hello in the manner of SSL 2.0 is no TLS. Bytes are read, not peeked at, so
  * initial_read_buffer_size has nothing to size: it is checked and of no effect.
  */
 
@@ -20,8 +19,9 @@
 
 #define MAX_CLIENT_HELLO_BYTES 16384
 #define PROTOCOLS_MAX 64
-#define METADATA_NAMESPACE STR("envoy.filters.listener.tls_inspector")
-#define METADATA_KEY STR("failure_reason")
+/* Of what the hello says at its beginning, whatever its extensions say. */
+#define TLS_VERSION_MIN 0x0301
+#define TLS_VERSION_MAX 0x0304
 
 typedef Envoy__Extensions__Filters__Listener__TlsInspector__V3__TlsInspector tls_inspector_message;
 
@@ -128,6 +128,12 @@ static void tls_inspector_count_bytes(const struct listener_filter *f, size_t by
     }
 }
 
+static void tls_inspector_set_reason(struct listener_filter *f, struct str reason)
+{
+    inspection_set_metadata(f->inspection, STR("envoy.filters.listener.tls_inspector"),
+                            STR("failure_reason"), reason);
+}
+
 static void tls_inspector_keep_server_name(struct listener_filter *f, struct str name)
 {
     struct arena *a = &f->inspection->arena;
@@ -157,7 +163,8 @@ static void tls_inspector_keep_alpn(struct listener_filter *f, struct str alpn)
     tls_inspector_count(f, count > 0 ? TLS_INSPECTOR_ALPN_FOUND : TLS_INSPECTOR_ALPN_NOT_FOUND);
 }
 
-static void tls_inspector_found(struct listener_filter *f, const struct client_hello *h)
+static enum listener_filter_status tls_inspector_found(struct listener_filter *f,
+                                                       const struct client_hello *h)
 {
     const struct tls_inspector_config *c = f->config;
     struct inspection *i = f->inspection;
@@ -175,16 +182,21 @@ static void tls_inspector_found(struct listener_filter *f, const struct client_h
         i->info.ja4 = str_n(text, CLIENT_HELLO_JA4_LEN);
     }
     tls_inspector_keep_server_name(f, h->server_name);
+    if (h->version < TLS_VERSION_MIN || h->version > TLS_VERSION_MAX) {
+        tls_inspector_count(f, TLS_INSPECTOR_TLS_NOT_FOUND);
+        tls_inspector_set_reason(f, STR("ClientHelloInvalidTlsVersion"));
+        return LISTENER_FILTER_CLOSE;
+    }
     tls_inspector_count(f, TLS_INSPECTOR_TLS_FOUND);
     tls_inspector_keep_alpn(f, h->alpn);
     i->info.transport_protocol = STR("tls");
+    return LISTENER_FILTER_CONTINUE;
 }
 
 static enum listener_filter_status tls_inspector_too_large(struct listener_filter *f)
 {
     tls_inspector_count(f, TLS_INSPECTOR_CLIENT_HELLO_TOO_LARGE);
-    inspection_set_metadata(f->inspection, METADATA_NAMESPACE, METADATA_KEY,
-                            STR("ClientHelloTooLarge"));
+    tls_inspector_set_reason(f, STR("ClientHelloTooLarge"));
     return LISTENER_FILTER_CLOSE;
 }
 
@@ -192,13 +204,12 @@ static enum listener_filter_status tls_inspector_not_tls(struct listener_filter 
 {
     const struct tls_inspector_config *c = f->config;
 
-    if (c->closes_on_errors) {
-        return seen >= c->max_bytes ? tls_inspector_too_large(f) : LISTENER_FILTER_CLOSE;
+    if (c->closes_on_errors && seen >= c->max_bytes) {
+        return tls_inspector_too_large(f);
     }
     tls_inspector_count(f, TLS_INSPECTOR_TLS_NOT_FOUND);
-    inspection_set_metadata(f->inspection, METADATA_NAMESPACE, METADATA_KEY,
-                            STR("ClientHelloNotDetected"));
-    return LISTENER_FILTER_CONTINUE;
+    tls_inspector_set_reason(f, STR("ClientHelloNotDetected"));
+    return c->closes_on_errors ? LISTENER_FILTER_CLOSE : LISTENER_FILTER_CONTINUE;
 }
 
 static enum listener_filter_status tls_inspector_on_accept(struct listener_filter *f)
@@ -218,8 +229,7 @@ static enum listener_filter_status tls_inspector_on_data(struct listener_filter 
     switch (client_hello_parse(seen, &f->inspection->arena, &hello, &size)) {
     case CLIENT_HELLO_FOUND:
         tls_inspector_count_bytes(f, size);
-        tls_inspector_found(f, &hello);
-        return LISTENER_FILTER_CONTINUE;
+        return tls_inspector_found(f, &hello);
     case CLIENT_HELLO_NOT_TLS:
         tls_inspector_count_bytes(f, size);
         return tls_inspector_not_tls(f, seen.len);
