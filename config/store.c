@@ -127,6 +127,15 @@ static bool store_has_resource(struct slot_resolver *r, enum part_kind kind, str
     return config_store_has(container_of(r, struct config_store, resolver), kind, key);
 }
 
+static const struct part *store_accepted(struct slot_resolver *r, enum part_kind kind,
+                                         struct str key)
+{
+    const struct slot *slot =
+        store_slot_find(container_of(r, struct config_store, resolver), kind, key);
+
+    return slot != NULL && slot->resource != NULL ? slot->resource->accepted : NULL;
+}
+
 /* --- what a part names -------------------------------------------------------------------- */
 
 static void store_each_own_dep(struct config_store *s, const struct part *p,
@@ -810,6 +819,7 @@ struct config_store *config_store_new(const struct config_store_params *p)
     s->params = *p;
     s->resolver.slot = store_resolve_slot;
     s->resolver.has = store_has_resource;
+    s->resolver.accepted = store_accepted;
     s->resolver.hold = store_resolver_hold;
     for (int k = 0; k < PART_KIND_COUNT; k++) {
         map_init(&s->slots[k].by_key);

@@ -90,6 +90,7 @@ struct tls_validation {
     const struct tls_trust *trust; /* NULL: no CA, no CRL */
     bool has_ca;
     bool has_crl;
+    struct str crl_name;                /* of one that is not empty */
     const struct tls_san_matcher *sans; /* any of them; none: any name */
     size_t san_count;
     const struct tls_digest *certificate_hashes; /* either list may match */
@@ -100,7 +101,9 @@ struct tls_validation {
     bool accepts_untrusted; /* trust_chain_verification: ACCEPT_UNTRUSTED */
     bool only_verify_leaf_crl;
     struct opt_u32 max_verify_depth;
-    const struct tls_trust_domain *trust_domains; /* SPIFFE validator; none: not used */
+    bool suppresses_client_ca_list; /* a server does not say whom it trusts */
+    bool is_spiffe;                 /* the SPIFFE validator; the CA counts for nothing then */
+    const struct tls_trust_domain *trust_domains;
     size_t trust_domain_count;
 };
 
@@ -155,6 +158,7 @@ struct tls_common {
     struct str cipher_suites;        /* BoringSSL's syntax; empty: the defaults */
     struct str curves;               /* "X25519:P-256"; empty: the defaults */
     struct str signature_algorithms; /* likewise */
+    bool is_fips_202205;             /* that policy instead of these lists and versions */
     const struct str *alpn;
     size_t alpn_count;
     const struct tls_certificate *const *certificates;

@@ -132,6 +132,12 @@ bool parse_has(const struct parse_context *ctx, enum part_kind kind, struct str 
     return ctx->slots->has == NULL || ctx->slots->has(ctx->slots, kind, name);
 }
 
+const struct part *parse_accepted(const struct parse_context *ctx, enum part_kind kind,
+                                  struct str name)
+{
+    return ctx->slots->accepted != NULL ? ctx->slots->accepted(ctx->slots, kind, name) : NULL;
+}
+
 void parse_subscribe(struct parse_context *ctx, enum part_kind kind, struct str name,
                      const struct config_source *source)
 {

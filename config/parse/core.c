@@ -5,7 +5,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -248,33 +250,65 @@ static int read_all(int fd, char *to, size_t len)
     return 0;
 }
 
-static int parse_file(struct parse_context *ctx, const char *path, size_t max, struct str *ret)
+/* As Envoy: none that is not there, none of the system's. */
+static bool is_legal_path(const char *path)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    static const char *const closed[] = {"/dev", "/proc", "/sys"};
+    char real[PATH_MAX];
+
+    if (realpath(path, real) == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(closed); i++) {
+        size_t len = strlen(closed[i]);
+
+        if (strncmp(real, closed[i], len) == 0 && (real[len] == '\0' || real[len] == '/')) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* What is no regular file reads as empty (as Envoy), and opening it does not wait for anybody. */
+static int read_file(struct parse_context *ctx, int fd, const struct stat *st, struct str *ret)
+{
+    size_t len = S_ISREG(st->st_mode) ? (size_t)st->st_size : 0;
+    char *text = arena_alloc(parse_arena(ctx), len + 1);
+
+    if (read_all(fd, text, len) < 0) {
+        return E_SYS;
+    }
+    text[len] = '\0';
+    *ret = str_n(text, len);
+    return 0;
+}
+
+static int parse_file(struct parse_context *ctx, const char *path, size_t max, bool is_bounded,
+                      struct str *ret)
+{
     struct stat st;
-    char *text;
+    int fd;
     int r;
 
-    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
-        if (fd >= 0) {
-            close(fd);
-        }
+    if (!is_bounded && !is_legal_path(path)) {
+        return parse_fail(ctx, E_INVALID, "filename", "Invalid path: %s", path);
+    }
+    fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (is_bounded && fd < 0) {
         return parse_fail(ctx, E_INVALID, "filename", "file %s does not exist", path);
     }
-    if ((uint64_t)st.st_size > max) {
+    if (fd < 0 || fstat(fd, &st) < 0) {
+        r = E_SYS;
+    } else if ((uint64_t)st.st_size > max) {
+        r = parse_fail(ctx, E_LIMIT, "filename", "file %s size is %lld bytes; maximum is %zu", path,
+                       (long long)st.st_size, max);
+    } else {
+        r = read_file(ctx, fd, &st, ret);
+    }
+    if (fd >= 0) {
         close(fd);
-        return parse_fail(ctx, E_LIMIT, "filename", "file %s size is %lld bytes; maximum is %zu",
-                          path, (long long)st.st_size, max);
     }
-    text = arena_alloc(parse_arena(ctx), (size_t)st.st_size + 1);
-    r = read_all(fd, text, (size_t)st.st_size);
-    close(fd);
-    if (r < 0) {
-        return parse_fail(ctx, E_INVALID, "filename", "unable to read file: %s", path);
-    }
-    text[st.st_size] = '\0';
-    *ret = str_n(text, (size_t)st.st_size);
-    return 0;
+    return r == E_SYS ? parse_fail(ctx, E_INVALID, "filename", "unable to read file: %s", path) : r;
 }
 
 static int parse_environment(struct parse_context *ctx, const char *name, struct str *ret)
@@ -298,7 +332,7 @@ int parse_data_source(struct parse_context *ctx, const Envoy__Config__Core__V3__
     switch (m->specifier_case) {
     case ENVOY__CONFIG__CORE__V3__DATA_SOURCE__SPECIFIER_FILENAME:
         r = parse_check_not_empty(ctx, "filename", m->filename);
-        return r < 0 ? r : parse_file(ctx, m->filename, max, ret);
+        return r < 0 ? r : parse_file(ctx, m->filename, max, max_bytes > 0, ret);
     case ENVOY__CONFIG__CORE__V3__DATA_SOURCE__SPECIFIER_INLINE_BYTES:
         *ret = parse_bytes(ctx, m->inline_bytes);
         break;

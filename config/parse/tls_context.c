@@ -2,6 +2,7 @@
 
 #include "config/parse/tls_context.h"
 
+#include "config/any.h"
 #include "config/parse/canonical.h"
 #include "config/parse/check.h"
 #include "config/parse/core.h"
@@ -16,6 +17,7 @@
 
 #define SNI_MAX 255
 #define ALPN_MAX 255
+#define ALPN_ALL_MAX 65535
 
 /* --- parameters ------------------------------------------------------------------------------- */
 
@@ -31,18 +33,39 @@ static enum tls_version version_of(TLS(TlsParameters__TlsProtocol) v, enum tls_v
     return v == TLS_ENUM(TLS_PARAMETERS__TLS_PROTOCOL__TLS_AUTO) ? absent : VERSIONS[v];
 }
 
-static struct str join(struct parse_context *ctx, char *const *items, size_t n)
+static struct str join(struct parse_context *ctx, char *const *items, size_t n, char between)
 {
     struct strbuf text;
     struct str out;
 
     strbuf_init(&text);
     for (size_t i = 0; i < n; i++) {
-        strbuf_addf(&text, "%s%s", i > 0 ? ":" : "", items[i]);
+        if (i > 0) {
+            strbuf_add(&text, &between, 1);
+        }
+        strbuf_add_c(&text, items[i]);
     }
     out = arena_str(parse_arena(ctx), strbuf_str(&text));
     strbuf_done(&text);
     return out;
+}
+
+static int parse_compliance(struct parse_context *ctx, const TLS(TlsParameters) * m,
+                            struct tls_common *ret)
+{
+    if (m->n_compliance_policies > 1) {
+        return parse_fail(ctx, E_INVALID, "compliance_policies",
+                          "value must contain no more than 1 item(s)");
+    }
+    if (m->n_compliance_policies == 0) {
+        return 0;
+    }
+    if (m->compliance_policies[0] != TLS_ENUM(TLS_PARAMETERS__COMPLIANCE_POLICY__FIPS_202205)) {
+        return parse_fail(ctx, E_INVALID, "compliance_policies", "Unknown compliance policy: %d",
+                          (int)m->compliance_policies[0]);
+    }
+    ret->is_fips_202205 = true;
+    return 0;
 }
 
 static int parse_parameters(struct parse_context *ctx, const TLS(TlsParameters) * m,
@@ -62,41 +85,50 @@ static int parse_parameters(struct parse_context *ctx, const TLS(TlsParameters) 
         r = parse_check_enum(ctx, "tls_maximum_protocol_version",
                              (int)m->tls_maximum_protocol_version, d);
     }
+    if (r == 0) {
+        r = parse_compliance(ctx, m, ret);
+    }
     if (r < 0) {
         return r;
     }
     ret->min_version = version_of(m->tls_minimum_protocol_version, ret->min_version);
     ret->max_version = version_of(m->tls_maximum_protocol_version, ret->max_version);
-    ret->cipher_suites = join(ctx, m->cipher_suites, m->n_cipher_suites);
-    ret->curves = join(ctx, m->ecdh_curves, m->n_ecdh_curves);
-    ret->signature_algorithms = join(ctx, m->signature_algorithms, m->n_signature_algorithms);
+    ret->cipher_suites = join(ctx, m->cipher_suites, m->n_cipher_suites, ':');
+    ret->curves = join(ctx, m->ecdh_curves, m->n_ecdh_curves, ':');
+    ret->signature_algorithms = join(ctx, m->signature_algorithms, m->n_signature_algorithms, ':');
     path_pop(ctx, at);
     return 0;
 }
 
-/* Envoy joins the list with commas and cuts it again: an item may be several. */
-static int parse_alpn(struct parse_context *ctx, const TLS(CommonTlsContext) * m,
+/* As Envoy, which joins the list with commas and cuts it again: an item may be several. With an
+ * empty name among them BoringSSL takes the list for broken: a server chooses none then. */
+static int parse_alpn(struct parse_context *ctx, const TLS(CommonTlsContext) * m, bool is_server,
                       struct tls_common *ret)
 {
-    size_t max = m->n_alpn_protocols;
+    struct str rest = STR_NONE;
+    bool has_empty = false;
+    size_t count = m->n_alpn_protocols;
     struct str *names;
+    struct str name;
 
-    for (size_t i = 0; i < m->n_alpn_protocols; i++) {
-        for (const char *p = m->alpn_protocols[i]; *p != '\0'; p++) {
-            max += *p == ',';
-        }
+    rest = join(ctx, m->alpn_protocols, count, ',');
+    for (size_t i = 0; i < rest.len; i++) {
+        count += rest.ptr[i] == ',';
     }
-    names = ARENA_ARRAY(parse_arena(ctx), struct str, max);
-    for (size_t i = 0; i < m->n_alpn_protocols; i++) {
-        struct str rest = parse_str(ctx, m->alpn_protocols[i]);
-        struct str name;
-
-        while (str_split(&rest, ',', &name)) {
-            if (name.len == 0 || name.len > ALPN_MAX) {
-                return parse_fail(ctx, E_INVALID, "alpn_protocols", "Invalid ALPN protocol string");
-            }
-            names[ret->alpn_count++] = name;
+    if (rest.len >= ALPN_ALL_MAX) {
+        return parse_fail(ctx, E_INVALID, "alpn_protocols", "Invalid ALPN protocol string");
+    }
+    names = ARENA_ARRAY(parse_arena(ctx), struct str, count);
+    has_empty = str_ends(rest, STR(","));
+    while (rest.len > 0 && str_split(&rest, ',', &name)) {
+        has_empty |= name.len == 0;
+        if (name.len > ALPN_MAX || (has_empty && !is_server)) {
+            return parse_fail(ctx, E_INVALID, "alpn_protocols", "Invalid ALPN protocol string");
         }
+        names[ret->alpn_count++] = name;
+    }
+    if (has_empty) {
+        ret->alpn_count = 0;
     }
     ret->alpn = names;
     return 0;
@@ -135,8 +167,10 @@ static const char *const STATIC_SECRET_NAMES[] = {
     [SECRET_VALIDATION_CONTEXT] = "static certificate validation context",
 };
 
+/* `ret_static` (may be NULL): what a secret of the bootstrap says; NULL for one of SDS. */
 static int parse_sds(struct parse_context *ctx, const TLS(SdsSecretConfig) * m,
-                     enum secret_kind kind, uint32_t *ret_slot)
+                     enum secret_kind kind, uint32_t *ret_slot,
+                     const struct secret_config **ret_static)
 {
     struct config_source *source;
     struct str name = parse_str(ctx, m->name);
@@ -154,6 +188,9 @@ static int parse_sds(struct parse_context *ctx, const TLS(SdsSecretConfig) * m,
                               m->name);
         }
         *ret_slot = parse_slot(ctx, PART_SECRET, key);
+        if (ret_static != NULL) {
+            *ret_static = (const struct secret_config *)parse_accepted(ctx, PART_SECRET, key);
+        }
         return 0;
     }
     source = ARENA_NEW(parse_arena(ctx), struct config_source);
@@ -180,8 +217,12 @@ static int parse_certificates(struct parse_context *ctx, const TLS(CommonTlsCont
 
     for (size_t i = 0; i < n; i++) {
         size_t at = path_push_index(ctx, "tls_certificates", i);
-        int r = parse_tls_certificate(ctx, m->tls_certificates[i], &certificates[i]);
+        int r = 0;
 
+        if (tls_certificate_is_said(m->tls_certificates[i])) {
+            r = parse_tls_certificate(ctx, m->tls_certificates[i],
+                                      &certificates[ret->certificate_count++]);
+        }
         if (r < 0) {
             return r;
         }
@@ -190,7 +231,7 @@ static int parse_certificates(struct parse_context *ctx, const TLS(CommonTlsCont
     for (size_t i = 0; i < sds; i++) {
         size_t at = path_push_index(ctx, "tls_certificate_sds_secret_configs", i);
         int r = parse_sds(ctx, m->tls_certificate_sds_secret_configs[i], SECRET_TLS_CERTIFICATE,
-                          &slots[i]);
+                          &slots[i], NULL);
 
         if (r < 0) {
             return r;
@@ -198,7 +239,6 @@ static int parse_certificates(struct parse_context *ctx, const TLS(CommonTlsCont
         path_pop(ctx, at);
     }
     ret->certificates = certificates;
-    ret->certificate_count = n;
     ret->certificate_slots = slots;
     ret->certificate_slot_count = sds;
     return 0;
@@ -206,7 +246,8 @@ static int parse_certificates(struct parse_context *ctx, const TLS(CommonTlsCont
 
 static int parse_combined(struct parse_context *ctx,
                           const TLS(CommonTlsContext__CombinedCertificateValidationContext) * m,
-                          struct tls_validation *validation, uint32_t *ret_slot)
+                          struct tls_validation *validation, uint32_t *ret_slot,
+                          const struct secret_config **ret_static)
 {
     size_t at;
     int r = parse_check_present(ctx, "default_validation_context", m->default_validation_context);
@@ -225,37 +266,44 @@ static int parse_combined(struct parse_context *ctx,
     }
     path_pop(ctx, at);
     at = path_push(ctx, "validation_context_sds_secret_config");
-    r = parse_sds(ctx, m->validation_context_sds_secret_config, SECRET_VALIDATION_CONTEXT,
-                  ret_slot);
+    r = parse_sds(ctx, m->validation_context_sds_secret_config, SECRET_VALIDATION_CONTEXT, ret_slot,
+                  ret_static);
     path_pop(ctx, at);
     return r;
 }
 
+/* A secret that is yet to come is looked at by handshakes alone: without a CA they fail. */
 static int parse_validation(struct parse_context *ctx, const TLS(CommonTlsContext) * m,
-                            struct tls_common *ret)
+                            bool is_san_from_sni, struct tls_common *ret)
 {
     struct tls_validation *validation = ARENA_NEW(parse_arena(ctx), struct tls_validation);
+    const struct secret_config *secret = NULL;
     size_t at;
     int r;
 
     switch (m->validation_context_type_case) {
     case COMMON_VALIDATION(VALIDATION_CONTEXT):
         at = path_push(ctx, "validation_context");
-        r = parse_validation_context_alone(ctx, m->validation_context, validation);
+        r = parse_validation_context(ctx, m->validation_context, validation);
         ret->validation = validation;
         break;
     case COMMON_VALIDATION(VALIDATION_CONTEXT_SDS_SECRET_CONFIG):
         at = path_push(ctx, "validation_context_sds_secret_config");
         r = parse_sds(ctx, m->validation_context_sds_secret_config, SECRET_VALIDATION_CONTEXT,
-                      &ret->validation_slot);
+                      &ret->validation_slot, &secret);
         break;
     case COMMON_VALIDATION(COMBINED_VALIDATION_CONTEXT):
         at = path_push(ctx, "combined_validation_context");
-        r = parse_combined(ctx, m->combined_validation_context, validation, &ret->validation_slot);
+        r = parse_combined(ctx, m->combined_validation_context, validation, &ret->validation_slot,
+                           &secret);
         ret->validation = validation;
         break;
     default:
         return 0;
+    }
+    if (r == 0 && (secret != NULL || ret->validation_slot == SLOT_NONE)) {
+        r = parse_check_validation(ctx, validation, secret != NULL ? &secret->validation : NULL,
+                                   is_san_from_sni);
     }
     path_pop(ctx, at);
     return r;
@@ -263,9 +311,59 @@ static int parse_validation(struct parse_context *ctx, const TLS(CommonTlsContex
 
 /* --- what both sides share -------------------------------------------------------------------- */
 
+/* Extension points of which no extension is here. */
+static int refuse_extension(struct parse_context *ctx, const char *field,
+                            const Envoy__Config__Core__V3__TypedExtensionConfig *m)
+{
+    struct str type;
+    size_t at;
+    int r;
+
+    if (m == NULL) {
+        return 0;
+    }
+    at = path_push(ctx, field);
+    r = parse_check_not_empty(ctx, "name", m->name);
+    if (r == 0) {
+        r = parse_check_present(ctx, "typed_config", m->typed_config);
+    }
+    if (r == 0) {
+        type = any_type_name(m->typed_config);
+        r = parse_fail(ctx, E_UNSUPPORTED, NULL,
+                       "Didn't find a registered implementation for '%s' with type URL: '%.*s'",
+                       m->name, STR_ARG(type));
+    }
+    path_pop(ctx, at);
+    return r;
+}
+
+static int parse_common_fields(struct parse_context *ctx, const TLS(CommonTlsContext) * m,
+                               bool is_server, bool is_san_from_sni, struct tls_common *ret)
+{
+    int r = parse_parameters(ctx, m->tls_params, ret);
+
+    if (r == 0) {
+        r = parse_alpn(ctx, m, is_server, ret);
+    }
+    if (r == 0) {
+        r = refuse_extension(ctx, "custom_handshaker", m->custom_handshaker);
+    }
+    if (r == 0) {
+        r = refuse_extension(ctx, "custom_tls_certificate_selector",
+                             m->custom_tls_certificate_selector);
+    }
+    if (r == 0) {
+        r = parse_certificates(ctx, m, ret);
+    }
+    if (r == 0) {
+        r = parse_validation(ctx, m, is_san_from_sni, ret);
+    }
+    return r == 0 ? parse_key_log(ctx, m->key_log, &ret->key_log) : r;
+}
+
 /* `m` NULL is as an empty one. `ret` has the side's default versions. */
-static int parse_common(struct parse_context *ctx, const TLS(CommonTlsContext) * m,
-                        struct tls_common *ret)
+static int parse_common(struct parse_context *ctx, const TLS(CommonTlsContext) * m, bool is_server,
+                        bool is_san_from_sni, struct tls_common *ret)
 {
     size_t at;
     int r;
@@ -275,19 +373,7 @@ static int parse_common(struct parse_context *ctx, const TLS(CommonTlsContext) *
         return 0;
     }
     at = path_push(ctx, "common_tls_context");
-    r = parse_parameters(ctx, m->tls_params, ret);
-    if (r == 0) {
-        r = parse_alpn(ctx, m, ret);
-    }
-    if (r == 0) {
-        r = parse_certificates(ctx, m, ret);
-    }
-    if (r == 0) {
-        r = parse_validation(ctx, m, ret);
-    }
-    if (r == 0) {
-        r = parse_key_log(ctx, m->key_log, &ret->key_log);
-    }
+    r = parse_common_fields(ctx, m, is_server, is_san_from_sni, ret);
     path_pop(ctx, at);
     ret->hash = config_message_hash(&m->base);
     return r;
@@ -295,12 +381,15 @@ static int parse_common(struct parse_context *ctx, const TLS(CommonTlsContext) *
 
 /* --- servers ---------------------------------------------------------------------------------- */
 
-static int check_server_certificates(struct parse_context *ctx, const struct tls_common *c)
+static int check_server_certificates(struct parse_context *ctx, const TLS(CommonTlsContext) * m)
 {
-    if (c->certificate_count + c->certificate_slot_count == 0) {
+    size_t given = m != NULL ? m->n_tls_certificates : 0;
+    size_t by_sds = m != NULL ? m->n_tls_certificate_sds_secret_configs : 0;
+
+    if (given + by_sds == 0) {
         return parse_fail(ctx, E_INVALID, NULL, "No TLS certificates found for server context");
     }
-    if (c->certificate_count > 0 && c->certificate_slot_count > 0) {
+    if (given > 0 && by_sds > 0) {
         return parse_fail(ctx, E_INVALID, NULL,
                           "SDS and non-SDS TLS certificates may not be mixed in server contexts");
     }
@@ -324,7 +413,7 @@ static int parse_resumption(struct parse_context *ctx, const TLS(DownstreamTlsCo
         DOWNSTREAM_TLS_CONTEXT__SESSION_TICKET_KEYS_TYPE_SESSION_TICKET_KEYS_SDS_SECRET_CONFIG):
         at = path_push(ctx, "session_ticket_keys_sds_secret_config");
         r = parse_sds(ctx, m->session_ticket_keys_sds_secret_config, SECRET_SESSION_TICKET_KEYS,
-                      &ret->ticket_keys_slot);
+                      &ret->ticket_keys_slot, NULL);
         path_pop(ctx, at);
         break;
     case TLS_ENUM(
@@ -365,9 +454,13 @@ int parse_downstream_tls_context(struct parse_context *ctx, const TLS(Downstream
     }
     ret->common.min_version = TLS_1_2;
     ret->common.max_version = TLS_1_3;
-    r = parse_common(ctx, m->common_tls_context, &ret->common);
+    r = check_server_certificates(ctx, m->common_tls_context);
     if (r == 0) {
-        r = check_server_certificates(ctx, &ret->common);
+        r = parse_common(ctx, m->common_tls_context, true, false, &ret->common);
+    }
+    if (r == 0 && ret->common.certificate_count + ret->common.certificate_slot_count == 0) {
+        r = parse_fail(ctx, E_INVALID, NULL,
+                       "Server TlsCertificates must have a certificate specified");
     }
     if (r == 0) {
         r = parse_resumption(ctx, m, ret);
@@ -381,21 +474,29 @@ int parse_downstream_tls_context(struct parse_context *ctx, const TLS(Downstream
 
 /* --- clients ---------------------------------------------------------------------------------- */
 
+static int check_client_certificates(struct parse_context *ctx, const TLS(CommonTlsContext) * m)
+{
+    if (m != NULL && m->n_tls_certificates + m->n_tls_certificate_sds_secret_configs > 1) {
+        return parse_fail(ctx, E_INVALID, NULL,
+                          "Multiple TLS certificates are not supported for client contexts");
+    }
+    return 0;
+}
+
 int parse_upstream_tls_context(struct parse_context *ctx, const TLS(UpstreamTlsContext) * m,
                                struct tls_client_config *ret)
 {
     int r = parse_check_max_bytes(ctx, "sni", m->sni, SNI_MAX);
 
+    if (r == 0) {
+        r = check_client_certificates(ctx, m->common_tls_context);
+    }
     if (r < 0) {
         return r;
     }
     ret->common.min_version = TLS_1_2;
     ret->common.max_version = TLS_1_2; /* as Envoy */
-    r = parse_common(ctx, m->common_tls_context, &ret->common);
-    if (r == 0 && ret->common.certificate_count + ret->common.certificate_slot_count > 1) {
-        r = parse_fail(ctx, E_INVALID, NULL,
-                       "Multiple TLS certificates are not supported for client contexts");
-    }
+    r = parse_common(ctx, m->common_tls_context, false, m->auto_sni_san_validation, &ret->common);
     ret->sni = parse_str(ctx, m->sni);
     ret->auto_host_sni = m->auto_host_sni;
     ret->auto_sni_san_validation = m->auto_sni_san_validation;

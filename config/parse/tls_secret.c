@@ -21,6 +21,9 @@
 typedef Envoy__Config__Core__V3__DataSource data_source;
 typedef Envoy__Config__Core__V3__WatchedDirectory watched_directory;
 
+#define DATA(suffix) ENVOY__CONFIG__CORE__V3__DATA_SOURCE__SPECIFIER_##suffix
+#define DEFAULT_VALIDATOR "envoy.tls.cert_validator.default"
+#define SPIFFE_VALIDATOR "envoy.tls.cert_validator.spiffe"
 #define SPIFFE_TYPE "envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig"
 
 /* --- data sources ----------------------------------------------------------------------------- */
@@ -46,7 +49,7 @@ static void watch_file(struct parse_context *ctx, struct str path, const watched
     }
 }
 
-/* `m` NULL: stays empty. */
+/* `m` NULL: stays empty. `field` NULL: at the current path. */
 static int read_data(struct parse_context *ctx, const char *field, const data_source *m,
                      const watched_directory *watched, struct tls_data *ret)
 {
@@ -57,8 +60,8 @@ static int read_data(struct parse_context *ctx, const char *field, const data_so
     if (m == NULL) {
         return 0;
     }
-    at = path_push(ctx, field);
-    if (m->specifier_case == ENVOY__CONFIG__CORE__V3__DATA_SOURCE__SPECIFIER_FILENAME) {
+    at = field != NULL ? path_push(ctx, field) : ctx->path.len;
+    if (m->specifier_case == DATA(FILENAME)) {
         ret->name = parse_str(ctx, m->filename);
         watch_file(ctx, ret->name, watched);
     }
@@ -75,6 +78,45 @@ static int read_data(struct parse_context *ctx, const char *field, const data_so
     return 0;
 }
 
+/* As Envoy reads certificates and keys that no control plane sent: a file or variable that is not
+ * there is as an empty one. */
+static int read_if_there(struct parse_context *ctx, const char *field, const data_source *m,
+                         const watched_directory *watched, struct tls_data *ret)
+{
+    bool is_named =
+        m != NULL &&
+        ((m->specifier_case == DATA(FILENAME) && m->filename[0] != '\0') ||
+         (m->specifier_case == DATA(ENVIRONMENT_VARIABLE) && m->environment_variable[0] != '\0'));
+    bool is_discovered = ctx->part->kind == PART_SECRET && !ctx->is_static;
+    struct error *err = ctx->err;
+    struct error ignored;
+    size_t at = ctx->path.len;
+
+    if (!is_named || is_discovered) {
+        return read_data(ctx, field, m, watched, ret);
+    }
+    error_init(&ignored);
+    ctx->err = &ignored;
+    if (read_data(ctx, field, m, watched, ret) < 0) {
+        ret->bytes = STR_NONE;
+        path_pop(ctx, at);
+    }
+    ctx->err = err;
+    error_done(&ignored);
+    return 0;
+}
+
+/* One that is configured is not empty. */
+static int check_data(struct parse_context *ctx, const char *field, const struct tls_data *data)
+{
+    if (data->bytes.len > 0) {
+        return 0;
+    }
+    return data->name.len > 0
+               ? parse_fail(ctx, E_INVALID, field, "file %.*s is empty", STR_ARG(data->name))
+               : parse_fail(ctx, E_INVALID, field, "DataSource cannot be empty");
+}
+
 /* The error of a builder, at the current path. */
 static int builder_failed(struct parse_context *ctx, int code, const struct error *err)
 {
@@ -83,14 +125,51 @@ static int builder_failed(struct parse_context *ctx, int code, const struct erro
 
 /* --- certificates ----------------------------------------------------------------------------- */
 
+static int check_watched(struct parse_context *ctx, const watched_directory *m)
+{
+    return m != NULL ? parse_check_not_empty(ctx, "watched_directory.path", m->path) : 0;
+}
+
 static int check_certificate_sources(struct parse_context *ctx, const TLS(TlsCertificate) * m)
 {
     if (m->pkcs12 != NULL && (m->certificate_chain != NULL || m->private_key != NULL)) {
         return parse_fail(ctx, E_INVALID, NULL,
                           "Certificate configuration can't have both pkcs12 and %s",
-                          m->certificate_chain != NULL ? "certificate_chain" : "private_key");
+                          m->private_key != NULL ? "private_key" : "certificate_chain");
     }
-    return 0;
+    if (m->private_key_provider != NULL) {
+        int r = parse_check_not_empty(ctx, "private_key_provider.provider_name",
+                                      m->private_key_provider->provider_name);
+
+        return r < 0
+                   ? r
+                   : parse_fail(ctx, E_UNSUPPORTED, NULL, "Failed to load private key provider: %s",
+                                m->private_key_provider->provider_name);
+    }
+    if (m->ocsp_staple != NULL && m->ocsp_staple->specifier_case == DATA(INLINE_STRING)) {
+        return parse_fail(ctx, E_INVALID, NULL, "OCSP staple cannot be provided via inline_string");
+    }
+    return check_watched(ctx, m->watched_directory);
+}
+
+static int read_certificate(struct parse_context *ctx, const TLS(TlsCertificate) * m,
+                            struct tls_certificate_source *ret)
+{
+    int r = read_if_there(ctx, "certificate_chain", m->certificate_chain, m->watched_directory,
+                          &ret->chain);
+
+    if (r == 0) {
+        r = read_if_there(ctx, "private_key", m->private_key, m->watched_directory, &ret->key);
+    }
+    if (r == 0) {
+        r = read_if_there(ctx, "pkcs12", m->pkcs12, m->watched_directory, &ret->pkcs12);
+    }
+    if (r == 0) {
+        r = read_if_there(ctx, "password", m->password, m->watched_directory, &ret->password);
+    }
+    return r < 0 ? r
+                 : read_data(ctx, "ocsp_staple", m->ocsp_staple, m->watched_directory,
+                             &ret->ocsp_staple);
 }
 
 int parse_tls_certificate(struct parse_context *ctx, const TLS(TlsCertificate) * m,
@@ -102,21 +181,10 @@ int parse_tls_certificate(struct parse_context *ctx, const TLS(TlsCertificate) *
 
     *ret = NULL;
     if (r == 0) {
-        r = read_data(ctx, "certificate_chain", m->certificate_chain, m->watched_directory,
-                      &source.chain);
+        r = read_certificate(ctx, m, &source);
     }
-    if (r == 0) {
-        r = read_data(ctx, "private_key", m->private_key, m->watched_directory, &source.key);
-    }
-    if (r == 0) {
-        r = read_data(ctx, "pkcs12", m->pkcs12, m->watched_directory, &source.pkcs12);
-    }
-    if (r == 0) {
-        r = read_data(ctx, "password", m->password, m->watched_directory, &source.password);
-    }
-    if (r == 0) {
-        r = read_data(ctx, "ocsp_staple", m->ocsp_staple, m->watched_directory,
-                      &source.ocsp_staple);
+    if (r == 0 && m->pkcs12 != NULL && source.pkcs12.bytes.len == 0) {
+        r = parse_fail(ctx, E_INVALID, NULL, "Failed to load certificate chain from");
     }
     if (r < 0 || ctx->tls == NULL) {
         return r;
@@ -130,6 +198,12 @@ int parse_tls_certificate(struct parse_context *ctx, const TLS(TlsCertificate) *
     return r;
 }
 
+bool tls_certificate_is_said(const TLS(TlsCertificate) * m)
+{
+    return m->private_key_provider != NULL || m->certificate_chain != NULL ||
+           m->private_key != NULL || m->pkcs12 != NULL;
+}
+
 /* --- what peers are held against -------------------------------------------------------------- */
 
 /* Where trust is read from. */
@@ -141,39 +215,34 @@ struct trust_fields {
     struct str trust_domain; /* of the SPIFFE validator, else empty */
 };
 
-/* A CA that is configured is there; the SPIFFE validator's builder says so itself. */
-static int check_ca_bytes(struct parse_context *ctx, const struct trust_fields *from,
-                          const struct tls_data *ca)
+/* Of the SPIFFE validator's bundles the builder says what is wrong. */
+static int read_trust(struct parse_context *ctx, const struct trust_fields *from,
+                      struct tls_trust_source *ret)
 {
-    if (from->ca == NULL || ca->bytes.len > 0 || from->trust_domain.len > 0) {
-        return 0;
+    bool is_bundle = from->trust_domain.len > 0;
+    const data_source *ca =
+        is_bundle && from->ca != NULL && from->ca->specifier_case == DATA(_NOT_SET) ? NULL
+                                                                                    : from->ca;
+    int r = read_data(ctx, from->ca_field, ca, from->watched, &ret->ca);
+
+    if (r == 0 && ca != NULL && !is_bundle) {
+        r = check_data(ctx, from->ca_field, &ret->ca);
     }
-    if (ca->name.len > 0) {
-        return parse_fail(ctx, E_INVALID, from->ca_field, "file %.*s is empty", STR_ARG(ca->name));
-    }
-    return parse_fail(ctx, E_INVALID, from->ca_field, "DataSource cannot be empty");
+    return r < 0 ? r : read_data(ctx, "crl", from->crl, from->watched, &ret->crl);
 }
 
-static int parse_trust(struct parse_context *ctx, const struct trust_fields *from,
+static int build_trust(struct parse_context *ctx, const struct tls_trust_source *source,
                        const struct tls_trust **ret)
 {
-    struct tls_trust_source source = {.trust_domain = from->trust_domain};
     struct error err;
-    int r = read_data(ctx, from->ca_field, from->ca, from->watched, &source.ca);
+    int r;
 
-    *ret = NULL;
-    if (r == 0) {
-        r = check_ca_bytes(ctx, from, &source.ca);
-    }
-    if (r == 0) {
-        r = read_data(ctx, "crl", from->crl, from->watched, &source.crl);
-    }
-    if (r < 0 || ctx->tls == NULL ||
-        (source.ca.bytes.len == 0 && source.crl.bytes.len == 0 && from->trust_domain.len == 0)) {
-        return r;
+    if (ctx->tls == NULL || (source->ca.bytes.len == 0 && source->crl.bytes.len == 0 &&
+                             source->trust_domain.len == 0)) {
+        return 0;
     }
     error_init(&err);
-    r = ctx->tls->trust(ctx->part, &source, ret, &err);
+    r = ctx->tls->trust(ctx->part, source, ret, &err);
     if (r < 0) {
         r = builder_failed(ctx, r, &err);
     }
@@ -234,11 +303,6 @@ static int parse_sans(struct parse_context *ctx, const TLS(CertificateValidation
     size_t count = typed > 0 ? typed : m->n_match_subject_alt_names;
     struct tls_san_matcher *sans;
 
-    if (typed > 0 && m->n_match_subject_alt_names > 0) {
-        return parse_fail(ctx, E_INVALID, NULL,
-                          "SAN-based verification using both match_typed_subject_alt_names and the "
-                          "deprecated match_subject_alt_names is not allowed");
-    }
     sans = ARENA_ARRAY(parse_arena(ctx), struct tls_san_matcher, count);
     for (size_t i = 0; i < count; i++) {
         size_t at = path_push_index(
@@ -266,25 +330,25 @@ static int hex_digit(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* "DF:6F:..." or "df6f...". */
+/* "DF:6F:..." or "df6f...". As Envoy: in a text of the longer form's length colons do not count. */
 static bool read_hex_digest(const char *s, struct tls_digest *ret)
 {
+    bool skips_colons = strlen(s) == 3 * sizeof(ret->bytes) - 1;
     size_t n = 0;
 
-    while (*s != '\0' && n < sizeof(ret->bytes)) {
-        int high = hex_digit(s[0]);
-        int low = high >= 0 ? hex_digit(s[1]) : -1;
+    for (; *s != '\0'; s++) {
+        int digit = hex_digit(*s);
 
-        if (low < 0) {
+        if (*s == ':' && skips_colons) {
+            continue;
+        }
+        if (digit < 0 || n == 2 * sizeof(ret->bytes)) {
             return false;
         }
-        ret->bytes[n++] = (uint8_t)(high << 4 | low);
-        s += 2;
-        if (*s == ':' && s[1] != '\0') {
-            s++;
-        }
+        ret->bytes[n / 2] = (uint8_t)(ret->bytes[n / 2] << 4 | digit);
+        n++;
     }
-    return n == sizeof(ret->bytes) && *s == '\0';
+    return n == 2 * sizeof(ret->bytes);
 }
 
 static bool read_base64_digest(const char *s, struct tls_digest *ret)
@@ -328,55 +392,89 @@ static int parse_digests(struct parse_context *ctx, const char *field, char *con
 
 /* --- SPIFFE ----------------------------------------------------------------------------------- */
 
-static int parse_trust_domains(struct parse_context *ctx, const TLS(SPIFFECertValidatorConfig) * m,
-                               struct tls_validation *ret)
+static int check_domain_is_new(struct parse_context *ctx, const TLS(SPIFFECertValidatorConfig) * m,
+                               size_t i)
+{
+    for (size_t before = 0; before < i; before++) {
+        if (strcmp(m->trust_domains[before]->name, m->trust_domains[i]->name) == 0) {
+            return parse_fail(ctx, E_INVALID, NULL,
+                              "Multiple trust bundles are given for one trust domain for %s, "
+                              "workload: ",
+                              m->trust_domains[i]->name);
+        }
+    }
+    return 0;
+}
+
+static int parse_trust_domain(struct parse_context *ctx,
+                              const TLS(SPIFFECertValidatorConfig__TrustDomain) * m,
+                              struct tls_trust_domain *ret)
+{
+    /* As Envoy: the field's rule is not looked at. No URI is of the domain without a name. */
+    struct trust_fields fields = {
+        .ca_field = "trust_bundle",
+        .ca = m->trust_bundle,
+        .trust_domain = m->name[0] != '\0' ? parse_str(ctx, m->name) : STR("\"\""),
+    };
+    struct tls_trust_source source = {.trust_domain = fields.trust_domain};
+    int r = read_trust(ctx, &fields, &source);
+
+    ret->name = parse_str(ctx, m->name);
+    return r < 0 ? r : build_trust(ctx, &source, &ret->bundle);
+}
+
+/* Without any domain nobody is believed. */
+static int parse_spiffe(struct parse_context *ctx, const TLS(SPIFFECertValidatorConfig) * m,
+                        struct tls_validation *ret)
 {
     struct tls_trust_domain *domains =
         ARENA_ARRAY(parse_arena(ctx), struct tls_trust_domain, m->n_trust_domains);
 
-    if (m->n_trust_domains == 0) {
-        return parse_fail(ctx, E_INVALID, "trust_domains", "value must contain at least 1 item(s)");
-    }
     for (size_t i = 0; i < m->n_trust_domains; i++) {
-        const TLS(SPIFFECertValidatorConfig__TrustDomain) *d = m->trust_domains[i];
         size_t at = path_push_index(ctx, "trust_domains", i);
-        int r = parse_check_not_empty(ctx, "name", d->name);
+        int r = check_domain_is_new(ctx, m, i);
 
         if (r == 0) {
-            r = parse_check_present(ctx, "trust_bundle", d->trust_bundle);
-        }
-        for (size_t before = 0; r == 0 && before < i; before++) {
-            if (strcmp(m->trust_domains[before]->name, d->name) == 0) {
-                r = parse_fail(ctx, E_INVALID, NULL,
-                               "Multiple trust bundles are given for one trust domain for %s",
-                               d->name);
-            }
-        }
-        domains[i].name = parse_str(ctx, d->name);
-        if (r == 0) {
-            r = parse_trust(ctx,
-                            &(struct trust_fields){.ca_field = "trust_bundle",
-                                                   .ca = d->trust_bundle,
-                                                   .trust_domain = domains[i].name},
-                            &domains[i].bundle);
+            r = parse_trust_domain(ctx, m->trust_domains[i], &domains[i]);
         }
         if (r < 0) {
             return r;
         }
         path_pop(ctx, at);
     }
+    ret->is_spiffe = true;
     ret->trust_domains = domains;
     ret->trust_domain_count = m->n_trust_domains;
     return 0;
 }
 
+static int parse_spiffe_any(struct parse_context *ctx, const Google__Protobuf__Any *any,
+                            struct tls_validation *ret)
+{
+    size_t at = path_push(ctx, "typed_config");
+    ProtobufCMessage *m = NULL;
+    struct arena scratch;
+    int r;
+
+    if (!str_eq(any_type_name(any), STR(SPIFFE_TYPE))) {
+        return parse_fail(ctx, E_INVALID, NULL, "a " SPIFFE_TYPE " is expected");
+    }
+    arena_init(&scratch, NULL);
+    r = any_unpack(ctx, any, &TLS_DESCRIPTOR(spiffecert_validator_config__descriptor), &scratch,
+                   &m);
+    if (r == 0) {
+        r = parse_spiffe(ctx, (const TLS(SPIFFECertValidatorConfig) *)m, ret);
+    }
+    arena_done(&scratch);
+    path_pop(ctx, at);
+    return r;
+}
+
+/* As Envoy: found by name. */
 static int parse_custom_validator(struct parse_context *ctx,
                                   const Envoy__Config__Core__V3__TypedExtensionConfig *m,
                                   struct tls_validation *ret)
 {
-    const ProtobufCMessageDescriptor *d = &TLS_DESCRIPTOR(spiffecert_validator_config__descriptor);
-    ProtobufCMessage *inner = NULL;
-    struct arena scratch;
     size_t at;
     int r;
 
@@ -385,21 +483,14 @@ static int parse_custom_validator(struct parse_context *ctx,
     }
     at = path_push(ctx, "custom_validator_config");
     r = parse_check_not_empty(ctx, "name", m->name);
-    if (r == 0 &&
-        (m->typed_config == NULL || !str_eq(any_type_name(m->typed_config), STR(SPIFFE_TYPE)))) {
+    if (r == 0) {
+        r = parse_check_present(ctx, "typed_config", m->typed_config);
+    }
+    if (r == 0 && str_eq(str_c(m->name), STR(SPIFFE_VALIDATOR))) {
+        r = parse_spiffe_any(ctx, m->typed_config, ret);
+    } else if (r == 0 && !str_eq(str_c(m->name), STR(DEFAULT_VALIDATOR))) {
         r = parse_fail(ctx, E_UNSUPPORTED, NULL,
                        "Failed to get certificate validator factory for %s", m->name);
-    }
-    if (r == 0) {
-        size_t typed = path_push(ctx, "typed_config");
-
-        arena_init(&scratch, NULL);
-        r = any_unpack(ctx, m->typed_config, d, &scratch, &inner);
-        if (r == 0) {
-            r = parse_trust_domains(ctx, (const TLS(SPIFFECertValidatorConfig) *)inner, ret);
-        }
-        arena_done(&scratch);
-        path_pop(ctx, typed);
     }
     path_pop(ctx, at);
     return r;
@@ -407,37 +498,74 @@ static int parse_custom_validator(struct parse_context *ctx,
 
 /* --- the validation context ------------------------------------------------------------------- */
 
-static int check_validation(struct parse_context *ctx, const TLS(CertificateValidationContext) * m,
-                            const struct tls_validation *v)
+int parse_check_validation(struct parse_context *ctx, const struct tls_validation *a,
+                           const struct tls_validation *b, bool is_san_from_sni)
 {
-    if (v->has_ca || v->trust_domain_count > 0) {
+    static const struct tls_validation none;
+    struct str crl;
+
+    b = b != NULL ? b : &none;
+    if (a->is_spiffe || b->is_spiffe || a->has_ca || b->has_ca) {
         return 0;
     }
-    if (v->has_crl) {
-        return parse_fail(ctx, E_INVALID, NULL, "Failed to load CRL from %s without trusted CA",
-                          m->crl->specifier_case ==
-                                  ENVOY__CONFIG__CORE__V3__DATA_SOURCE__SPECIFIER_FILENAME
-                              ? m->crl->filename
-                              : "<inline>");
+    crl = b->has_crl ? b->crl_name : a->crl_name;
+    if (crl.len > 0) {
+        return parse_fail(ctx, E_INVALID, NULL, "Failed to load CRL from %.*s without trusted CA",
+                          STR_ARG(crl));
     }
-    if (v->san_count > 0) {
+    if (a->san_count > 0 || b->san_count > 0) {
         return parse_fail(ctx, E_INVALID, NULL,
                           "SAN-based verification of peer certificates without trusted CA is "
                           "insecure and not allowed");
     }
-    if (v->allow_expired) {
+    if (a->allow_expired || b->allow_expired) {
         return parse_fail(ctx, E_INVALID, NULL,
                           "Certificate validity period is always ignored without trusted CA");
     }
+    if (is_san_from_sni) {
+        return parse_fail(ctx, E_INVALID, NULL,
+                          "'auto_sni_san_validation' was configured without configuring a trusted "
+                          "CA");
+    }
     return 0;
+}
+
+static int parse_ca(struct parse_context *ctx, const TLS(CertificateValidationContext) * m,
+                    struct tls_validation *ret)
+{
+    struct trust_fields fields = {
+        .ca_field = "trusted_ca",
+        .ca = m->trusted_ca,
+        .crl = m->crl,
+        .watched = m->watched_directory,
+    };
+    struct tls_trust_source source = {.trust_domain = STR_NONE};
+    int r = read_trust(ctx, &fields, &source);
+
+    ret->has_ca = m->trusted_ca != NULL;
+    ret->has_crl = m->crl != NULL;
+    ret->crl_name = source.crl.bytes.len > 0 ? source.crl.name : STR_NONE;
+    return r < 0 || ret->is_spiffe ? r : build_trust(ctx, &source, &ret->trust);
+}
+
+static int parse_validation_rules(struct parse_context *ctx,
+                                  const TLS(CertificateValidationContext) * m)
+{
+    int r = parse_check_enum(
+        ctx, "trust_chain_verification", (int)m->trust_chain_verification,
+        &TLS_DESCRIPTOR(certificate_validation_context__trust_chain_verification__descriptor));
+
+    if (r == 0 && m->max_verify_depth != NULL && m->max_verify_depth->value > 100) {
+        r = parse_fail(ctx, E_INVALID, "max_verify_depth",
+                       "value must be less than or equal to 100");
+    }
+    return r == 0 ? check_watched(ctx, m->watched_directory) : r;
 }
 
 int parse_validation_context(struct parse_context *ctx, const TLS(CertificateValidationContext) * m,
                              struct tls_validation *ret)
 {
-    int r = parse_check_enum(
-        ctx, "trust_chain_verification", (int)m->trust_chain_verification,
-        &TLS_DESCRIPTOR(certificate_validation_context__trust_chain_verification__descriptor));
+    int r = parse_validation_rules(ctx, m);
 
     *ret = (struct tls_validation){
         .allow_expired = m->allow_expired_certificate,
@@ -445,22 +573,15 @@ int parse_validation_context(struct parse_context *ctx, const TLS(CertificateVal
             m->trust_chain_verification ==
             TLS_ENUM(CERTIFICATE_VALIDATION_CONTEXT__TRUST_CHAIN_VERIFICATION__ACCEPT_UNTRUSTED),
         .only_verify_leaf_crl = m->only_verify_leaf_cert_crl,
+        .suppresses_client_ca_list = m->suppress_client_ca_list,
         .max_verify_depth = parse_opt_u32(m->max_verify_depth),
     };
-    if (r == 0 && ret->max_verify_depth.is_set && ret->max_verify_depth.value > 100) {
-        r = parse_fail(ctx, E_INVALID, "max_verify_depth",
-                       "value must be less than or equal to 100");
+    if (r == 0) {
+        r = parse_custom_validator(ctx, m->custom_validator_config, ret);
     }
     if (r == 0) {
-        r = parse_trust(ctx,
-                        &(struct trust_fields){.ca_field = "trusted_ca",
-                                               .ca = m->trusted_ca,
-                                               .crl = m->crl,
-                                               .watched = m->watched_directory},
-                        &ret->trust);
+        r = parse_ca(ctx, m, ret);
     }
-    ret->has_ca = m->trusted_ca != NULL;
-    ret->has_crl = m->crl != NULL;
     if (r == 0) {
         r = parse_sans(ctx, m, ret);
     }
@@ -469,21 +590,10 @@ int parse_validation_context(struct parse_context *ctx, const TLS(CertificateVal
                           m->n_verify_certificate_hash, false, &ret->certificate_hashes,
                           &ret->certificate_hash_count);
     }
-    if (r == 0) {
-        r = parse_digests(ctx, "verify_certificate_spki", m->verify_certificate_spki,
-                          m->n_verify_certificate_spki, true, &ret->spki_hashes,
-                          &ret->spki_hash_count);
-    }
-    return r == 0 ? parse_custom_validator(ctx, m->custom_validator_config, ret) : r;
-}
-
-int parse_validation_context_alone(struct parse_context *ctx,
-                                   const TLS(CertificateValidationContext) * m,
-                                   struct tls_validation *ret)
-{
-    int r = parse_validation_context(ctx, m, ret);
-
-    return r == 0 ? check_validation(ctx, m, ret) : r;
+    return r < 0 ? r
+                 : parse_digests(ctx, "verify_certificate_spki", m->verify_certificate_spki,
+                                 m->n_verify_certificate_spki, true, &ret->spki_hashes,
+                                 &ret->spki_hash_count);
 }
 
 /* --- ticket keys ------------------------------------------------------------------------------ */
@@ -499,20 +609,22 @@ int parse_ticket_keys(struct parse_context *ctx, const TLS(TlsSessionTicketKeys)
     keys = arena_alloc(parse_arena(ctx), m->n_keys * sizeof(*keys));
     for (size_t i = 0; i < m->n_keys; i++) {
         size_t at = path_push_index(ctx, "keys", i);
-        struct str bytes;
-        int r = parse_data_source(ctx, m->keys[i], 0, &bytes);
+        struct tls_data key;
+        int r = read_data(ctx, NULL, m->keys[i], NULL, &key);
 
-        if (r == 0 && bytes.len != TLS_TICKET_KEY_BYTES) {
+        if (r == 0) {
+            r = check_data(ctx, NULL, &key);
+        }
+        if (r == 0 && key.bytes.len != TLS_TICKET_KEY_BYTES) {
             r = parse_fail(ctx, E_INVALID, NULL,
                            "Incorrect TLS session ticket key length. Length %zu, expected length "
                            "%d.",
-                           bytes.len, TLS_TICKET_KEY_BYTES);
+                           key.bytes.len, TLS_TICKET_KEY_BYTES);
         }
         if (r < 0) {
             return r;
         }
-        mix_into_part(ctx, bytes);
-        memcpy(keys[i], bytes.ptr, bytes.len);
+        memcpy(keys[i], key.bytes.ptr, key.bytes.len);
         path_pop(ctx, at);
     }
     ret->keys = (const uint8_t(*)[TLS_TICKET_KEY_BYTES])keys;
@@ -564,7 +676,7 @@ int parse_secret(struct parse_context *ctx, const TLS(Secret) * m, struct secret
         ret->generic = generic.bytes;
         break;
     default:
-        return parse_fail(ctx, E_INVALID, "type", "is required");
+        return parse_fail(ctx, E_INVALID, NULL, "Secret type not implemented");
     }
     if (r == 0) {
         path_pop(ctx, at);

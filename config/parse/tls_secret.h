@@ -16,15 +16,15 @@
 int parse_tls_certificate(struct parse_context *ctx,
                           const Envoy__Extensions__TransportSockets__Tls__V3__TlsCertificate *m,
                           const struct tls_certificate **ret) MUST_CHECK;
+/* As Envoy: one that says nothing of a certificate is as if it was not there. */
+bool tls_certificate_is_said(const Envoy__Extensions__TransportSockets__Tls__V3__TlsCertificate *m);
 int parse_validation_context(
     struct parse_context *ctx,
     const Envoy__Extensions__TransportSockets__Tls__V3__CertificateValidationContext *m,
     struct tls_validation *ret) MUST_CHECK;
-/* The same, and that it makes sense without a second one: SANs and CRLs need a CA. */
-int parse_validation_context_alone(
-    struct parse_context *ctx,
-    const Envoy__Extensions__TransportSockets__Tls__V3__CertificateValidationContext *m,
-    struct tls_validation *ret) MUST_CHECK;
+/* Whether the two, looked at as one, make sense: SANs and CRLs need a CA. `b` NULL: one alone. */
+int parse_check_validation(struct parse_context *ctx, const struct tls_validation *a,
+                           const struct tls_validation *b, bool is_san_from_sni) MUST_CHECK;
 int parse_ticket_keys(struct parse_context *ctx,
                       const Envoy__Extensions__TransportSockets__Tls__V3__TlsSessionTicketKeys *m,
                       struct tls_ticket_keys *ret) MUST_CHECK;

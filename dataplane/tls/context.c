@@ -237,6 +237,10 @@ static int set_parameters(struct tls_context *c, struct error *reterr)
     if (r == 0) {
         r = set_lists(c, reterr);
     }
+    if (r == 0 && c->common->is_fips_202205) {
+        ok = SSL_CTX_set_compliance_policy(c->ssl_ctx, ssl_compliance_policy_fips_202205);
+        CHECK(ok == 1); /* it is one that BoringSSL has */
+    }
     ERR_clear_error();
     return r;
 }

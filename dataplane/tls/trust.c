@@ -134,13 +134,15 @@ struct validation tls_validation_merge(const struct tls_validation *const parts[
         if (p->max_verify_depth.is_set) {
             v.max_verify_depth = p->max_verify_depth;
         }
-        if (p->trust_domain_count > 0) {
+        if (p->is_spiffe) {
+            v.is_spiffe = true;
             v.trust_domains = p->trust_domains;
             v.trust_domain_count = p->trust_domain_count;
         }
         v.allows_expired |= p->allow_expired;
         v.accepts_untrusted |= p->accepts_untrusted;
         v.only_leaf_crl |= p->only_verify_leaf_crl;
+        v.suppresses_client_ca_list |= p->suppresses_client_ca_list;
         v.has_sans |= p->san_count > 0;
         v.has_hashes |= p->certificate_hash_count > 0 || p->spki_hash_count > 0;
     }
@@ -161,7 +163,7 @@ int tls_validation_verify_mode(const struct tls_validation *const parts[2], bool
 {
     struct validation v = tls_validation_merge(parts);
 
-    if (v.trust_domain_count > 0 || (is_required && v.has_ca)) {
+    if (v.is_spiffe || (is_required && v.has_ca)) {
         return SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
     }
     if (v.has_sans || v.has_hashes) {
@@ -188,7 +190,7 @@ STACK_OF(CRYPTO_BUFFER) * tls_validation_ca_names(const struct tls_validation *c
     STACK_OF(CRYPTO_BUFFER) * names;
     size_t i;
 
-    if (v.ca == NULL && v.trust_domain_count == 0) {
+    if (v.suppresses_client_ca_list || (v.ca == NULL && !v.is_spiffe)) {
         return NULL;
     }
     names = sk_CRYPTO_BUFFER_new_null();
@@ -196,7 +198,7 @@ STACK_OF(CRYPTO_BUFFER) * tls_validation_ca_names(const struct tls_validation *c
     for (i = 0; i < v.trust_domain_count; i++) {
         add_names(names, v.trust_domains[i].bundle);
     }
-    if (v.trust_domain_count == 0) {
+    if (!v.is_spiffe) {
         add_names(names, v.ca);
     }
     return names;

@@ -192,7 +192,8 @@ static void whom_a_server_asks_for_a_certificate(void **state)
     struct tls_trust_domain domain = {STR("a"), ca.trust};
     struct tls_validation names = {.sans = &matcher, .san_count = 1};
     struct tls_validation hashes = {.spki_hashes = &digest, .spki_hash_count = 1};
-    struct tls_validation spiffe = {.trust_domains = &domain, .trust_domain_count = 1};
+    struct tls_validation spiffe = {
+        .trust_domains = &domain, .is_spiffe = true, .trust_domain_count = 1};
     struct tls_validation any = {.accepts_untrusted = true};
     struct tls_validation nothing = {0};
 

@@ -415,7 +415,7 @@ enum tls_verify_result tls_verify_chain(STACK_OF(X509) * chain, const struct tls
     if (sk_X509_num(chain) == 0) {
         strbuf_add_c(reason, "verify cert failed: empty cert chain");
         result = TLS_FAIL_ERROR;
-    } else if (v.trust_domain_count > 0) {
+    } else if (v.is_spiffe) {
         result = tls_verify_spiffe(chain, &v, &verdict);
     } else if (!tls_validation_is_active(p->parts)) {
         result = verify_by_nobody(chain, &v, &verdict);

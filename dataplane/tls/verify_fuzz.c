@@ -77,8 +77,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct tls_validation by_ca = {.trust = our_ca(), .has_ca = true};
     struct tls_validation by_name = {.sans = &any_uri, .san_count = 1};
     struct tls_validation by_hash = {.spki_hashes = &digest, .spki_hash_count = 1};
-    struct tls_validation by_spiffe = {
-        .trust_domains = &domain, .trust_domain_count = 1, .allow_expired = true};
+    struct tls_validation by_spiffe = {.trust_domains = &domain,
+                                       .is_spiffe = true,
+                                       .trust_domain_count = 1,
+                                       .allow_expired = true};
     CRYPTO_BUFFER *buffer = CRYPTO_BUFFER_new(data, size, NULL);
     X509 *x509 = X509_parse_from_buffer(buffer);
 

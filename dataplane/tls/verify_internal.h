@@ -25,6 +25,8 @@ struct validation {
     bool accepts_untrusted;
     bool only_leaf_crl;
     struct opt_u32 max_verify_depth;
+    bool suppresses_client_ca_list;
+    bool is_spiffe;
     const struct tls_trust_domain *trust_domains;
     size_t trust_domain_count;
 };

@@ -499,7 +499,8 @@ static void use_spiffe(struct world *w, struct svids *s)
     s->domains[0] = (struct tls_trust_domain){STR("td"), w->first.trust};
     s->domains[1] = (struct tls_trust_domain){STR("elsewhere"),
                                               trust(w, strbuf_str(&w->stranger.pem), STR_NONE)};
-    w->first = (struct tls_validation){.trust_domains = s->domains, .trust_domain_count = 2};
+    w->first = (struct tls_validation){
+        .trust_domains = s->domains, .is_spiffe = true, .trust_domain_count = 2};
     w->params.is_server = true;
 }
 
