@@ -342,7 +342,7 @@ static void answer_about(const X509 *x509, enum answer_kind kind, struct strbuf 
     }
 }
 
-static void make_text(const struct tls_info *i, struct question q, struct strbuf *out)
+static void make_text(struct tls_info *i, struct question q, struct strbuf *out)
 {
     X509 *x509;
     size_t at;
@@ -378,10 +378,11 @@ static void make_text(const struct tls_info *i, struct question q, struct strbuf
     }
 }
 
-static struct str text_answer(struct tls_info *i, enum answer_kind kind, enum tls_side side,
-                              size_t at)
+/* One text, which `make` writes when it is asked for first. */
+static struct str answer_with(struct tls_info *i, struct question q,
+                              void (*make)(struct tls_info *i, struct question q,
+                                           struct strbuf *out))
 {
-    struct question q = {.kind = (uint16_t)kind, .side = (uint8_t)side, .at = (uint32_t)at};
     const struct answer *a;
     struct strbuf text;
 
@@ -391,11 +392,19 @@ static struct str text_answer(struct tls_info *i, enum answer_kind kind, enum tl
     a = find_answer(i, q);
     if (a == NULL) {
         strbuf_init(&text);
-        make_text(i, q, &text);
+        make(i, q, &text);
         a = keep_answer(i, q, strbuf_str(&text), &text.len, 1);
         strbuf_done(&text);
     }
     return a->items[0];
+}
+
+static struct str text_answer(struct tls_info *i, enum answer_kind kind, enum tls_side side,
+                              size_t at)
+{
+    struct question q = {.kind = (uint16_t)kind, .side = (uint8_t)side, .at = (uint32_t)at};
+
+    return answer_with(i, q, make_text);
 }
 
 struct str tls_info_session_id(struct tls_info *i)
@@ -460,27 +469,6 @@ struct str tls_info_peer_issuer_serial(struct tls_info *i)
 
 /* --- joined ----------------------------------------------------------------------------------- */
 
-/* An answer that is made of others: `add` writes them. */
-static struct str joined_answer(struct tls_info *i, struct question q,
-                                void (*add)(struct tls_info *i, struct question q,
-                                            struct strbuf *out))
-{
-    const struct answer *a;
-    struct strbuf text;
-
-    if (i == NULL) {
-        return STR_NONE;
-    }
-    a = find_answer(i, q);
-    if (a == NULL) {
-        strbuf_init(&text);
-        add(i, q, &text);
-        a = keep_answer(i, q, strbuf_str(&text), &text.len, 1);
-        strbuf_done(&text);
-    }
-    return a->items[0];
-}
-
 static void add_chain(struct tls_info *i, struct question q, struct strbuf *out)
 {
     for (size_t at = 0; at < i->chain_count; at++) {
@@ -493,7 +481,7 @@ static struct str joined_chain(struct tls_info *i, enum answer_kind kind)
 {
     struct question q = {.kind = (uint16_t)kind, .side = TLS_PEER, .at = WHOLE_CHAIN};
 
-    return joined_answer(i, q, add_chain);
+    return answer_with(i, q, add_chain);
 }
 
 struct str tls_info_peer_chain_sha256_joined(struct tls_info *i)
@@ -627,5 +615,5 @@ struct str tls_info_sans_joined(struct tls_info *i, enum tls_side side, enum tls
     struct question q = {
         .kind = (uint16_t)(ANSWER_SANS + kind), .side = (uint8_t)side, .at = WHOLE_CHAIN};
 
-    return joined_answer(i, q, add_sans);
+    return answer_with(i, q, add_sans);
 }
