@@ -51,6 +51,8 @@ CLUSTERS = {
     **{f"{kind}-{origin}-alpn": (origin, {"transport_socket": tls(alpn=["foo", "http/1.1", "h2"]), **how}, {})
        for kind, how in (("auto", AUTO), ("http1", HTTP1), ("http2", HTTP2), ("downstream", DOWNSTREAM))
        for origin in PROTOCOLS},
+    "tls13": ("http1", {"transport_socket": tls(params={"tls_maximum_protocol_version": "TLSv1_3"}), **HTTP1}, {}),
+    "tls13-http2": ("http2", {"transport_socket": tls(params={"tls_maximum_protocol_version": "TLSv1_3"}), **HTTP2}, {}),
     "sni": ("http1", {"transport_socket": tls(sni="c.example")}, {}),
     "auto_sni": ("http1", {"transport_socket": tls(), **AUTO_SNI}, {}),
     "auto_sni_over": ("http1", {"transport_socket": tls(sni="c.example"), **AUTO_SNI}, {}),
@@ -254,6 +256,8 @@ SHARING = [
     ("auto_sni", ("127.0.0.1", "127.0.0.2"), 1),
     ("only_san", ("a.example", "b.example", "a.example"), 2),
     ("sni", ("a.example", "b.example"), 1),
+    ("tls13", ("a.example",) * 3, 1),
+    ("tls13-http2", ("a.example",) * 3, 1),
     ("auto_host_sni", ("a.example", "b.example"), 1),
 ]
 
