@@ -8,6 +8,7 @@
 #include "config/model/route.h"
 #include "config/parse/core.h"
 #include "config/parse/parse_support.h"
+#include "config/parse/tls_context.h"
 #include "config/pb_arena.h"
 #include "config/pb_text.h"
 #include "dataplane/base/log.h"
@@ -48,16 +49,59 @@ static const struct extension manager = {
     .parse = manager_parse,
 };
 
+/* --- TLS that only names its secrets -------------------------------------------------------- */
+
+static int tls_parse(struct parse_context *ctx, const ProtobufCMessage *msg, const void **ret)
+{
+    struct tls_client_config *config = ARENA_NEW(parse_arena(ctx), struct tls_client_config);
+
+    *ret = config;
+    return parse_upstream_tls_context(
+        ctx, (const Envoy__Extensions__TransportSockets__Tls__V3__UpstreamTlsContext *)msg, config);
+}
+
+static const struct extension tls = {
+    .name = "envoy.transport_sockets.tls",
+    .category = EXT_UPSTREAM_TRANSPORT_SOCKET,
+    .descriptor = &envoy__extensions__transport_sockets__tls__v3__upstream_tls_context__descriptor,
+    .parse = tls_parse,
+};
+
+/* A certificate is its text, and that of its key is the same. */
+static int world_certificate(struct part *part, const struct tls_certificate_source *src,
+                             const struct tls_certificate **ret, struct error *reterr)
+{
+    if (!str_eq(src->chain.bytes, src->key.bytes)) {
+        return error_set(reterr, E_INVALID, "mismatch");
+    }
+    *ret = (const struct tls_certificate *)arena_printf(&part->arena, "%.*s",
+                                                        STR_ARG(src->chain.bytes))
+               .ptr;
+    return 0;
+}
+
+static int world_trust(struct part *part, const struct tls_trust_source *src,
+                       const struct tls_trust **ret, struct error *reterr)
+{
+    (void)reterr;
+    *ret = (const struct tls_trust *)arena_printf(&part->arena, "%.*s", STR_ARG(src->ca.bytes)).ptr;
+    return 0;
+}
+
+static const struct tls_builder world_tls = {.certificate = world_certificate,
+                                             .trust = world_trust};
+
 static void world_make_registry(struct world *w)
 {
     size_t n = parse_test_registry.count;
 
-    CHECK(n <= ARRAY_LEN(w->extensions));
+    CHECK(n + 1 <= ARRAY_LEN(w->extensions));
     for (size_t i = 0; i < n; i++) {
         const struct extension *e = parse_test_registry.extensions[i];
 
         w->extensions[i] = e->descriptor == manager.descriptor ? &manager : e;
     }
+    w->extensions[n++] = &tls;
     w->registry = (struct extension_registry){w->extensions, n};
 }
 
@@ -532,6 +576,14 @@ static void text_number(struct str text, struct strbuf *out)
     }
 }
 
+static void text_secret(const struct secret_config *s, struct strbuf *out)
+{
+    const void *text = s->kind == SECRET_TLS_CERTIFICATE ? (const void *)s->certificate
+                                                         : (const void *)s->validation.trust;
+
+    strbuf_addf(out, "%.*s=%s", STR_ARG(s->part.name), (const char *)text);
+}
+
 static void text_part(struct world *w, const struct part *p, struct strbuf *out)
 {
     struct lister l = {out, PART_CLUSTER, "="};
@@ -547,6 +599,9 @@ static void text_part(struct world *w, const struct part *p, struct strbuf *out)
         strbuf_add_str(out, p->name);
         store_each_dep(w->store, p, list_dep, &l);
         text_number(((const struct route_config *)p)->vhosts[0].name, out);
+        break;
+    case PART_SECRET:
+        text_secret((const struct secret_config *)p, out);
         break;
     default:
         l.kind = PART_ROUTE_TABLE;
@@ -625,6 +680,7 @@ void world_init(struct world *w, bool is_delta)
         .loop = &w->loop,
         .registry = &w->registry,
         .xds = w->xds,
+        .tls = &world_tls,
         .missing_cluster_hold_ms = 1000,
         .removed_cluster_hold_ms = 15000,
         .ops =

@@ -13,6 +13,7 @@
  *     endpoints  name=port[,port]...[!]        name alone: no endpoints
  *     routes     name=cluster[,cluster]...[#n][!]
  *     listener   name=table[,table]...[#n][!]  a filter chain each
+ *     secret     name=text                     only read: of the certificate or the CA
  *
  * where #n is some difference that nothing refers to. Lists are separated by spaces.
  */
