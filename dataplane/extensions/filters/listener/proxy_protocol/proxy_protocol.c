@@ -13,7 +13,7 @@
 #include "config/parse/core.h"
 #include "dataplane/base/base64.h"
 #include "dataplane/event/loop.h"
-#include "dataplane/extensions/filters/listener/proxy_protocol/header.h"
+#include "dataplane/extensions/filters/listener/proxy_protocol/proxy_header.h"
 #include "dataplane/net/listener_filter.h"
 #include "dataplane/runtime/thread_context.h"
 #include "dataplane/stats/stats.h"

@@ -3,7 +3,7 @@
  * Envoy takes it: what it refuses is refused, and in the same order. Hostile bytes. Owns nothing.
  */
 
-#include "dataplane/extensions/filters/listener/proxy_protocol/header.h"
+#include "dataplane/extensions/filters/listener/proxy_protocol/proxy_header.h"
 
 #include <string.h>
 
