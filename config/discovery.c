@@ -26,6 +26,7 @@ struct discovery_source {
     enum part_kind kind;
     struct arena arena; /* of `source` */
     struct xds_source source;
+    struct str only_for;                   /* one key; empty: whatever comes from there */
     uint64_t source_hash;                  /* in the keys of secrets */
     struct xds_subscription *subscription; /* NULL until the first name */
     uint32_t slot_count;                   /* slots that point here */
@@ -96,9 +97,18 @@ static struct xds_source xds_source_from(const struct config_source *c,
     return x;
 }
 
-static struct discovery_source *discovery_source_get(struct config_store *s, enum part_kind kind,
-                                                     const struct config_source *c)
+/* As Envoy, a secret that comes over a stream of its own has that for itself: agents on a node end
+ * the stream for one that they do not have, and some serve one name a stream. */
+static struct str sole_key(enum part_kind kind, const struct config_source *c, struct str key)
 {
+    return kind == PART_SECRET && c->kind == CONFIG_SOURCE_API ? key : STR("");
+}
+
+/* `key`: of the resource; empty: all of them. */
+static struct discovery_source *discovery_source_get(struct config_store *s, enum part_kind kind,
+                                                     const struct config_source *c, struct str key)
+{
+    struct str only_for = sole_key(kind, c, key);
     struct discovery_source *d;
     struct arena arena;
     struct xds_metadata *metadata;
@@ -108,7 +118,7 @@ static struct discovery_source *discovery_source_get(struct config_store *s, enu
     metadata = ARENA_ARRAY(&arena, struct xds_metadata, c->grpc.initial_metadata_count + 1);
     x = xds_source_from(c, metadata);
     list_for_each (d, &s->discovery->sources, struct discovery_source, node) {
-        if (d->kind == kind && xds_source_eq(&d->source, &x)) {
+        if (d->kind == kind && xds_source_eq(&d->source, &x) && str_eq(d->only_for, only_for)) {
             arena_done(&arena);
             return d;
         }
@@ -118,6 +128,7 @@ static struct discovery_source *discovery_source_get(struct config_store *s, enu
     d->kind = kind;
     d->source_hash = config_source_hash(c);
     d->arena = arena;
+    d->only_for = arena_str(&d->arena, only_for);
     for (size_t i = 0; i < x.initial_metadata_count; i++) {
         metadata[i].key = arena_str(&d->arena, metadata[i].key);
         metadata[i].value = arena_str(&d->arena, metadata[i].value);
@@ -632,7 +643,7 @@ void discovery_forget_source(struct slot *slot)
 void discovery_set_source(struct config_store *s, struct slot *slot,
                           const struct config_source *source)
 {
-    struct discovery_source *d = discovery_source_get(s, slot->kind, source);
+    struct discovery_source *d = discovery_source_get(s, slot->kind, source, slot->key);
 
     slot->fetch_timeout_ms = source->initial_fetch_timeout_ms;
     if (slot->source == d) {
@@ -705,13 +716,13 @@ void discovery_start(struct config_store *s, const struct config_source *cds,
 
     s->is_started = true;
     if (cds != NULL && cds->kind != CONFIG_SOURCE_NONE) {
-        d->cds = discovery_source_get(s, PART_CLUSTER, cds);
+        d->cds = discovery_source_get(s, PART_CLUSTER, cds, STR(""));
         discovery_source_open(d->cds, true);
     } else {
         s->is_cds_answered = true;
     }
     if (lds != NULL && lds->kind != CONFIG_SOURCE_NONE) {
-        d->lds = discovery_source_get(s, PART_LISTENER, lds);
+        d->lds = discovery_source_get(s, PART_LISTENER, lds, STR(""));
     } else {
         s->is_lds_answered = true;
     }

@@ -120,6 +120,20 @@ def test_a_removal_is_ignored(flavour, ads):
         assert shown(proxy) == "first"
 
 
+def test_a_stream_for_each_secret(flavour, ads):
+    """An agent that ends the stream for one secret does not keep the others from coming."""
+    ads.set("sds", c.tls_secret("a", FIRST))
+    made = c.static_bootstrap(
+        [tls_listener("l", c.sds("a", api_source())), tls_listener("m", c.sds("b", api_source(initial_fetch_timeout="0.2s")))],
+        [c.ads_cluster(ads.port, name="sds")])
+    with Proxy(flavour, made) as proxy:
+        assert shown(proxy) == "first"
+        asked = {e["stream"]: e["names"] for e in ads.requests("sds")}
+        assert sorted(asked.values()) == [["a"], ["b"]]
+        ads.set("sds", c.tls_secret("b", SECOND))
+        wait_shown(proxy, "second", "m")
+
+
 # What a name means.
 
 
