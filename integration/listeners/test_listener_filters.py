@@ -16,10 +16,11 @@ import threading
 import pytest
 
 from harness import config as c
+from harness.listener_filters import (alpn_extension, hand_made, hello, http_inspector, original_dst, proxy_protocol, record,
+                                      sni_extension, tls_inspector)
 from harness.proxy import Proxy, validate
 from harness.wait import wait_for
 
-LISTENER_FILTERS = "type.googleapis.com/envoy.extensions.filters.listener."
 STATS = (r"^(tls_inspector\.|http_inspector\.|proxy_proto\.|downstream_cx_proxy|"
          r"listener\.[^.]*\.(downstream_pre_cx_timeout|no_filter|downstream_cx_total|downstream_listener))")
 FORMAT = ("%RESPONSE_FLAGS%|%RESPONSE_CODE_DETAILS%|%REQUESTED_SERVER_NAME%|%DOWNSTREAM_REMOTE_ADDRESS%|"
@@ -31,29 +32,6 @@ SILENT = "silent"
 
 
 # --- building ---------------------------------------------------------------------------------------------------------
-
-def listener_filter(kind, message, disabled=None, **fields):
-    made = {"name": kind, "typed_config": {"@type": f"{LISTENER_FILTERS}{kind}.v3.{message}", **fields}}
-    if disabled is not None:
-        made["filter_disabled"] = disabled
-    return made
-
-
-def tls_inspector(**more):
-    return listener_filter("tls_inspector", "TlsInspector", **more)
-
-
-def http_inspector(**more):
-    return listener_filter("http_inspector", "HttpInspector", **more)
-
-
-def proxy_protocol(**more):
-    return listener_filter("proxy_protocol", "ProxyProtocol", **more)
-
-
-def original_dst(**more):
-    return listener_filter("original_dst", "OriginalDst", **more)
-
 
 class Namer(socketserver.ThreadingTCPServer):
     """Says its name, then repeats what it is sent."""
@@ -279,47 +257,6 @@ def singly(data):
 
 
 # --- what a client says -----------------------------------------------------------------------------------------------
-
-def hello(name="a.test", alpn=(), versions=None):
-    """The bytes of a ClientHello."""
-    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    made.check_hostname = False
-    made.verify_mode = ssl.CERT_NONE
-    if alpn:
-        made.set_alpn_protocols(list(alpn))
-    if versions:
-        made.minimum_version, made.maximum_version = versions
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    session = made.wrap_bio(incoming, outgoing, server_hostname=name)
-    with pytest.raises(ssl.SSLWantReadError):
-        session.do_handshake()
-    return outgoing.read()
-
-
-def hand_made(extensions, version=0x0303, ciphers=(0x1301, 0xC02F), compression=b"\0", session=b""):
-    """A ClientHello of these (type, body) extensions; None: no extensions at all."""
-    body = struct.pack(">H", version) + bytes(32) + bytes([len(session)]) + session
-    body += struct.pack(">H", 2 * len(ciphers)) + b"".join(struct.pack(">H", x) for x in ciphers)
-    body += bytes([len(compression)]) + compression
-    if extensions is not None:
-        packed = b"".join(struct.pack(">HH", kind, len(data)) + data for kind, data in extensions)
-        body += struct.pack(">H", len(packed)) + packed
-    return b"\x01" + len(body).to_bytes(3, "big") + body
-
-
-def record(data, kind=22, version=0x0301):
-    return struct.pack(">BHH", kind, version, len(data)) + data
-
-
-def sni_extension(name, kind=0):
-    entry = struct.pack(">BH", kind, len(name)) + name
-    return 0, struct.pack(">H", len(entry)) + entry
-
-
-def alpn_extension(*names):
-    packed = b"".join(bytes([len(n)]) + n for n in names)
-    return 16, struct.pack(">H", len(packed)) + packed
-
 
 A_SNI = sni_extension(b"a.test")
 GROUPS = (10, struct.pack(">HHHH", 6, 0x1A1A, 29, 23))
