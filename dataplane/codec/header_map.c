@@ -27,6 +27,7 @@ void header_map_init(struct header_map *m, struct arena *a)
     m->cap = 0;
     m->byte_size = 0;
     memset(m->first, 0, sizeof(m->first));
+    m->has_invalid_value = false;
 }
 
 static uint64_t load_u64(const char *p)
@@ -367,10 +368,37 @@ struct str header_joined(const struct header_map *m, struct str lower_name)
     return str_n(text, (size_t)(p - text));
 }
 
+bool header_value_is_valid(struct str value)
+{
+    for (size_t i = 0; i < value.len; i++) {
+        unsigned char c = (unsigned char)value.ptr[i];
+
+        if (NUNCIO_UNLIKELY((c < ' ' && c != '\t') || c == 0x7f)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+struct header *header_find_invalid(const struct header_map *m)
+{
+    if (NUNCIO_LIKELY(!m->has_invalid_value)) {
+        return NULL;
+    }
+    header_for_each(h, m)
+    {
+        if (!header_value_is_valid(h->value)) {
+            return h;
+        }
+    }
+    return NULL;
+}
+
 void header_map_copy(struct header_map *to, const struct header_map *from, struct arena *a)
 {
     header_map_init(to, a);
     header_map_reserve(to, from->count);
+    to->has_invalid_value = from->has_invalid_value;
     header_for_each(h, from)
     {
         struct str name = h->id != HDR_UNKNOWN ? names[h->id] : arena_str(a, h->name);

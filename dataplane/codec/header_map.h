@@ -119,7 +119,13 @@ struct header_map {
     uint32_t cap;
     uint32_t byte_size;       /* names and values of live entries */
     uint8_t first[HDR_COUNT]; /* index + 1 of the first live entry, 0: none; 255: look for it */
+    /* Set by whoever makes a value of what a peer says elsewhere (a certificate's names, SNI) and
+     * finds it invalid: before the map is sent, header_find_invalid. Codecs refuse such values. */
+    bool has_invalid_value;
 };
+
+/* No control characters but HTAB (RFC 9110, 5.5). */
+bool header_value_is_valid(struct str value);
 
 void header_map_init(struct header_map *m, struct arena *a);
 /* The id of a lower-case name (perfect hash), HDR_UNKNOWN when it has none. */
@@ -130,6 +136,8 @@ struct str header_name(enum header_id id);
 struct str header_get(const struct header_map *m, enum header_id id);
 struct header *header_find(const struct header_map *m, enum header_id id);
 struct header *header_find_name(const struct header_map *m, struct str lower_name);
+/* The first with an invalid value; NULL, at once, when nobody has set has_invalid_value. */
+struct header *header_find_invalid(const struct header_map *m);
 /* Next live entry with the same name after `h`, or NULL. */
 struct header *header_next_same(const struct header_map *m, const struct header *h);
 static inline bool header_has(const struct header_map *m, enum header_id id)

@@ -207,6 +207,9 @@ void client_cert_mutate_request(const struct http_conn_manager_config *config, s
     } else {
         describe(&config->client_cert_details, tls, &text);
     }
+    if (!header_value_is_valid(strbuf_str(&text))) {
+        headers->has_invalid_value = true; /* a name in the certificate */
+    }
     header_set(headers, HDR_X_FORWARDED_CLIENT_CERT, arena_str(headers->arena, strbuf_str(&text)));
     strbuf_done(&text);
 }

@@ -213,6 +213,27 @@ static void what_is_there_decides_on_the_format(void **state)
                 with_hash("[{\"by\":[\"urn:s\",\"urn:t\"],\"hash\":\"#\"}]"));
 }
 
+/* The router refuses such a request: nothing of it may reach an upstream. */
+static void names_that_no_header_may_hold(void **state)
+{
+    struct test_cert evil;
+    struct tls_info *tls;
+
+    test_cert_init(&evil, &(struct test_cert_params){.issuer = &ca,
+                                                     .raw_dns = STR("a\r\n\r\nGET / HTTP/1.1")});
+    tls = shake_hands(&evil);
+    (void)after(CLIENT_CERT_SANITIZE_SET, tls, NULL); /* it is not named */
+    assert_null(header_find_invalid(&headers));
+    config.client_cert_details.dns = true;
+    (void)after(CLIENT_CERT_SANITIZE_SET, tls, NULL);
+    assert_int_equal(header_find_invalid(&headers)->id, HDR_X_FORWARDED_CLIENT_CERT);
+    config.client_cert_details.is_json = true;
+    (void)after(CLIENT_CERT_SANITIZE_SET, tls, NULL); /* JSON escapes it */
+    assert_null(header_find_invalid(&headers));
+    tls_info_unref(tls);
+    test_cert_done(&evil);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -223,6 +244,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(details_in_their_order, set_up, tear_down),
         cmocka_unit_test_setup_teardown(subject_and_uri_are_named_even_empty, set_up, tear_down),
         cmocka_unit_test_setup_teardown(json, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(names_that_no_header_may_hold, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_there_decides_on_the_format, set_up, tear_down),
     };
 

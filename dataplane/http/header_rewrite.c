@@ -25,6 +25,7 @@ struct pending_header {
     struct str name;
     struct str value;
     bool overwrites;
+    bool is_invalid;
 };
 
 /* What becomes of one configured addition; false when nothing. */
@@ -40,6 +41,7 @@ static bool header_add_evaluate(const struct header_add *add, const struct heade
     if (!has_value && !add->keep_empty_value) {
         return false;
     }
+    ret->is_invalid = !add->value.is_literal && !header_value_is_valid(ret->value);
     ret->name = add->name;
     switch (add->action) {
     case HEADER_APPEND_IF_EXISTS_OR_ADD:
@@ -75,6 +77,7 @@ void header_ops_apply(const struct header_ops *ops, const struct header_rewrite 
         count += header_add_evaluate(&ops->add[i], rw, h, &pending[count]) ? 1 : 0;
     }
     for (size_t i = 0; i < count; i++) {
+        h->has_invalid_value = h->has_invalid_value || pending[i].is_invalid;
         if (pending[i].overwrites) {
             header_set_name(h, pending[i].name, pending[i].value);
         }
@@ -84,6 +87,16 @@ void header_ops_apply(const struct header_ops *ops, const struct header_rewrite 
             header_append(h, pending[i].name, pending[i].value);
         }
     }
+}
+
+void header_drop_invalid(struct header_map *h)
+{
+    struct header *invalid;
+
+    while ((invalid = header_find_invalid(h)) != NULL) {
+        header_remove_entry(h, invalid);
+    }
+    h->has_invalid_value = false;
 }
 
 /* --- all levels --------------------------------------------------------------------------- */
@@ -195,4 +208,5 @@ void header_rewrite_request(const struct header_rewrite *rw, bool keeps_original
 void header_rewrite_response(const struct header_rewrite *rw, struct header_map *h)
 {
     header_rewrite_apply(rw, false, h);
+    header_drop_invalid(h);
 }

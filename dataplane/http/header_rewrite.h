@@ -27,10 +27,13 @@ struct header_rewrite {
  * any of that but after the removals, as Envoy does. */
 void header_ops_apply(const struct header_ops *ops, const struct header_rewrite *rw,
                       struct header_map *h);
+/* Headers whose values no header may have are removed: of messages that nobody can refuse. */
+void header_drop_invalid(struct header_map *h);
 /* All levels, most specific first, so that the table has the last word; the other way round with
  * most_specific_header_mutations_wins. */
 void header_rewrite_request(const struct header_rewrite *rw, bool keeps_original,
                             struct header_map *h);
+/* Invalid values are dropped; of requests they are the router's to refuse. */
 void header_rewrite_response(const struct header_rewrite *rw, struct header_map *h);
 
 /* :authority becomes `host`; the old one goes to x-envoy-original-host (`keeps_original`) and, if

@@ -42,6 +42,7 @@ OPERATORS = [f"DOWNSTREAM_{name}" for name in (
     "PEER_CHAIN_SERIALS", "PEER_ISSUER_SERIAL", "PEER_ISSUER_FINGERPRINT_256", "PEER_URI_SAN", "PEER_DNS_SAN",
     "PEER_IP_SAN", "PEER_EMAIL_SAN", "PEER_OTHERNAME_SAN", "LOCAL_SUBJECT", "LOCAL_URI_SAN", "LOCAL_DNS_SAN",
     "LOCAL_IP_SAN", "LOCAL_EMAIL_SAN", "LOCAL_OTHERNAME_SAN")]
+NAME_HEADERS = [{"header": {"key": "x-op-uri", "value": "<%DOWNSTREAM_PEER_URI_SAN%>"}}]
 OPERATOR_HEADERS = [{"header": {"key": f"x-op-{i}", "value": f"<%{name}%>"}} for i, name in enumerate(OPERATORS)]
 
 SENT = {
@@ -164,3 +165,55 @@ def test_what_a_client_sends(peers, name, sent, http):
     """The header that comes from the client: gone, passed on, or added to."""
     for client in ("none", "plain leaf"):
         same(peers, name, client, SENT[sent], http)
+
+
+# What a URI of a certificate may hold that no header may; JSON escapes all but the last.
+MARKS = {"CR": "\r", "LF": "\n", "CR LF": "\r\n", "a request": "\r\n\r\nGET /smuggled HTTP/1.1\r\nhost: x", "NUL": "\0",
+         "control": "\x01", "DEL": "\x7f", "tab": "\t", "space": " "}
+MARKED = {name: ROOT.leaf("marked", uri=[f"urn:a{mark}b"]) for name, mark in MARKS.items()}
+
+
+@pytest.fixture(scope="module")
+def injected(flavours):
+    """Proxies with one origin each, and listeners that tell of the client's URI in each way there is."""
+    def listeners():
+        plain = c.routes("r", c.vhost("all", ["*"], c.route("/", "a")))
+        told = c.routes("r", c.vhost("all", ["*"], c.route("/", "a")), request_headers_to_add=NAME_HEADERS)
+        answered = c.routes("r", c.vhost("all", ["*"], c.route("/", "a")), response_headers_to_add=NAME_HEADERS)
+        details = {"forward_client_cert_details": "SANITIZE_SET", "set_current_client_cert_details": {"uri": True}}
+        as_json = {**details, "set_current_client_cert_details": {"uri": True, "format": "JSON"}}
+        made = {"request": c.hcm(told), "response": c.hcm(answered), "xfcc": c.hcm(plain, **details),
+                "json": c.hcm(plain, **as_json)}
+        tls = c.downstream_tls(SERVER, alpn=["http/1.1"], validation=c.trust(ROOT))
+        return [c.listener(name, c.chain(hcm, transport_socket=tls)) for name, hcm in made.items()]
+
+    with contextlib.ExitStack() as stack:
+        made = {}
+        for flavour in sorted(flavours):
+            origin = stack.enter_context(Origin("a"))
+            boot = c.static_bootstrap(listeners(), [c.cluster("a", origin.port)])
+            made[flavour] = (stack.enter_context(Proxy(flavour, boot)), origin)
+        yield made
+
+
+@pytest.mark.parametrize("where", ["request", "xfcc", "json", "response"])
+@pytest.mark.parametrize("mark", MARKS)
+def test_names_that_no_header_may_hold(injected, mark, where):
+    """Such a request is refused, before anything of it is sent. (Envoy sends such a response as it is.)"""
+    seen = {}
+    for flavour, (proxy, origin) in injected.items():
+        if where == "response" and flavour == "envoy":
+            continue
+        origin.forget()
+        with TlsClient(proxy.listeners()[where][0], tls=context(certificate=MARKED[mark])) as client:
+            answer = client.get("/")
+        told = [[v for n, v in r.headers if n.startswith("x-op-") or n == "x-forwarded-client-cert"] for r in origin.take()]
+        seen[flavour] = (answer.status, answer.body if answer.status != 200 else b"", told)
+        assert not origin.malformed
+        if where == "response":
+            assert answer.status == 200
+            assert answer.header("x-op-uri") == (f"<urn:a{MARKS[mark]}b>" if mark in ("tab", "space") else None)
+    first, *others = seen.values()
+    assert all(other == first for other in others)
+    if where != "response" and mark not in ("tab", "space") and (where, mark) not in {("json", m) for m in MARKS if m != "DEL"}:
+        assert first[0] == 503 and first[1].startswith(b"invalid header value for: x-") and not first[2]

@@ -156,10 +156,25 @@ static void router_init(struct router *r, struct http_filter *f)
     router_attempts_init(r);
 }
 
+/* As Envoy, whose codec refuses to write it. */
+static void router_refuse_invalid(struct router *r, const struct header *h)
+{
+    struct arena *a = http_filter_arena(r->filter);
+    const struct str words[] = {STR("invalid header value for: "), h->name};
+    const struct str details[] = {
+        STR("filter_removed_required_request_headers{invalid_header_value_for:_"), h->name,
+        STR("}")};
+
+    http_filter_local_reply(r->filter, 503, arena_concat(a, words, ARRAY_LEN(words)), NULL,
+                            FLAG_DOWNSTREAM_PROTOCOL_ERROR,
+                            arena_concat(a, details, ARRAY_LEN(details)));
+}
+
 /* False: it was answered, and `r` may be gone. */
 static bool router_forward(struct router *r, struct header_map *h, bool end_stream)
 {
     bool was_answered = false;
+    const struct header *invalid;
     struct host *host;
 
     r->is_internal = str_eq(header_get(h, HDR_X_ENVOY_INTERNAL), STR("true"));
@@ -174,6 +189,12 @@ static bool router_forward(struct router *r, struct header_map *h, bool end_stre
         return false;
     }
     router_prepare_headers(r, host, h);
+    invalid = header_find_invalid(h);
+    if (NUNCIO_UNLIKELY(invalid != NULL)) {
+        host_unref(host);
+        router_refuse_invalid(r, invalid);
+        return false;
+    }
     retry_state_init(&r->retry, r->cluster, r->forward->priority,
                      !r->is_tunnel &&
                          runtime_replays_unprocessed_streams(http_filter_thread(r->filter)));

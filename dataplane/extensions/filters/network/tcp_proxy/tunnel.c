@@ -168,6 +168,8 @@ void tcp_tunnel_open(struct tcp_session *s)
         header_add(&h, HDR_SCHEME,
                    conn_is_secure(pool_request_conn(&s->request)) ? STR("https") : STR("http"));
     }
+    h.has_invalid_value = !header_value_is_valid(header_get(&h, HDR_AUTHORITY));
     header_ops_apply(&t->headers, &rewrite, &h);
+    header_drop_invalid(&h);
     s->upstream->ops->encode_headers(s->upstream, &h, false);
 }
