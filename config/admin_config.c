@@ -14,6 +14,7 @@
 #include "dataplane/base/regex.h"
 #include "proto/envoy/config/listener/v3/listener.pb-c.h"
 #include "proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb-c.h"
+#include "proto/envoy/extensions/transport_sockets/tls/v3/secret.pb-c.h"
 
 #define HCM_DESCRIPTOR                                                                             \
     (&envoy__extensions__filters__network__http_connection_manager__v3__http_connection_manager__descriptor)
@@ -317,11 +318,68 @@ static void dump_routes(struct dump *d, const struct admin_config *c)
 
 /* --- secrets --- */
 
+#define TLS(suffix) Envoy__Extensions__TransportSockets__Tls__V3__##suffix
+
+/* As Envoy, files are shown by what was read of them. */
+static void resolve_file(Envoy__Config__Core__V3__DataSource *m, const struct secret_file *files)
+{
+    if (m == NULL ||
+        m->specifier_case != ENVOY__CONFIG__CORE__V3__DATA_SOURCE__SPECIFIER_FILENAME) {
+        return;
+    }
+    for (const struct secret_file *f = files; f != NULL; f = f->next) {
+        if (str_eq(f->path, str_c(m->filename))) {
+            m->specifier_case = ENVOY__CONFIG__CORE__V3__DATA_SOURCE__SPECIFIER_INLINE_BYTES;
+            m->inline_bytes.data = (uint8_t *)(uintptr_t)f->bytes.ptr;
+            m->inline_bytes.len = f->bytes.len;
+            return;
+        }
+    }
+}
+
+static void resolve_files(TLS(Secret) * m, const struct secret_file *files)
+{
+    if (m->type_case ==
+        ENVOY__EXTENSIONS__TRANSPORT_SOCKETS__TLS__V3__SECRET__TYPE_TLS_CERTIFICATE) {
+        resolve_file(m->tls_certificate->certificate_chain, files);
+        resolve_file(m->tls_certificate->private_key, files);
+    } else if (m->type_case ==
+               ENVOY__EXTENSIONS__TRANSPORT_SOCKETS__TLS__V3__SECRET__TYPE_VALIDATION_CONTEXT) {
+        resolve_file(m->validation_context->trusted_ca, files);
+        resolve_file(m->validation_context->crl, files);
+    }
+}
+
+#undef TLS
+
+static void dump_secret_message(struct dump *d, const struct resource *r)
+{
+    const struct resource_type *t = resource_type_of(PART_SECRET);
+    const struct secret_file *files = ((const struct secret_config *)r->accepted)->files;
+    const uint8_t *bytes = r->bytes;
+    size_t len = r->len;
+    ProtobufCMessage *m = NULL;
+    struct arena arena;
+    struct error err;
+
+    arena_init(&arena, NULL);
+    error_init(&err);
+    if (!r->is_static && files != NULL &&
+        pb_unpack(t->descriptor, r->bytes, r->len, &arena, &m, &err) == 0) {
+        resolve_files((Envoy__Extensions__TransportSockets__Tls__V3__Secret *)m, files);
+        bytes = pb_pack(m, &arena, &len);
+    }
+    json_key(&d->w, STR("secret"));
+    pb_json_any(&d->w, str_c(t->type_url), bytes, len);
+    error_done(&err);
+    arena_done(&arena);
+}
+
 static void dump_secret(void *user, const struct resource *r)
 {
     struct dump *d = user;
 
-    if (r->bytes == NULL || !dump_wants(d, r)) {
+    if (r->bytes == NULL || r->accepted == NULL || !dump_wants(d, r)) {
         return;
     }
     dump_open_section(d);
@@ -332,8 +390,7 @@ static void dump_secret(void *user, const struct resource *r)
         member_str(&d->w, "version_info", str_c(r->version));
         member_time(&d->w, "last_updated", r->updated_wall_ns);
     }
-    json_key(&d->w, STR("secret"));
-    pb_json_any(&d->w, str_c(resource_type_of(PART_SECRET)->type_url), r->bytes, r->len);
+    dump_secret_message(d, r);
     dump_error(d, r);
     json_object_end(&d->w);
 }

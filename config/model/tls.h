@@ -126,6 +126,13 @@ enum secret_kind {
 /* As the field of a Secret: "tls_certificate". */
 const char *secret_kind_name(enum secret_kind k);
 
+/* A file that was read for a secret. */
+struct secret_file {
+    const struct secret_file *next;
+    struct str path;
+    struct str bytes;
+};
+
 /* PART_SECRET. */
 struct secret_config {
     struct part part;
@@ -136,6 +143,7 @@ struct secret_config {
     struct tls_validation validation;
     struct tls_ticket_keys ticket_keys;
     struct str generic;
+    const struct secret_file *files; /* what was read; NULL: nothing */
 };
 
 /* --- contexts ------------------------------------------------------------------------------- */

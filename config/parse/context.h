@@ -94,8 +94,9 @@ struct parse_context {
     /* This machine's address as text, for x-forwarded-for of loopback peers; lives as long as any
      * part. Empty in unit tests. */
     struct str local_ip;
-    /* While a secret is parsed: what it is wanted for. */
+    /* While a secret is parsed: what it is wanted for, and what was read. */
     enum secret_kind secret_kind;
+    const struct secret_file *files;
     /* While a listener is parsed: its name in stats ("127.0.0.1_80" or its stat_prefix). */
     struct str listener_stat_name;
     /* While a cluster is parsed: likewise (its name or alt_stat_name). */

@@ -37,6 +37,18 @@ static void mix_into_part(struct parse_context *ctx, struct str bytes)
     }
 }
 
+static void note_file(struct parse_context *ctx, const struct tls_data *data)
+{
+    struct secret_file *f;
+
+    mix_into_part(ctx, data->bytes);
+    if (ctx->part->kind == PART_SECRET) {
+        f = ARENA_NEW(parse_arena(ctx), struct secret_file);
+        *f = (struct secret_file){.next = ctx->files, .path = data->name, .bytes = data->bytes};
+        ctx->files = f;
+    }
+}
+
 /* `watched` NULL: the directory that the file stands in. */
 static void watch_file(struct parse_context *ctx, struct str path, const watched_directory *watched)
 {
@@ -70,7 +82,7 @@ static int read_data(struct parse_context *ctx, const char *field, const data_so
         return r;
     }
     if (ret->name.len > 0) {
-        mix_into_part(ctx, ret->bytes);
+        note_file(ctx, ret);
     } else if (ret->bytes.len > 0) {
         ret->name = STR("<inline>");
     }
@@ -678,6 +690,7 @@ int parse_secret(struct parse_context *ctx, const TLS(Secret) * m, struct secret
     default:
         return parse_fail(ctx, E_INVALID, NULL, "Secret type not implemented");
     }
+    ret->files = ctx->files;
     if (r == 0) {
         path_pop(ctx, at);
     }

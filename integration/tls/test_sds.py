@@ -1,6 +1,7 @@
 """Where secrets come from and what becomes of them, nuncio beside Envoy: streams of their own, names that mean several
 secrets, what waits for what, files that are swapped, cut short or mixed up, counters and /config_dump."""
 
+import base64
 import os
 
 import pytest
@@ -300,6 +301,10 @@ def test_a_mounted_secret_rotates(flavour, place, tmp_path, is_named):
         assert proxy.stat("sds.s.key_rotation_failed") == 0
         assert proxy.stat("sds.s.update_success") == 1, "the secret itself never changed"
         assert factory(proxy, "l", "ssl_context_update_by_sds") == 4
+        (dump,) = proxy.admin("/config_dump?resource=dynamic_active_secrets").json()["configs"]
+        certificate = dump["secret"]["tls_certificate"]
+        assert base64.b64decode(certificate["certificate_chain"]["inline_bytes"]).decode() == SECOND.pem
+        assert base64.b64decode(certificate["private_key"]["inline_bytes"]) == b"[redacted]"
 
 
 def test_a_mix_up_of_files_is_refused(flavour, place, tmp_path):
