@@ -13,8 +13,8 @@ NAME = "bench.example"
 class Identity:
     """Owns a directory with ca.pem, server.pem, server.key, client.pem, client.key, and each pair in one <name>.both."""
 
-    def __init__(self):
-        self.authority = Authority("bench root")
+    def __init__(self, authority=None):
+        self.authority = authority or Authority("bench root")
         self.server = self.authority.leaf("server", dns=[NAME])
         self.client = self.authority.leaf("client", uri=["spiffe://bench.example/client"])
         self._place = tempfile.TemporaryDirectory(prefix="bench-tls-")
