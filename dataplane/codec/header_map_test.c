@@ -195,6 +195,30 @@ static void a_copy_stands_alone(void **state)
     arena_done(&other);
 }
 
+static void values_that_no_header_may_have(void **state)
+{
+    struct header_map *map = &((struct fixture *)*state)->map;
+    struct header_map copy;
+
+    assert_true(header_value_is_valid(STR("")));
+    assert_true(header_value_is_valid(STR("a\tb \x80\xff~")));
+    for (int c = 0; c < 0x20; c++) {
+        char text[] = {'a', (char)c, 'b'};
+
+        assert_int_equal(header_value_is_valid(str_n(text, sizeof(text))), c == '\t');
+    }
+    assert_false(header_value_is_valid(STR("\x7f")));
+    header_add(map, HDR_HOST, STR("h"));
+    header_add_name(map, STR("x-bad"), STR("a\r\nb"));
+    assert_null(header_find_invalid(map)); /* nobody has said that one might be there */
+    map->has_invalid_value = true;
+    assert_true(str_eq(header_find_invalid(map)->name, STR("x-bad")));
+    header_map_copy(&copy, map, map->arena);
+    assert_non_null(header_find_invalid(&copy));
+    header_remove_entry(map, header_find_invalid(map));
+    assert_null(header_find_invalid(map));
+}
+
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -207,6 +231,7 @@ int main(void)
         CASE(joining_and_appending),
         CASE(entries_beyond_what_the_index_can_name),
         CASE(a_copy_stands_alone),
+        CASE(values_that_no_header_may_have),
     };
 #undef CASE
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -160,6 +160,31 @@ static void test_operators_and_empty_values(void **state)
     check("x-kept: |x-mixed: ab|x-path: /ops/x?q=1|");
 }
 
+/* What a peer says elsewhere may hold anything: a request is marked for the router, a response goes
+ * without. */
+static void test_values_that_no_header_may_have(void **state)
+{
+    const struct format_item name[] = {{.op = FORMAT_ROUTE_NAME}};
+    const struct header_add add[] = {
+        {.name = STR("x-name"), .value = {.items = name, .count = 1}},
+        {.name = STR("x-ok"), .value = {.is_literal = true, .literal = STR("1")}},
+    };
+    struct access_log_entry entry;
+    struct header_rewrite rw = rewrite(&entry);
+
+    info.route_name = STR("a.example");
+    route.request_headers = adds(add, 2);
+    route.response_headers = adds(add, 2);
+    request(true);
+    assert_null(header_find_invalid(&headers));
+    info.route_name = STR("a\r\nx-evil: 1");
+    request(true);
+    assert_true(str_eq(header_find_invalid(&headers)->name, STR("x-name")));
+    header_map_init(&headers, &arena);
+    header_rewrite_response(&rw, &headers);
+    check("x-ok: 1|");
+}
+
 static void set_levels(const struct header_add add[4])
 {
     weighted.request_headers = adds(&add[0], 1);
@@ -302,6 +327,7 @@ int main(void)
         TEST(test_append_to_single_headers),
         TEST(test_removal_comes_first),
         TEST(test_operators_and_empty_values),
+        TEST(test_values_that_no_header_may_have),
         TEST(test_levels),
         TEST(test_response_levels),
         TEST(test_prefix_and_host),
