@@ -8,13 +8,16 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
 #include "dataplane/base/rand.h"
 #include "dataplane/net/filter_chain_match.h"
 
-#define CHAINS_MAX 12
+#define CHAINS_MAX 32
 
 /* A listener made by hand. */
 struct fixture {
@@ -468,6 +471,97 @@ static void make_chain(struct fixture *f, struct leaf *l, struct values *v)
     m->source_port_count = l->source_port > 0;
 }
 
+#define MANY_CHAINS 10000
+
+/* One chain per host, every tenth of them with two, every hundredth for all hosts below a name. */
+struct many {
+    struct filter_chain_config chains[MANY_CHAINS];
+    const struct filter_chain_config *pointers[MANY_CHAINS];
+    struct str names[MANY_CHAINS][2];
+    char texts[MANY_CHAINS][2][32];
+    struct listener_config listener;
+    struct address address;
+};
+
+static struct many *many_new(void)
+{
+    static const struct str h2[] = {{"h2", 2}};
+    struct many *m = calloc(1, sizeof(*m));
+
+    assert_int_equal(address_from_ip(STR("10.0.0.1"), 443, &m->address), 0);
+    for (size_t i = 0; i < MANY_CHAINS; i++) {
+        struct filter_chain_match *match = &m->chains[i].match;
+
+        (void)snprintf(m->texts[i][0], sizeof(m->texts[i][0]), "%shost%zu.test",
+                       i % 100 == 0 ? "*." : "", i);
+        (void)snprintf(m->texts[i][1], sizeof(m->texts[i][1]), "alias%zu.test", i);
+        m->names[i][0] = str_c(m->texts[i][0]);
+        m->names[i][1] = str_c(m->texts[i][1]);
+        m->chains[i].name = m->names[i][0];
+        match->server_names = m->names[i];
+        match->server_name_count = i % 10 == 0 ? 2 : 1;
+        match->application_protocols = h2;
+        match->application_protocol_count = i % 3 == 0;
+        m->pointers[i] = &m->chains[i];
+    }
+    m->listener.addresses = &m->address;
+    m->listener.address_count = 1;
+    m->listener.chains = m->pointers;
+    m->listener.chain_count = MANY_CHAINS;
+    return m;
+}
+
+static const struct filter_chain_config *find_named(const struct filter_chain_index *ix,
+                                                    const char *name, bool offers_h2)
+{
+    const struct str h2 = STR("h2");
+    struct address a = ip("10.0.0.1", 443);
+    const struct filter_chain_key key = {
+        .destination = &a,
+        .source = &a,
+        .direct_source = &a,
+        .server_name = str_c(name),
+        .transport_protocol = STR("tls"),
+        .application_protocols = &h2,
+        .application_protocol_count = offers_h2,
+    };
+
+    return filter_chain_index_find(ix, &key);
+}
+
+static void ten_thousand_names(void **state)
+{
+    struct many *m = many_new();
+    struct filter_chain_index *ix;
+    struct error e;
+    char name[64];
+
+    error_init(&e);
+    assert_int_equal(filter_chain_index_new(&m->listener, &ix, &e), 0);
+    for (size_t i = 0; i < MANY_CHAINS; i++) {
+        bool needs_h2 = i % 3 == 0;
+
+        (void)snprintf(name, sizeof(name), "%shost%zu.test", i % 100 == 0 ? "deep.down." : "", i);
+        assert_ptr_equal(find_named(ix, name, true), m->pointers[i]);
+        assert_ptr_equal(find_named(ix, name, false), needs_h2 ? NULL : m->pointers[i]);
+        if (i % 10 == 0) {
+            assert_ptr_equal(find_named(ix, m->texts[i][1], true), m->pointers[i]);
+        }
+    }
+    assert_null(find_named(ix, "host0.test", true));
+    assert_null(find_named(ix, "elsewhere.test", true));
+    assert_null(find_named(ix, "", true));
+    filter_chain_index_free(ix);
+    /* The last one wants a name of the first: among all of them, the two are named. */
+    m->names[MANY_CHAINS - 1][0] = m->names[3][0];
+    m->chains[MANY_CHAINS - 1].match.application_protocol_count = 1;
+    assert_int_equal(filter_chain_index_new(&m->listener, &ix, &e), E_EXISTS);
+    assert_non_null(strstr(error_message(&e), "filter_chains[9999]"));
+    assert_non_null(strstr(error_message(&e), "as 'host3.test'"));
+    error_done(&e);
+    free(m);
+}
+
 static void random_listeners_choose_as_envoys_maps_do(void **state)
 {
     static const char *const ips[] = {"10.0.1.1", "10.0.1.2",  "10.9.0.1",
@@ -543,6 +637,7 @@ int main(void)
         cmocka_unit_test(the_direct_source_is_the_sockets_own),
         cmocka_unit_test(a_unix_address_fits_what_holds_everything),
         cmocka_unit_test(equal_and_overlapping_matches_are_refused),
+        cmocka_unit_test(ten_thousand_names),
         cmocka_unit_test(random_listeners_choose_as_envoys_maps_do),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
