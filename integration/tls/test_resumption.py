@@ -1,6 +1,7 @@
 """Sessions: TLS 1.2 ids and tickets, TLS 1.3 tickets; what the switches turn off, and which tickets are worth nothing."""
 
 import re
+import time
 
 import pytest
 
@@ -38,7 +39,8 @@ LISTENERS = {
     "key0_mtls_san": serves(KEYS[0], validation=c.trust(ROOT, san=[("DNS", "other.example")]),
                             require_client_certificate=True),
     "key0_mtls_both": serves(KEYS[0], validation=c.trust(ROOT.ca_pem + OTHER.ca_pem), require_client_certificate=True),
-    "short": serves(session_timeout="1s"),
+    "short": serves(session_timeout="100s"),
+    "brief": serves(session_timeout="1s"),
     "mtls": serves(validation=c.trust(ROOT), require_client_certificate=True),
 }
 FROM_TO = [
@@ -123,6 +125,23 @@ def test_broken_ticket(tables):
                 with pytest.raises(TlsEnded):
                     client.shake()
                 assert SERVER.der in client.wire
+
+
+@pytest.mark.differential
+@pytest.mark.parametrize("mode", MODES)
+def test_session_ends(tables, mode):
+    """session_timeout, by the second: time has to pass here."""
+    version, tickets = MODES[mode]
+    sessions = {}
+    for flavour, table in tables.tables.items():
+        made = context(versions=version, tickets=tickets)
+        sessions[flavour] = made, table.observe("brief", tls=made, sni="a.example").seen.session
+    time.sleep(2.2)
+    rows = {f: t.observe("brief", tls=sessions[f][0], sni="a.example", session=sessions[f][1])
+            for f, t in sorted(tables.tables.items())}
+    for row in rows.values():
+        assert row.seen.status == 200
+    assert len({row.seen.resumed for row in rows.values()}) == 1, {f: row.seen.resumed for f, row in rows.items()}
 
 
 @pytest.mark.differential
