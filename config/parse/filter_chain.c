@@ -227,11 +227,16 @@ static uint64_t chain_hash(const struct parse_context *ctx, const FilterChain *m
 }
 
 static const struct filter_chain_config *find_unchanged(const struct listener_config *previous,
-                                                        uint64_t hash)
+                                                        uint64_t hash, size_t *hint)
 {
-    for (size_t i = 0; previous != NULL && i < previous->chain_count; i++) {
-        if (previous->chains[i]->part.hash == hash) {
-            return previous->chains[i];
+    size_t count = previous != NULL ? previous->chain_count : 0;
+
+    for (size_t i = 0; i < count; i++) {
+        size_t at = (*hint + i) % count;
+
+        if (previous->chains[at]->part.hash == hash) {
+            *hint = at + 1;
+            return previous->chains[at];
         }
     }
     if (previous != NULL && previous->default_chain != NULL &&
@@ -291,11 +296,11 @@ static int parse_new_chain(struct parse_context *ctx, const FilterChain *m,
 }
 
 int parse_filter_chain(struct parse_context *ctx, const FilterChain *m,
-                       const struct listener_config *previous,
+                       const struct listener_config *previous, size_t *hint,
                        const struct filter_chain_config **ret)
 {
     uint64_t hash = chain_hash(ctx, m);
-    const struct filter_chain_config *chain = find_unchanged(previous, hash);
+    const struct filter_chain_config *chain = find_unchanged(previous, hash, hint);
     int r = 0;
 
     if (chain != NULL) {

@@ -309,6 +309,7 @@ static int parse_chains(struct parse_context *ctx, const Listener *m,
 {
     const struct filter_chain_config **chains =
         ARENA_ARRAY(parse_arena(ctx), const struct filter_chain_config *, m->n_filter_chains);
+    size_t hint = 0;
     int r = 0;
 
     if (m->n_filter_chains == 0 && m->default_filter_chain == NULL) {
@@ -317,7 +318,7 @@ static int parse_chains(struct parse_context *ctx, const Listener *m,
     for (size_t i = 0; i < m->n_filter_chains; i++) {
         size_t at = path_push_index(ctx, "filter_chains", i);
 
-        r = parse_filter_chain(ctx, m->filter_chains[i], previous, &chains[i]);
+        r = parse_filter_chain(ctx, m->filter_chains[i], previous, &hint, &chains[i]);
         if (r < 0) {
             return r;
         }
@@ -328,7 +329,7 @@ static int parse_chains(struct parse_context *ctx, const Listener *m,
     if (m->default_filter_chain != NULL) {
         size_t at = path_push(ctx, "default_filter_chain");
 
-        r = parse_filter_chain(ctx, m->default_filter_chain, previous, &ret->default_chain);
+        r = parse_filter_chain(ctx, m->default_filter_chain, previous, &hint, &ret->default_chain);
         path_pop(ctx, at);
     }
     return r;
