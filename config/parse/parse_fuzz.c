@@ -13,6 +13,7 @@
 #include "config/parse/listener.h"
 #include "config/parse/parse_support.h"
 #include "config/parse/route.h"
+#include "config/parse/tls_secret.h"
 #include "config/pb_unpack.h"
 #include "dataplane/base/check.h"
 
@@ -77,6 +78,14 @@ static int parse_route_part(struct parse_fixture *f, const ProtobufCMessage *m,
     return r;
 }
 
+static int parse_secret_part(struct parse_fixture *f, const ProtobufCMessage *m,
+                             const struct part *previous)
+{
+    (void)previous;
+    return parse_secret(&f->ctx, (const Envoy__Extensions__TransportSockets__Tls__V3__Secret *)m,
+                        (struct secret_config *)f->part);
+}
+
 static const struct {
     const ProtobufCMessageDescriptor *descriptor;
     enum part_kind kind;
@@ -91,6 +100,8 @@ static const struct {
      sizeof(struct listener_config), parse_listener_part},
     {&envoy__config__route__v3__route_configuration__descriptor, PART_ROUTE_TABLE,
      sizeof(struct route_config), parse_route_part},
+    {&envoy__extensions__transport_sockets__tls__v3__secret__descriptor, PART_SECRET,
+     sizeof(struct secret_config), parse_secret_part},
 };
 
 /* The outcome; the fixture is the caller's to end. */

@@ -5,6 +5,7 @@ import base64
 import os
 
 import pytest
+import yaml
 
 from harness import config as c
 from harness.certs import Authority, inline
@@ -504,3 +505,111 @@ def test_a_control_plane_that_refuses_us(flavour, ads, front, place):
         assert front.peers == []
         place.put("sds.json", c.tls_secret("proxy", CLIENT), version="2")
         proxy.wait_ready(40)
+
+
+ENVOY_GATEWAY = """
+admin:
+  access_log:
+  - name: envoy.access_loggers.file
+    typed_config:
+      "@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog
+      path: /dev/null
+  address: {{socket_address: {{address: 127.0.0.1, port_value: 0}}}}
+node: {{id: proxy, cluster: gateway}}
+dynamic_resources:
+  ads_config:
+    api_type: DELTA_GRPC
+    transport_api_version: V3
+    grpc_services:
+    - envoy_grpc: {{cluster_name: xds_cluster}}
+    set_node_on_first_message_only: true
+  lds_config: {{ads: {{}}, resource_api_version: V3}}
+  cds_config: {{ads: {{}}, resource_api_version: V3}}
+static_resources:
+  clusters:
+  - name: xds_cluster
+    type: STRICT_DNS
+    dns_lookup_family: V4_ONLY  # the front has no other
+    connect_timeout: 10s
+    load_assignment:
+      cluster_name: xds_cluster
+      endpoints:
+      - load_balancing_weight: 1
+        lb_endpoints:
+        - load_balancing_weight: 1
+          endpoint: {{address: {{socket_address: {{address: localhost, port_value: {port}}}}}}}
+    typed_extension_protocol_options:
+      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+        "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+        explicit_http_config:
+          http2_protocol_options:
+            connection_keepalive: {{interval: 30s, timeout: 5s}}
+    transport_socket:
+      name: envoy.transport_sockets.tls
+      typed_config:
+        "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext
+        common_tls_context:
+          tls_params: {{tls_maximum_protocol_version: TLSv1_3}}
+          tls_certificate_sds_secret_configs:
+          - name: xds_certificate
+            sds_config:
+              path_config_source: {{path: {place}/xds-certificate.json}}
+              resource_api_version: V3
+          validation_context_sds_secret_config:
+            name: xds_trusted_ca
+            sds_config:
+              path_config_source: {{path: {place}/xds-trusted-ca.json}}
+              resource_api_version: V3
+"""
+
+
+def test_the_bootstrap_of_envoy_gateway(flavour, ads, front, place, tmp_path):
+    """Its shape: names, mTLS by two discovery files whose secrets are mounted by Kubernetes; both are renewed."""
+    ads.set("lds", c.listener("l", c.hcm(table())))
+    mount = Mount(tmp_path / "certs", CLIENT)
+    trusted = tmp_path / "certs" / "..1" / "ca.crt"
+    trusted.write_text(ROOT.ca_pem)
+    (tmp_path / "certs" / "ca.crt").symlink_to("..data/ca.crt")
+    place.put("xds-certificate.json", {"name": "xds_certificate", "tls_certificate": mount.certificate()})
+    place.put("xds-trusted-ca.json", {"name": "xds_trusted_ca", "validation_context": {
+        "trusted_ca": {"filename": str(tmp_path / "certs" / "ca.crt")},
+        "match_typed_subject_alt_names": [{"san_type": "DNS", "matcher": {"exact": "control.example"}}]}})
+    text = ENVOY_GATEWAY.format(port=front.port, place=place.path)
+    with Proxy(flavour, yaml.safe_load(text)) as proxy:
+        assert front.peers == ["client"] and front.alpn == ["h2"]
+        proxy.wait_listener("l")
+        made = tmp_path / "certs" / "..2"
+        made.mkdir()
+        ROOT.leaf("renewed").files(made, "tls")
+        (made / "ca.crt").write_text(OTHER.ca_pem + ROOT.ca_pem)
+        (tmp_path / "certs" / "..new").symlink_to("..2")
+        os.rename(tmp_path / "certs" / "..new", tmp_path / "certs" / "..data")
+        proxy.wait_stat("cluster.xds_cluster.client_ssl_socket_factory.ssl_context_update_by_sds", lambda n: n >= 4)
+        front.cut()
+        wait_for(lambda: "renewed" in front.peers, "another connection")
+        mark = ads.mark()
+        ads.set("lds", c.listener("l", c.hcm(table(), stat_prefix="other")))
+        ads.wait_ack("lds", since=mark)
+
+
+def test_a_mounted_discovery_file(flavour, tmp_path):
+    """The list of secrets itself is mounted, and its directory named."""
+    mount = tmp_path / "mount"
+    mount.mkdir()
+
+    def swap(name, issued):
+        made = mount / name
+        made.mkdir()
+        Place(made).put("sds.json", c.tls_secret("s", issued), version=name)
+        (mount / "..new").symlink_to(name)
+        os.rename(mount / "..new", mount / "..data")
+
+    swap("..1", FIRST)
+    (mount / "sds.json").symlink_to("..data/sds.json")
+    source = Place(mount).source("sds.json", watched_directory={"path": str(mount)})
+    with Proxy(flavour, c.static_bootstrap([tls_listener("l", c.sds("s", source))])) as proxy:
+        assert shown(proxy) == "first"
+        swap("..2", SECOND)
+        wait_shown(proxy, "second")
+        swap("..3", FIRST)
+        wait_shown(proxy, "first")
