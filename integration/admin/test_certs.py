@@ -124,6 +124,32 @@ def test_a_context_that_believes_anybody(proxies):
         assert proxy.log.count(f"TLS context of {line}") == 1
 
 
+def test_a_rotated_secret(flavour, tmp_path):
+    """/certs and the gauge follow a secret that comes anew."""
+    def write(issued):
+        secret = {"@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
+                  **c.tls_secret("rotating", issued)}
+        (tmp_path / "new").write_text(json.dumps({"resources": [secret]}))
+        (tmp_path / "new").rename(tmp_path / "secret.yaml")
+
+    def shown():
+        return [one["cert_chain"][0]["serial_number"].lstrip("0") for one in proxy.admin("/certs").json()["certificates"]]
+
+    first, second = ROOT.leaf("first", dns=["a"], days=(-1, 10)), ROOT.leaf("second", dns=["a"], days=(-1, 30))
+    write(first)
+    source = c.sds("rotating", {"path_config_source": {"path": str(tmp_path / "secret.yaml")},
+                                "resource_api_version": "V3"})
+    tls = c.downstream_tls(common={"tls_certificate_sds_secret_configs": [source]})
+    with Proxy(flavour, c.static_bootstrap([listener("l", tls)])) as proxy:
+        wait_for(lambda: shown() == [first.serial], "the first certificate")
+        wait_for(lambda: proxy.stat("server.days_until_first_cert_expiring") == 10, "its end", 15)
+        write(second)
+        wait_for(lambda: shown() == [second.serial], "the second certificate")
+        wait_for(lambda: proxy.stat("server.days_until_first_cert_expiring") == 30, "its end", 15)
+        until = int(second.certificate.not_valid_after_utc.timestamp())
+        assert proxy.stat("listener.l.ssl.certificate.rotating.expiration_unix_time_seconds") == until
+
+
 def key_material():
     """What must not appear: keys' bodies, line by line, in PEM and in what a dump would make of bytes."""
     out = {"a generic secret's text", base64.b64encode(b"a generic secret's text").decode(),

@@ -217,3 +217,32 @@ def test_names_that_no_header_may_hold(injected, mark, where):
     assert all(other == first for other in others)
     if where != "response" and mark not in ("tab", "space") and (where, mark) not in {("json", m) for m in MARKS if m != "DEL"}:
         assert first[0] == 503 and first[1].startswith(b"invalid header value for: x-") and not first[2]
+
+
+COMMON_NAMES = {"client": ROOT.leaf("client"), 'a, "b"=c': ROOT.leaf('a, "b"=c'), "grüße": ROOT.leaf("grüße"),
+                None: ROOT.leaf(None, dns=["only.example"])}
+
+
+@pytest.fixture(scope="module")
+def common_name():
+    """nuncio with one line of configuration for a client's CN: Envoy has no such operator."""
+    header = {"header": {"key": "x-client-cert-cn", "value": "%DOWNSTREAM_PEER_CN%"},
+              "append_action": "OVERWRITE_IF_EXISTS_OR_ADD", "keep_empty_value": True}
+    table = c.routes("r", c.vhost("all", ["*"], c.route("/", "a")), request_headers_to_add=[header])
+    tls = c.downstream_tls(SERVER, validation=c.trust(ROOT))
+    with Origin("a") as origin:
+        boot = c.static_bootstrap([c.listener("l", c.chain(c.hcm(table), transport_socket=tls))],
+                                  [c.cluster("a", origin.port)])
+        with Proxy("nuncio", boot) as proxy:
+            yield proxy, origin
+
+
+@pytest.mark.parametrize("name", [*COMMON_NAMES, "nobody"])
+def test_common_name(common_name, name):
+    proxy, origin = common_name
+    origin.forget()
+    with TlsClient(proxy.listeners()["l"][0], tls=context(certificate=COMMON_NAMES.get(name))) as client:
+        assert client.get("/", headers=[("x-client-cert-cn", "spoofed")]).status == 200
+    [request] = origin.take()
+    wanted = name if name in COMMON_NAMES and name else ""
+    assert [v.encode("latin-1").decode() for v in request.all("x-client-cert-cn")] == [wanted]
