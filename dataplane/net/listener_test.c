@@ -460,6 +460,183 @@ static void a_filter_that_cannot_open_ends_the_connection(void **state)
     WAIT(counted(LISTENER_DOWNSTREAM_CX_DESTROY) == 1);
 }
 
+/* --- Listener filters: what one connection goes through is listener_filter_test.c's --------------
+ */
+
+static enum listener_filter_status wait_on_accept(struct listener_filter *f)
+{
+    return LISTENER_FILTER_WAIT;
+}
+
+/* Done with a '!' in front, which it takes; an 'x' is refused. */
+static enum listener_filter_status wait_on_data(struct listener_filter *f, struct str bytes)
+{
+    if (bytes.ptr[0] == 'x') {
+        return LISTENER_FILTER_CLOSE;
+    }
+    if (bytes.ptr[0] == '!') {
+        inspection_drain(f->inspection, 1);
+        f->inspection->info.server_name = STR("seen");
+        return LISTENER_FILTER_CONTINUE;
+    }
+    return LISTENER_FILTER_WAIT;
+}
+
+static const struct listener_filter_type waiting = {
+    .on_accept = wait_on_accept,
+    .on_data = wait_on_data,
+};
+
+static struct listener_filter_config waits[] = {{.filter = {.ext = &waiting.ext}}};
+
+static void use_listener_filter(void)
+{
+    config.listener_filters = waits;
+    config.listener_filter_count = 1;
+    assert_int_equal(worker_listener_update(listener, &params, keep_all, 0, NULL, NULL), 0);
+}
+
+static void a_listener_filter_comes_first(void **state)
+{
+    int fd;
+
+    use_listener_filter();
+    fd = dial();
+    WAIT(counted(LISTENER_DOWNSTREAM_PRE_CX_ACTIVE) == 1);
+    assert_int_equal(counted(LISTENER_DOWNSTREAM_CX_TOTAL), 0);
+    say(fd, "!hello");
+    expect(fd, "hello");
+    assert_int_equal(counted(LISTENER_DOWNSTREAM_PRE_CX_ACTIVE), 0);
+    assert_int_equal(counted(LISTENER_DOWNSTREAM_CX_TOTAL), 1);
+    say(fd, "!");
+    expect(fd, "!");
+    assert_int_equal(close(fd), 0);
+    fd = dial();
+    say(fd, "x");
+    expect_end(fd);
+    assert_int_equal(counted(LISTENER_DOWNSTREAM_PRE_CX_ACTIVE), 0);
+    assert_int_equal(counted(LISTENER_DOWNSTREAM_CX_TOTAL), 1);
+}
+
+static void clients_that_go_or_take_too_long(void **state)
+{
+    int fd;
+
+    config.listener_filters_timeout_ms = 10;
+    use_listener_filter();
+    fd = dial();
+    expect_end(fd);
+    assert_int_equal(counted(LISTENER_DOWNSTREAM_PRE_CX_TIMEOUT), 1);
+    config.listener_filters_timeout_ms = 0;
+    fd = dial();
+    WAIT(counted(LISTENER_DOWNSTREAM_PRE_CX_ACTIVE) == 1);
+    assert_int_equal(close(fd), 0);
+    WAIT(counted(LISTENER_DOWNSTREAM_LISTENER_FILTER_REMOTE_CLOSE) == 1);
+    assert_int_equal(counted(LISTENER_DOWNSTREAM_PRE_CX_ACTIVE), 0);
+}
+
+static int releases;
+
+static void on_released(void *user)
+{
+    releases++;
+}
+
+/* Its filters are the old version's, which is held; its chain is the new one's. */
+static void an_update_meets_a_connection_in_inspection(void **state)
+{
+    static struct listener_config after;
+    int fd;
+
+    use_listener_filter();
+    fd = dial();
+    WAIT(counted(LISTENER_DOWNSTREAM_PRE_CX_ACTIVE) == 1);
+    after = config;
+    after.listener_filter_count = 0;
+    params.config = &after;
+    releases = 0;
+    assert_int_equal(worker_listener_update(listener, &params, keep_all, 0, on_released, NULL), 0);
+    assert_int_equal(releases, 0);
+    say(fd, "!still");
+    expect(fd, "still");
+    assert_int_equal(releases, 1);
+    assert_int_equal(close(fd), 0);
+    assert_int_equal(worker_listener_update(listener, &params, keep_all, 0, on_released, NULL), 0);
+    assert_int_equal(releases, 2); /* nobody is inspected: at once */
+    WAIT(counted(LISTENER_DOWNSTREAM_CX_DESTROY) == 1);
+}
+
+static void closing_ends_inspections_in_the_end(void **state)
+{
+    int fd;
+
+    use_listener_filter();
+    fd = dial();
+    WAIT(counted(LISTENER_DOWNSTREAM_PRE_CX_ACTIVE) == 1);
+    worker_listener_close(listener, false, 10, on_listener_closed, NULL);
+    assert_false(is_closed);
+    WAIT(is_closed);
+    expect_end(fd);
+    assert_int_equal(counted(LISTENER_DOWNSTREAM_PRE_CX_ACTIVE), 0);
+}
+
+static struct worker_listener *found;
+static bool is_found_closed;
+
+static void on_found_closed(void *user)
+{
+    is_found_closed = true;
+}
+
+static struct worker_listener *find_another(void *user, const struct address *destination)
+{
+    assert_int_equal(address_port(destination), 99);
+    return found;
+}
+
+static enum listener_filter_status move_on_accept(struct listener_filter *f)
+{
+    struct address a;
+
+    assert_int_equal(address_from_ip(STR("10.0.0.9"), 99, &a), 0);
+    inspection_restore_local(f->inspection, &a);
+    return LISTENER_FILTER_CONTINUE;
+}
+
+static const struct listener_filter_type moving = {.on_accept = move_on_accept};
+
+/* With the bytes that were read, and only once. */
+static void a_connection_goes_to_the_listener_of_its_destination(void **state)
+{
+    static struct listener_filter_config moves[] = {{.filter = {.ext = &waiting.ext}},
+                                                    {.filter = {.ext = &moving.ext}}};
+    struct listener_config other = config;
+    struct worker_listener_params p = params;
+    int fd;
+
+    other.listener_filters = &moves[1];
+    other.listener_filter_count = 1;
+    other.use_original_dst = true;
+    p.config = &other;
+    p.fd_count = 0;
+    p.find_listener = find_another;
+    assert_int_equal(worker_listener_new(&p, &found), 0);
+    config.listener_filters = moves;
+    config.listener_filter_count = 2;
+    config.use_original_dst = true;
+    params.find_listener = find_another;
+    assert_int_equal(worker_listener_update(listener, &params, keep_all, 0, NULL, NULL), 0);
+    fd = dial();
+    say(fd, "!over there");
+    expect(fd, "over there");
+    assert_int_equal(worker_listener_connections(listener), 0);
+    assert_int_equal(worker_listener_connections(found), 1);
+    assert_int_equal(close(fd), 0);
+    is_found_closed = false;
+    worker_listener_close(found, false, 0, on_found_closed, NULL);
+    WAIT(is_found_closed);
+}
+
 static void out_of_descriptors_accepting_pauses_and_recovers(void **state)
 {
     struct rlimit before;
@@ -492,6 +669,11 @@ int main(void)
         CASE(a_filter_that_stopped_may_go_on_itself),
         CASE(what_a_filter_holds_back_is_bounded),
         CASE(a_filter_that_cannot_open_ends_the_connection),
+        CASE(a_listener_filter_comes_first),
+        CASE(clients_that_go_or_take_too_long),
+        CASE(an_update_meets_a_connection_in_inspection),
+        CASE(closing_ends_inspections_in_the_end),
+        CASE(a_connection_goes_to_the_listener_of_its_destination),
         CASE(out_of_descriptors_accepting_pauses_and_recovers),
     };
 #undef CASE
