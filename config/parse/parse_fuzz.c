@@ -13,6 +13,7 @@
 #include "config/parse/listener.h"
 #include "config/parse/parse_support.h"
 #include "config/parse/route.h"
+#include "config/parse/tls_context.h"
 #include "config/parse/tls_secret.h"
 #include "config/pb_unpack.h"
 #include "dataplane/base/check.h"
@@ -86,6 +87,26 @@ static int parse_secret_part(struct parse_fixture *f, const ProtobufCMessage *m,
                         (struct secret_config *)f->part);
 }
 
+static int parse_server_tls(struct parse_fixture *f, const ProtobufCMessage *m,
+                            const struct part *previous)
+{
+    struct tls_server_config c = {.ticket_keys_slot = SLOT_NONE};
+
+    (void)previous;
+    return parse_downstream_tls_context(
+        &f->ctx, (const Envoy__Extensions__TransportSockets__Tls__V3__DownstreamTlsContext *)m, &c);
+}
+
+static int parse_client_tls(struct parse_fixture *f, const ProtobufCMessage *m,
+                            const struct part *previous)
+{
+    struct tls_client_config c = {.sni = STR_NONE};
+
+    (void)previous;
+    return parse_upstream_tls_context(
+        &f->ctx, (const Envoy__Extensions__TransportSockets__Tls__V3__UpstreamTlsContext *)m, &c);
+}
+
 static const struct {
     const ProtobufCMessageDescriptor *descriptor;
     enum part_kind kind;
@@ -102,6 +123,10 @@ static const struct {
      sizeof(struct route_config), parse_route_part},
     {&envoy__extensions__transport_sockets__tls__v3__secret__descriptor, PART_SECRET,
      sizeof(struct secret_config), parse_secret_part},
+    {&envoy__extensions__transport_sockets__tls__v3__downstream_tls_context__descriptor,
+     PART_FILTER_CHAIN, sizeof(struct part), parse_server_tls},
+    {&envoy__extensions__transport_sockets__tls__v3__upstream_tls_context__descriptor, PART_CLUSTER,
+     sizeof(struct part), parse_client_tls},
 };
 
 /* The outcome; the fixture is the caller's to end. */
