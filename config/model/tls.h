@@ -159,6 +159,13 @@ struct tls_key_log {
     size_t remote_range_count;
 };
 
+enum tls_compliance {
+    TLS_COMPLIANCE_NONE,
+    TLS_COMPLIANCE_FIPS_202205,
+    TLS_COMPLIANCE_CNSA2_202603,
+    TLS_COMPLIANCE_CNSA1_202603,
+};
+
 /* CommonTlsContext. */
 struct tls_common {
     enum tls_version min_version; /* with each side's default filled in */
@@ -166,7 +173,7 @@ struct tls_common {
     struct str cipher_suites;        /* BoringSSL's syntax; empty: the defaults */
     struct str curves;               /* "X25519:P-256"; empty: the defaults */
     struct str signature_algorithms; /* likewise */
-    bool is_fips_202205;             /* that policy instead of these lists and versions */
+    enum tls_compliance compliance;  /* that policy instead of these lists and versions */
     const struct str *alpn;
     size_t alpn_count;
     const struct tls_certificate *const *certificates;

@@ -60,11 +60,20 @@ static int parse_compliance(struct parse_context *ctx, const TLS(TlsParameters) 
     if (m->n_compliance_policies == 0) {
         return 0;
     }
-    if (m->compliance_policies[0] != TLS_ENUM(TLS_PARAMETERS__COMPLIANCE_POLICY__FIPS_202205)) {
+    switch (m->compliance_policies[0]) {
+    case TLS_ENUM(TLS_PARAMETERS__COMPLIANCE_POLICY__FIPS_202205):
+        ret->compliance = TLS_COMPLIANCE_FIPS_202205;
+        break;
+    case TLS_ENUM(TLS_PARAMETERS__COMPLIANCE_POLICY__CNSA2_202603):
+        ret->compliance = TLS_COMPLIANCE_CNSA2_202603;
+        break;
+    case TLS_ENUM(TLS_PARAMETERS__COMPLIANCE_POLICY__CNSA1_202603):
+        ret->compliance = TLS_COMPLIANCE_CNSA1_202603;
+        break;
+    default:
         return parse_fail(ctx, E_INVALID, "compliance_policies", "Unknown compliance policy: %d",
                           (int)m->compliance_policies[0]);
     }
-    ret->is_fips_202205 = true;
     return 0;
 }
 

@@ -229,6 +229,11 @@ static int set_lists(struct tls_context *c, struct error *reterr)
 
 static int set_parameters(struct tls_context *c, struct error *reterr)
 {
+    static const enum ssl_compliance_policy_t POLICIES[] = {
+        [TLS_COMPLIANCE_FIPS_202205] = ssl_compliance_policy_fips_202205,
+        [TLS_COMPLIANCE_CNSA2_202603] = ssl_compliance_policy_cnsa2_202603,
+        [TLS_COMPLIANCE_CNSA1_202603] = ssl_compliance_policy_cnsa1_202603,
+    };
     int ok = SSL_CTX_set_min_proto_version(c->ssl_ctx, version_number(c->common->min_version)) &&
              SSL_CTX_set_max_proto_version(c->ssl_ctx, version_number(c->common->max_version));
     int r = set_ciphers(c, reterr);
@@ -237,8 +242,8 @@ static int set_parameters(struct tls_context *c, struct error *reterr)
     if (r == 0) {
         r = set_lists(c, reterr);
     }
-    if (r == 0 && c->common->is_fips_202205) {
-        ok = SSL_CTX_set_compliance_policy(c->ssl_ctx, ssl_compliance_policy_fips_202205);
+    if (r == 0 && c->common->compliance != TLS_COMPLIANCE_NONE) {
+        ok = SSL_CTX_set_compliance_policy(c->ssl_ctx, POLICIES[c->common->compliance]);
         CHECK(ok == 1); /* it is one that BoringSSL has */
     }
     ERR_clear_error();
