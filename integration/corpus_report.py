@@ -10,6 +10,7 @@ neither in use, nor waiting with a stated reason, nor rejected by name has been 
 """
 
 import argparse
+import base64
 import copy
 import ipaddress
 import json
@@ -27,6 +28,7 @@ sys.path.append(str(REPO / "integration"))
 
 from harness import config as c  # noqa: E402
 from harness.ads import AdsServer, type_url  # noqa: E402
+from harness.certs import Authority  # noqa: E402
 from harness.proxy import Proxy, validate  # noqa: E402
 from harness.wait import WaitTimeout, wait_for  # noqa: E402
 
@@ -233,6 +235,55 @@ def waiting(proxy):
     return reply.text if reply.status == 200 else ""
 
 
+STAND_IN = Authority("stand-in")
+SDS_FIELDS = {"tlsCertificateSdsSecretConfigs": "certificate", "validationContextSdsSecretConfig": "trust",
+              "sessionTicketKeysSdsSecretConfig": "tickets"}
+
+
+def secrets_named(value):
+    """(field, SdsSecretConfig) of every secret that is named anywhere inside."""
+    if isinstance(value, list):
+        for item in value:
+            yield from secrets_named(item)
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            if key in SDS_FIELDS:
+                yield from ((SDS_FIELDS[key], one) for one in (inner if isinstance(inner, list) else [inner]))
+            yield from secrets_named(inner)
+
+
+def stand_in(kind, name):
+    """A secret of the test's own: a case has none, and what names it would wait."""
+    if kind == "certificate":
+        return c.tls_secret(name, STAND_IN.leaf())
+    if kind == "trust":
+        return c.trust_secret(name, c.trust(STAND_IN))
+    return {"name": name, "session_ticket_keys": {"keys": [{"inline_bytes": base64.b64encode(bytes(80)).decode()}]}}
+
+
+def serve_secrets(ads, served):
+    """Secrets that the resources name; the clusters that they come from, but for the aggregated stream's."""
+    clusters = set()
+    for kind, config in secrets_named(served):
+        source = config.get("sdsConfig")
+        if source is None or config.get("name") in served.get(c.SECRET, {}):
+            continue
+        ads.set("sds", stand_in(kind, config["name"]))
+        services = source.get("apiConfigSource", {}).get("grpcServices", [])
+        clusters |= {service["envoyGrpc"]["clusterName"] for service in services if "envoyGrpc" in service}
+    return [c.ads_cluster(ads.port, name=name) for name in sorted(clusters - served.get(c.CLUSTER, {}).keys())]
+
+
+def serve_missing_endpoints(ads, served):
+    """Clusters whose endpoints a case leaves out have none, instead of waiting for them."""
+    there = {resource.get("clusterName") for resource in served.get(c.ENDPOINTS, {}).values()}
+    for name, cluster in served.get(c.CLUSTER, {}).items():
+        if cluster.get("type") == "EDS":
+            wanted = cluster.get("edsClusterConfig", {}).get("serviceName") or name
+            if wanted not in there:
+                ads.set("eds", c.endpoints(wanted))
+
+
 def serve(ads, served):
     for url in ORDER:
         if url in served:
@@ -273,7 +324,8 @@ def run_resources(flavour, ads, case, delta):
                 report["not_sent"].append(f"{short(url)} {name}: {error}")
                 del resources[name]
         served[url] = resources
-    bootstrap = c.ads_bootstrap(ads.port, delta=delta)
+    serve_missing_endpoints(ads, served)
+    bootstrap = c.ads_bootstrap(ads.port, delta=delta, static_clusters=serve_secrets(ads, served))
     with Proxy(flavour, bootstrap, ready=False, log_level="warning") as proxy:
         try:
             wait_for(lambda: settled(ads, served), "every response is answered", 5)
