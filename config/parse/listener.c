@@ -203,15 +203,19 @@ static int parse_listener_filter(struct parse_context *ctx,
 }
 
 /* As Envoy: the flag brings the filter that finds the destination, behind the others. */
-static void add_original_dst(struct parse_context *ctx, struct listener_filter_config *ret)
+static int add_original_dst(struct parse_context *ctx, struct listener_filter_config *ret)
 {
     const struct extension *ext =
         extension_find(ctx->registry, EXT_LISTENER_FILTER,
                        STR("envoy.extensions.filters.listener.original_dst.v3.OriginalDst"));
 
-    CHECK(ext != NULL && ext->parse == NULL);
+    if (ext == NULL) {
+        return parse_fail(ctx, E_UNSUPPORTED, "use_original_dst",
+                          "there is no filter that finds the destination");
+    }
     ret->filter.name = str_c(ext->name);
     ret->filter.ext = ext;
+    return 0;
 }
 
 static int parse_listener_filters(struct parse_context *ctx, const Listener *m,
@@ -230,12 +234,9 @@ static int parse_listener_filters(struct parse_context *ctx, const Listener *m,
         }
         path_pop(ctx, at);
     }
-    if (ret->use_original_dst) {
-        add_original_dst(ctx, &filters[n++]);
-    }
     ret->listener_filters = filters;
-    ret->listener_filter_count = n;
-    return 0;
+    ret->listener_filter_count = n + ret->use_original_dst;
+    return ret->use_original_dst ? add_original_dst(ctx, &filters[n]) : 0;
 }
 
 static enum traffic_direction direction_of(int d)
