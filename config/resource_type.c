@@ -47,6 +47,24 @@ static int parse_listener_part(struct parse_context *ctx, const ProtobufCMessage
                           (const struct listener_config *)previous, l);
 }
 
+/* As Envoy: one that a context could not use is refused, and the one before serves on. */
+static int check_users(struct parse_context *ctx, const struct secret_config *secret)
+{
+    struct error err;
+    int r;
+
+    if (ctx->tls == NULL || ctx->tls->fits == NULL) {
+        return 0;
+    }
+    error_init(&err);
+    r = ctx->tls->fits(secret, &err);
+    if (r < 0) {
+        r = parse_fail(ctx, r, secret_kind_name(secret->kind), "%s", error_message(&err));
+    }
+    error_done(&err);
+    return r;
+}
+
 static int parse_secret_part(struct parse_context *ctx, const ProtobufCMessage *msg,
                              const struct part *previous)
 {
@@ -60,7 +78,7 @@ static int parse_secret_part(struct parse_context *ctx, const ProtobufCMessage *
         r = parse_fail(ctx, E_INVALID, NULL, "a %s where a %s is wanted",
                        secret_kind_name(secret->kind), secret_kind_name(ctx->secret_kind));
     }
-    return r;
+    return r == 0 ? check_users(ctx, secret) : r;
 }
 
 static const struct resource_type TYPES[PART_KIND_COUNT] = {

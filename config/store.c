@@ -128,10 +128,10 @@ static bool store_has_resource(struct slot_resolver *r, enum part_kind kind, str
 }
 
 static const struct part *store_accepted(struct slot_resolver *r, enum part_kind kind,
-                                         struct str key)
+                                         uint32_t index)
 {
     const struct slot *slot =
-        store_slot_find(container_of(r, struct config_store, resolver), kind, key);
+        store_slot_at(container_of(r, struct config_store, resolver), kind, index);
 
     return slot != NULL && slot->resource != NULL ? slot->resource->accepted : NULL;
 }

@@ -47,6 +47,8 @@ struct tls_trust_source {
     struct str trust_domain;
 };
 
+struct secret_config;
+
 /* Errors are Envoy's sentences ("Failed to load certificate chain from <inline>"); the caller puts
  * the path in front. What was built lives until the part is freed. Main thread. */
 struct tls_builder {
@@ -56,6 +58,9 @@ struct tls_builder {
                  const struct tls_trust **ret, struct error *reterr);
     /* Whether an otherName matcher may have this OID. */
     bool (*is_oid)(struct str oid);
+    /* Whether every context that there is and that names the secret's slot can use it. NULL: yes.
+     */
+    int (*fits)(const struct secret_config *secret, struct error *reterr);
 };
 
 /* --- secrets -------------------------------------------------------------------------------- */
@@ -106,6 +111,11 @@ struct tls_validation {
     const struct tls_trust_domain *trust_domains;
     size_t trust_domain_count;
 };
+
+/* Whether the two, looked at as one, make sense (NULL: not there): names, CRLs and dates are looked
+ * at only below a CA. E_INVALID in Envoy's words. */
+int tls_validation_check(const struct tls_validation *a, const struct tls_validation *b,
+                         bool is_san_from_sni, struct error *reterr) MUST_CHECK;
 
 /* One key of 80 bytes: name 16, HMAC-SHA256 32, AES-256-CBC 32. */
 #define TLS_TICKET_KEY_BYTES 80

@@ -133,9 +133,9 @@ bool parse_has(const struct parse_context *ctx, enum part_kind kind, struct str 
 }
 
 const struct part *parse_accepted(const struct parse_context *ctx, enum part_kind kind,
-                                  struct str name)
+                                  uint32_t slot)
 {
-    return ctx->slots->accepted != NULL ? ctx->slots->accepted(ctx->slots, kind, name) : NULL;
+    return ctx->slots->accepted != NULL ? ctx->slots->accepted(ctx->slots, kind, slot) : NULL;
 }
 
 void parse_subscribe(struct parse_context *ctx, enum part_kind kind, struct str name,

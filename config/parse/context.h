@@ -44,8 +44,8 @@ struct slot_resolver {
     uint32_t (*slot)(struct slot_resolver *r, enum part_kind kind, struct str name);
     /* Whether a resource of that name was accepted. NULL: cannot tell. */
     bool (*has)(struct slot_resolver *r, enum part_kind kind, struct str name);
-    /* That resource as it was accepted last. NULL: cannot tell. */
-    const struct part *(*accepted)(struct slot_resolver *r, enum part_kind kind, struct str name);
+    /* What is in a slot: the version that was accepted last. NULL: cannot tell. */
+    const struct part *(*accepted)(struct slot_resolver *r, enum part_kind kind, uint32_t slot);
     /* A part inside of the one being parsed (a filter chain) has its deps now: holds their slots
      * until that part is freed. Also called when parsing it failed. NULL: nothing to hold. */
     void (*hold)(struct slot_resolver *r, struct part *inner);
@@ -142,9 +142,10 @@ uint32_t parse_slot(struct parse_context *ctx, enum part_kind kind, struct str n
 /* Whether that name is there already, for what Envoy refuses in a static bootstrap. True when the
  * resolver cannot tell. */
 bool parse_has(const struct parse_context *ctx, enum part_kind kind, struct str name);
-/* What it says, while this parse lasts. NULL when it is not there or the resolver cannot tell. */
+/* What stands in a slot while this parse lasts: accepted, not perhaps published. NULL when there is
+ * nothing or the resolver cannot tell. */
 const struct part *parse_accepted(const struct parse_context *ctx, enum part_kind kind,
-                                  struct str name);
+                                  uint32_t slot);
 /* And where it comes from, when that is a discovery subscription of its own. */
 void parse_subscribe(struct parse_context *ctx, enum part_kind kind, struct str name,
                      const struct config_source *source);

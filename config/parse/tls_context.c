@@ -176,10 +176,8 @@ static const char *const STATIC_SECRET_NAMES[] = {
     [SECRET_VALIDATION_CONTEXT] = "static certificate validation context",
 };
 
-/* `ret_static` (may be NULL): what a secret of the bootstrap says; NULL for one of SDS. */
 static int parse_sds(struct parse_context *ctx, const TLS(SdsSecretConfig) * m,
-                     enum secret_kind kind, uint32_t *ret_slot,
-                     const struct secret_config **ret_static)
+                     enum secret_kind kind, uint32_t *ret_slot)
 {
     struct config_source *source;
     struct str name = parse_str(ctx, m->name);
@@ -197,9 +195,6 @@ static int parse_sds(struct parse_context *ctx, const TLS(SdsSecretConfig) * m,
                               m->name);
         }
         *ret_slot = parse_slot(ctx, PART_SECRET, key);
-        if (ret_static != NULL) {
-            *ret_static = (const struct secret_config *)parse_accepted(ctx, PART_SECRET, key);
-        }
         return 0;
     }
     source = ARENA_NEW(parse_arena(ctx), struct config_source);
@@ -240,7 +235,7 @@ static int parse_certificates(struct parse_context *ctx, const TLS(CommonTlsCont
     for (size_t i = 0; i < sds; i++) {
         size_t at = path_push_index(ctx, "tls_certificate_sds_secret_configs", i);
         int r = parse_sds(ctx, m->tls_certificate_sds_secret_configs[i], SECRET_TLS_CERTIFICATE,
-                          &slots[i], NULL);
+                          &slots[i]);
 
         if (r < 0) {
             return r;
@@ -255,8 +250,7 @@ static int parse_certificates(struct parse_context *ctx, const TLS(CommonTlsCont
 
 static int parse_combined(struct parse_context *ctx,
                           const TLS(CommonTlsContext__CombinedCertificateValidationContext) * m,
-                          struct tls_validation *validation, uint32_t *ret_slot,
-                          const struct secret_config **ret_static)
+                          struct tls_validation *validation, uint32_t *ret_slot)
 {
     size_t at;
     int r = parse_check_present(ctx, "default_validation_context", m->default_validation_context);
@@ -275,18 +269,40 @@ static int parse_combined(struct parse_context *ctx,
     }
     path_pop(ctx, at);
     at = path_push(ctx, "validation_context_sds_secret_config");
-    r = parse_sds(ctx, m->validation_context_sds_secret_config, SECRET_VALIDATION_CONTEXT, ret_slot,
-                  ret_static);
+    r = parse_sds(ctx, m->validation_context_sds_secret_config, SECRET_VALIDATION_CONTEXT,
+                  ret_slot);
     path_pop(ctx, at);
     return r;
 }
 
-/* A secret that is yet to come is looked at by handshakes alone: without a CA they fail. */
+/* With the secret, if it is there. One that is yet to come is refused when it does not fit. */
+static int check_validation(struct parse_context *ctx, bool is_san_from_sni,
+                            const struct tls_common *c)
+{
+    const struct secret_config *secret = NULL;
+    struct error err;
+    int r;
+
+    if (c->validation_slot != SLOT_NONE) {
+        secret = (const struct secret_config *)parse_accepted(ctx, PART_SECRET, c->validation_slot);
+        if (secret == NULL) {
+            return 0;
+        }
+    }
+    error_init(&err);
+    r = tls_validation_check(c->validation, secret != NULL ? &secret->validation : NULL,
+                             is_san_from_sni, &err);
+    if (r < 0) {
+        r = parse_fail(ctx, r, NULL, "%s", error_message(&err));
+    }
+    error_done(&err);
+    return r;
+}
+
 static int parse_validation(struct parse_context *ctx, const TLS(CommonTlsContext) * m,
                             bool is_san_from_sni, struct tls_common *ret)
 {
     struct tls_validation *validation = ARENA_NEW(parse_arena(ctx), struct tls_validation);
-    const struct secret_config *secret = NULL;
     size_t at;
     int r;
 
@@ -299,20 +315,18 @@ static int parse_validation(struct parse_context *ctx, const TLS(CommonTlsContex
     case COMMON_VALIDATION(VALIDATION_CONTEXT_SDS_SECRET_CONFIG):
         at = path_push(ctx, "validation_context_sds_secret_config");
         r = parse_sds(ctx, m->validation_context_sds_secret_config, SECRET_VALIDATION_CONTEXT,
-                      &ret->validation_slot, &secret);
+                      &ret->validation_slot);
         break;
     case COMMON_VALIDATION(COMBINED_VALIDATION_CONTEXT):
         at = path_push(ctx, "combined_validation_context");
-        r = parse_combined(ctx, m->combined_validation_context, validation, &ret->validation_slot,
-                           &secret);
+        r = parse_combined(ctx, m->combined_validation_context, validation, &ret->validation_slot);
         ret->validation = validation;
         break;
     default:
         return 0;
     }
-    if (r == 0 && (secret != NULL || ret->validation_slot == SLOT_NONE)) {
-        r = parse_check_validation(ctx, validation, secret != NULL ? &secret->validation : NULL,
-                                   is_san_from_sni);
+    if (r == 0) {
+        r = check_validation(ctx, is_san_from_sni, ret);
     }
     path_pop(ctx, at);
     return r;
@@ -422,7 +436,7 @@ static int parse_resumption(struct parse_context *ctx, const TLS(DownstreamTlsCo
         DOWNSTREAM_TLS_CONTEXT__SESSION_TICKET_KEYS_TYPE_SESSION_TICKET_KEYS_SDS_SECRET_CONFIG):
         at = path_push(ctx, "session_ticket_keys_sds_secret_config");
         r = parse_sds(ctx, m->session_ticket_keys_sds_secret_config, SECRET_SESSION_TICKET_KEYS,
-                      &ret->ticket_keys_slot, NULL);
+                      &ret->ticket_keys_slot);
         path_pop(ctx, at);
         break;
     case TLS_ENUM(

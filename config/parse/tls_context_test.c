@@ -30,9 +30,9 @@ static bool has_secret(struct slot_resolver *r, enum part_kind kind, struct str 
 }
 
 static const struct part *accepted_secret(struct slot_resolver *r, enum part_kind kind,
-                                          struct str key)
+                                          uint32_t slot)
 {
-    return has_secret(r, kind, key) ? &known.part : NULL;
+    return has_secret(r, kind, parse_fixture_slot_name(&f, kind, slot)) ? &known.part : NULL;
 }
 
 static const ProtobufCMessage *message(const ProtobufCMessageDescriptor *d, const char *yaml)
@@ -96,7 +96,8 @@ static void a_servers_defaults(void **state)
     assert_int_equal(server.common.cipher_suites.len, 0);
     assert_int_equal(server.common.alpn_count, 0);
     assert_null(server.common.validation);
-    assert_false(server.require_client_certificate || server.common.is_fips_202205);
+    assert_false(server.require_client_certificate);
+    assert_int_equal(server.common.compliance, TLS_COMPLIANCE_NONE);
     assert_false(server.session_timeout.is_set);
     assert_int_equal(server.ocsp_policy, OCSP_LENIENT_STAPLING);
     parse_fixture_done(&f);
@@ -116,7 +117,8 @@ static void every_field_of_a_server_is_read(void **state)
          " local_address_range: [{address_prefix: 10.0.0.0, prefix_len: 8}]}}}");
     assert_true(server.require_client_certificate && server.disable_stateless_resumption);
     assert_true(server.disable_stateful_resumption && server.full_scan_certs_on_sni_mismatch);
-    assert_true(server.prefer_client_ciphers && server.common.is_fips_202205);
+    assert_true(server.prefer_client_ciphers);
+    assert_int_equal(server.common.compliance, TLS_COMPLIANCE_FIPS_202205);
     assert_int_equal(server.session_timeout.ms, 7000);
     assert_int_equal(server.ocsp_policy, OCSP_MUST_STAPLE);
     assert_int_equal(server.common.certificate_count, 2);
@@ -253,7 +255,7 @@ static void secrets_of_the_bootstrap_are_there_or_unknown(void **state)
         "session_ticket_keys_sds_secret_config: Unknown tls session ticket keys: x");
 }
 
-/* Both halves of a combined context are looked at as one. */
+/* Both halves of a combined context are looked at as one, whoever sent the secret. */
 static void halves_that_do_not_fit(void **state)
 {
     static const char yaml[] =
@@ -271,6 +273,12 @@ static void halves_that_do_not_fit(void **state)
     known.validation = (struct tls_validation){.is_spiffe = true};
     good(parse_client, yaml);
     parse_fixture_done(&f);
+    known.validation = (struct tls_validation){0};
+    bad(parse_client,
+        "{auto_sni_san_validation: true, common_tls_context:"
+        " {validation_context_sds_secret_config: " ADS_SECRET("there") "}}",
+        "common_tls_context.validation_context_sds_secret_config: 'auto_sni_san_validation' was "
+        "configured without configuring a trusted CA");
     known.validation = (struct tls_validation){.has_crl = true, .crl_name = STR("/crl")};
     bad(parse_client, "{common_tls_context: {validation_context_sds_secret_config: {name: there}}}",
         "common_tls_context.validation_context_sds_secret_config: Failed to load CRL from /crl "

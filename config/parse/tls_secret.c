@@ -510,38 +510,6 @@ static int parse_custom_validator(struct parse_context *ctx,
 
 /* --- the validation context ------------------------------------------------------------------- */
 
-int parse_check_validation(struct parse_context *ctx, const struct tls_validation *a,
-                           const struct tls_validation *b, bool is_san_from_sni)
-{
-    static const struct tls_validation none;
-    struct str crl;
-
-    b = b != NULL ? b : &none;
-    if (a->is_spiffe || b->is_spiffe || a->has_ca || b->has_ca) {
-        return 0;
-    }
-    crl = b->has_crl ? b->crl_name : a->crl_name;
-    if (crl.len > 0) {
-        return parse_fail(ctx, E_INVALID, NULL, "Failed to load CRL from %.*s without trusted CA",
-                          STR_ARG(crl));
-    }
-    if (a->san_count > 0 || b->san_count > 0) {
-        return parse_fail(ctx, E_INVALID, NULL,
-                          "SAN-based verification of peer certificates without trusted CA is "
-                          "insecure and not allowed");
-    }
-    if (a->allow_expired || b->allow_expired) {
-        return parse_fail(ctx, E_INVALID, NULL,
-                          "Certificate validity period is always ignored without trusted CA");
-    }
-    if (is_san_from_sni) {
-        return parse_fail(ctx, E_INVALID, NULL,
-                          "'auto_sni_san_validation' was configured without configuring a trusted "
-                          "CA");
-    }
-    return 0;
-}
-
 static int parse_ca(struct parse_context *ctx, const TLS(CertificateValidationContext) * m,
                     struct tls_validation *ret)
 {

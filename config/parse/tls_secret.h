@@ -22,9 +22,6 @@ int parse_validation_context(
     struct parse_context *ctx,
     const Envoy__Extensions__TransportSockets__Tls__V3__CertificateValidationContext *m,
     struct tls_validation *ret) MUST_CHECK;
-/* Whether the two, looked at as one, make sense: SANs and CRLs need a CA. `b` NULL: one alone. */
-int parse_check_validation(struct parse_context *ctx, const struct tls_validation *a,
-                           const struct tls_validation *b, bool is_san_from_sni) MUST_CHECK;
 int parse_ticket_keys(struct parse_context *ctx,
                       const Envoy__Extensions__TransportSockets__Tls__V3__TlsSessionTicketKeys *m,
                       struct tls_ticket_keys *ret) MUST_CHECK;

@@ -26,12 +26,6 @@
     "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384"
 #define DEFAULT_CURVES "X25519:P-256"
 
-const struct tls_builder tls_builder = {
-    .certificate = tls_certificate_build,
-    .trust = tls_trust_build,
-    .is_oid = tls_oid_is_valid,
-};
-
 static struct list contexts = {&contexts, &contexts}; /* main thread */
 
 /* --- what handshakes look up ------------------------------------------------------------------ */
@@ -112,6 +106,35 @@ void tls_contexts_count_update(uint32_t slot)
                      TLS_CONTEXT_UPDATE_BY_SDS);
         }
     }
+}
+
+int tls_context_check_secret(const struct tls_context *c, const struct secret_config *secret,
+                             struct error *reterr)
+{
+    if (secret->kind == SECRET_TLS_CERTIFICATE && c->server != NULL) {
+        return tls_certificate_check_served(secret->certificate,
+                                            c->server->ocsp_policy == OCSP_MUST_STAPLE, reterr);
+    }
+    if (secret->kind == SECRET_VALIDATION_CONTEXT) {
+        return tls_validation_check(c->common->validation, &secret->validation,
+                                    c->client != NULL && c->client->auto_sni_san_validation,
+                                    reterr);
+    }
+    return 0;
+}
+
+static int secret_fits(const struct secret_config *secret, struct error *reterr)
+{
+    struct tls_context *c;
+
+    list_for_each (c, &contexts, struct tls_context, node) {
+        int r = names_slot(c, secret->part.slot) ? tls_context_check_secret(c, secret, reterr) : 0;
+
+        if (r < 0) {
+            return r;
+        }
+    }
+    return 0;
 }
 
 /* --- parameters ------------------------------------------------------------------------------- */
@@ -428,3 +451,10 @@ int tls_context_build(struct part *part, const struct tls_context_params *p,
     *ret = c;
     return 0;
 }
+
+const struct tls_builder tls_builder = {
+    .certificate = tls_certificate_build,
+    .trust = tls_trust_build,
+    .is_oid = tls_oid_is_valid,
+    .fits = secret_fits,
+};

@@ -30,6 +30,11 @@ struct tls_context_params {
 int tls_context_build(struct part *part, const struct tls_context_params *p,
                       const struct tls_context **ret, struct error *reterr) MUST_CHECK;
 
+/* Whether it can use the secret, of a slot that it names: as Envoy, what is wrong is said when the
+ * secret comes, not when a peer does. E_INVALID. Main thread. */
+int tls_context_check_secret(const struct tls_context *c, const struct secret_config *secret,
+                             struct error *reterr) MUST_CHECK;
+
 /* The configuration it was made of: one of the two is NULL. */
 const struct tls_server_config *tls_context_server(const struct tls_context *c);
 const struct tls_client_config *tls_context_client(const struct tls_context *c);

@@ -502,6 +502,10 @@ def secret_cases():
     yield "secret that nobody uses", secrets(good)
     yield "secret unknown", server(**named)
     yield "secret unknown for a client", common(**named)
+    yield "secret without a staple that must be", secrets(
+        {"name": "s", "tls_certificate": MUST_STAPLE.tls_certificate()}, **server(**named))
+    yield "secret without a staple that the policy wants", secrets(good, **listener(
+        {"ocsp_staple_policy": "MUST_STAPLE", "common_tls_context": named}))
     yield "secret of another kind", secrets(trust, **server(**named))
     yield "secret twice", secrets(good, good)
     yield "secret without name", secrets({"tls_certificate": GOOD})

@@ -12,6 +12,23 @@
 #include "dataplane/tls/context.h"
 #include "dataplane/tls/socket.h"
 
+/* Against the certificates that are there already; those that come later are held against it. */
+static int check_certificates(struct parse_context *ctx, const struct tls_context *c,
+                              const struct tls_common *common, struct error *reterr)
+{
+    for (size_t i = 0; i < common->certificate_slot_count; i++) {
+        const struct part *secret = parse_accepted(ctx, PART_SECRET, common->certificate_slots[i]);
+        int r = secret != NULL
+                    ? tls_context_check_secret(c, (const struct secret_config *)secret, reterr)
+                    : 0;
+
+        if (r < 0) {
+            return r;
+        }
+    }
+    return 0;
+}
+
 /* The context of one side, counted below "<kind>.<name>.". Without a builder (unit tests) there is
  * none. */
 static int build(struct parse_context *ctx, struct tls_context_params *params, const char *kind,
@@ -36,6 +53,11 @@ static int build(struct parse_context *ctx, struct tls_context_params *params, c
     };
     error_init(&err);
     r = tls_context_build(ctx->part, params, &context, &err);
+    if (r == 0) {
+        r = check_certificates(
+            ctx, context,
+            params->server != NULL ? &params->server->common : &params->client->common, &err);
+    }
     if (r < 0) {
         r = parse_fail(ctx, r, NULL, "%s", error_message(&err));
     }
