@@ -10,6 +10,8 @@
 
 /* Several events come for one replacement. */
 #define SETTLE_MS 10
+/* Many while a file is being written. */
+#define WRITTEN_MS 100
 
 struct watched_directory {
     char *path;
@@ -20,7 +22,7 @@ struct secret_files {
     struct config_store *store;
     struct slot *slot;
     bool is_refused; /* of the version that was refused last, not of the accepted one */
-    bool is_check;   /* nothing has changed yet: files were read before they were watched */
+    bool is_check;   /* perhaps nothing has changed */
     struct watched_directory *directories;
     size_t count;
     struct timer timer; /* to read again */
@@ -37,15 +39,19 @@ static void secret_files_read(struct timer *t)
 }
 
 /* As discovery files: writing in place is looked at only after a failure, for then nothing else may
- * come. */
+ * come. Others may write and rename there too: nothing puts the reading off, and what they write
+ * has it happen seldom and silently. */
 static void secret_files_on_change(void *user, struct str name, bool is_rename)
 {
     struct secret_files *f = user;
 
     (void)name;
-    if (is_rename || f->slot->resource->rejection != NULL) {
+    if (is_rename && (f->is_check || !timer_is_armed(&f->timer))) {
         f->is_check = false;
         timer_arm(f->store->params.loop, &f->timer, SETTLE_MS);
+    } else if (!is_rename && f->slot->resource->rejection != NULL && !timer_is_armed(&f->timer)) {
+        f->is_check = true;
+        timer_arm(f->store->params.loop, &f->timer, WRITTEN_MS);
     }
 }
 

@@ -655,18 +655,21 @@ static int store_read_refused_again(struct config_store *s, struct slot *slot, s
 
 void store_read_again(struct config_store *s, struct slot *slot, bool is_refused, bool is_check)
 {
+    const struct resource_rejection *x = slot->resource->rejection;
+    char *before = is_check && x != NULL ? xstrdup(x->details) : NULL;
     struct error err;
     int r;
 
     error_init(&err);
     r = is_refused ? store_read_refused_again(s, slot, &err)
                    : store_read_accepted_again(s, slot, &err);
-    if (r != 0 && !(is_check && is_refused)) {
+    if (r != 0 && (before == NULL || strcmp(before, error_message(&err)) != 0)) {
         secret_stats_count(slot, SDS_KEY_ROTATION_FAILED);
         log_warn(LOG_C_CONFIG, "%s '%.*s' was read again and refused: %s",
                  part_kind_name(slot->kind), STR_ARG(slot->name), error_message(&err));
     }
     error_done(&err);
+    free(before);
 }
 
 /* Equal bytes, or equal once maps are sorted: nothing to parse, nothing to publish. */

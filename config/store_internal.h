@@ -59,7 +59,7 @@ void store_each_dep(struct config_store *s, const struct part *p,
 /* Made when there is none yet. */
 struct resource *store_resource_of(struct slot *slot);
 /* Files that a secret names have changed: of the version that was accepted, or refused last.
- * `is_check`: perhaps they have; what is as bad as before is not told again. */
+ * `is_check`: perhaps they have; what is bad for the same reason as before is not told again. */
 void store_read_again(struct config_store *s, struct slot *slot, bool is_refused, bool is_check);
 void store_resource_free(struct config_store *s, struct resource *r);
 /* Counts (delta +1 / -1) the part's names as used and subscribed. */

@@ -3,6 +3,7 @@ secrets, what waits for what, files that are swapped, cut short or mixed up, cou
 
 import base64
 import os
+import threading
 
 import pytest
 import yaml
@@ -306,6 +307,29 @@ def test_a_mounted_secret_rotates(flavour, place, tmp_path, is_named):
         certificate = dump["secret"]["tls_certificate"]
         assert base64.b64decode(certificate["certificate_chain"]["inline_bytes"]).decode() == SECOND.pem
         assert base64.b64decode(certificate["private_key"]["inline_bytes"]) == b"[redacted]"
+
+
+def test_a_busy_directory_puts_nothing_off(flavour, place, tmp_path):
+    """Others rename things there all the time."""
+    mount = Mount(tmp_path / "mount", FIRST)
+    is_over = threading.Event()
+
+    def noise():
+        while not is_over.is_set():
+            (mount.path / "noise.new").write_text("x")
+            os.replace(mount.path / "noise.new", mount.path / "noise")
+
+    with file_proxy(flavour, place, mount) as proxy:
+        assert shown(proxy) == "first"
+        thread = threading.Thread(target=noise)
+        thread.start()
+        try:
+            mount.swap(SECOND)
+            wait_shown(proxy, "second")
+        finally:
+            is_over.set()
+            thread.join()
+        assert factory(proxy, "l", "ssl_context_update_by_sds") == 2
 
 
 def test_a_mix_up_of_files_is_refused(flavour, place, tmp_path):
