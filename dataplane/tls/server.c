@@ -269,6 +269,26 @@ static void set_session_context(struct tls_socket *s, const struct choice *ch)
     CHECK(r == 1); /* it is not longer than allowed */
 }
 
+/* Together with the session context: what is asked of a client and what its session is good for are
+ * of the same secrets, however long it was silent before. */
+static void ask_for_certificate(struct tls_socket *s, const struct choice *ch)
+{
+    const struct tls_validation *parts[2];
+    STACK_OF(CRYPTO_BUFFER) * names;
+    int mode;
+
+    tls_validation_parts(s->context->common, ch->loop, parts);
+    mode = tls_validation_verify_mode(parts, s->context->server->require_client_certificate);
+    if (mode == SSL_VERIFY_NONE) {
+        return;
+    }
+    SSL_set_custom_verify(s->ssl, mode, tls_verify_callback);
+    names = tls_validation_ca_names(parts);
+    if (names != NULL) {
+        SSL_set0_client_CAs(s->ssl, names);
+    }
+}
+
 static enum ssl_select_cert_result_t on_client_hello(const SSL_CLIENT_HELLO *hello)
 {
     struct tls_socket *s = tls_socket_of(hello->ssl);
@@ -309,6 +329,7 @@ static enum ssl_select_cert_result_t on_client_hello(const SSL_CLIENT_HELLO *hel
     X509_free(s->local_leaf);
     s->local_leaf = c->leaf;
     set_session_context(s, &ch);
+    ask_for_certificate(s, &ch);
     return ssl_select_cert_success;
 }
 
@@ -398,19 +419,5 @@ void tls_server_configure(struct tls_context *c)
 
 void tls_server_prepare(struct tls_socket *s)
 {
-    const struct tls_validation *parts[2];
-    STACK_OF(CRYPTO_BUFFER) * names;
-    int mode;
-
     SSL_set_accept_state(s->ssl);
-    tls_validation_parts(s->context->common, s->conn->loop, parts);
-    mode = tls_validation_verify_mode(parts, s->context->server->require_client_certificate);
-    if (mode == SSL_VERIFY_NONE) {
-        return;
-    }
-    SSL_set_custom_verify(s->ssl, mode, tls_verify_callback);
-    names = tls_validation_ca_names(parts);
-    if (names != NULL) {
-        SSL_set0_client_CAs(s->ssl, names);
-    }
 }

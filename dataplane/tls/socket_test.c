@@ -481,6 +481,35 @@ static void secrets_that_are_not_there(void **state)
     assert_int_equal(close(listener), 0);
 }
 
+/* What a secret asks of clients, in the place of what it asked before. */
+static void publish_validation(uint32_t slot, const struct tls_validation *v, uint64_t hash)
+{
+    struct secret_config *secret = part_new(sizeof(*secret), PART_SECRET, STR("ca"));
+
+    secret->kind = SECRET_VALIDATION_CONTEXT;
+    secret->validation = *v;
+    secret->part.hash = hash;
+    part_table_set(&parts, PART_SECRET, slot, &secret->part);
+}
+
+/* The connection is there, its first byte is not, when the secret changes. */
+static void clients_are_asked_for_what_the_secret_of_their_handshake_says(void **state)
+{
+    static const struct tls_validation NOTHING = {.has_ca = false};
+    static const uint32_t SLOT = 7;
+
+    (void)state;
+    trust_certificate();
+    server_config.common.validation_slot = SLOT;
+    server_config.require_client_certificate = true;
+    publish_validation(SLOT, &NOTHING, 1);
+    make_contexts();
+    start_with(NULL);
+    publish_validation(SLOT, &validation, 2);
+    WAIT(client.is_closed && server.is_closed);
+    assert_non_null(strstr(server.reason, "PEER_DID_NOT_RETURN_A_CERTIFICATE"));
+}
+
 static void garbage_is_refused_with_a_reason(void **state)
 {
     int fd;
@@ -515,6 +544,7 @@ int main(void)
         CASE(a_client_without_the_certificate_that_is_asked_for),
         CASE(a_session_is_resumed),
         CASE(secrets_that_are_not_there),
+        CASE(clients_are_asked_for_what_the_secret_of_their_handshake_says),
         CASE(garbage_is_refused_with_a_reason),
     };
 
