@@ -318,6 +318,65 @@ static void test_endpoints(void **state)
     parse_fixture_done(&f);
 }
 
+#define RAW(name)                                                                                  \
+    "{name: " name ", typed_config: {'@type': type.googleapis.com/"                                \
+    "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer}}"
+
+static void test_transport_socket_matches(void **state)
+{
+    struct parsed p;
+    uint64_t other;
+
+    parsed_init(&p, "{name: k, transport_socket_matches: [{name: a, match: {mode: tls, n: 1},"
+                    " transport_socket: " RAW("x") "}, {name: b, match: {}, transport_socket: " RAW(
+                        "x") "}, {name: c, transport_socket: " RAW("z") "}]}");
+    assert_int_equal(p.c->transport_socket_match_count, 3);
+    assert_str(p.c->transport_socket_matches[0].name, "a");
+    assert_int_equal(p.c->transport_socket_matches[0].match->count, 2);
+    assert_str(value_get(p.c->transport_socket_matches[0].match, STR("mode"))->string, "tls");
+    assert_non_null(p.c->transport_socket_matches[0].ext);
+    assert_null(p.c->transport_socket);
+    assert_null(p.c->transport_socket_matches[2].match);
+    /* One may serve what the other did only when they are configured alike. */
+    other = p.c->transport_socket_matches[2].hash;
+    assert_true(p.c->transport_socket_matches[0].hash == p.c->transport_socket_matches[1].hash);
+    assert_true(p.c->transport_socket_matches[0].hash != other);
+    parse_fixture_done(&p.f);
+}
+
+static void test_another_transport_socket_is_another_pool(void **state)
+{
+    struct parsed p;
+    uint64_t raw;
+    uint64_t none;
+
+    parsed_init(&p, "{name: k}");
+    none = p.c->pool_hash;
+    parse_fixture_done(&p.f);
+    parsed_init(&p, "{name: k, transport_socket: " RAW("x") "}");
+    raw = p.c->pool_hash;
+    assert_true(raw != none);
+    parse_fixture_done(&p.f);
+    parsed_init(&p, "{name: k, transport_socket: " RAW("z") "}");
+    assert_true(p.c->pool_hash != raw);
+    parse_fixture_done(&p.f);
+}
+
+static void test_names_for_sni(void **state)
+{
+    struct parsed p;
+
+    parsed_init(&p, "{name: k}");
+    assert_false(p.c->auto_sni || p.c->auto_san_validation);
+    assert_int_equal(p.c->override_auto_sni_header.len, 0);
+    parse_fixture_done(&p.f);
+    parsed_init(&p, "{name: k, upstream_http_protocol_options: {auto_sni: true,"
+                    " auto_san_validation: true, override_auto_sni_header: X-Name}}");
+    assert_true(p.c->auto_sni && p.c->auto_san_validation);
+    assert_str(p.c->override_auto_sni_header, "x-name");
+    parse_fixture_done(&p.f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -331,6 +390,9 @@ int main(void)
         cmocka_unit_test(test_pool_hash_follows_every_option_of_http2),
         cmocka_unit_test(test_protocol_in_the_older_spelling),
         cmocka_unit_test(test_endpoints),
+        cmocka_unit_test(test_transport_socket_matches),
+        cmocka_unit_test(test_another_transport_socket_is_another_pool),
+        cmocka_unit_test(test_names_for_sni),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -506,6 +506,18 @@ static int check_client_certificates(struct parse_context *ctx, const TLS(Common
     return 0;
 }
 
+/* What is read and does nothing (README, "Differs from Envoy"). */
+static int report_client(struct parse_context *ctx, const TLS(UpstreamTlsContext) * m)
+{
+    int r =
+        m->allow_renegotiation ? parse_report_unsupported(ctx, &m->base, "allow_renegotiation") : 0;
+
+    if (r == 0 && !parse_bool_or(m->enforce_rsa_key_usage, true)) {
+        r = parse_report_unsupported(ctx, &m->base, "enforce_rsa_key_usage");
+    }
+    return r;
+}
+
 int parse_upstream_tls_context(struct parse_context *ctx, const TLS(UpstreamTlsContext) * m,
                                struct tls_client_config *ret)
 {
@@ -513,6 +525,9 @@ int parse_upstream_tls_context(struct parse_context *ctx, const TLS(UpstreamTlsC
 
     if (r == 0) {
         r = check_client_certificates(ctx, m->common_tls_context);
+    }
+    if (r == 0) {
+        r = report_client(ctx, m);
     }
     if (r < 0) {
         return r;

@@ -300,6 +300,7 @@ static void a_clients_defaults(void **state)
     assert_false(client.auto_host_sni || client.auto_sni_san_validation ||
                  client.allow_renegotiation);
     assert_int_equal(client.sni.len, 0);
+    assert_int_equal(f.ctx.unsupported_count, 0);
     assert_int_equal(client.common.validation_slot, SLOT_NONE);
     parse_fixture_done(&f);
 }
@@ -317,6 +318,7 @@ static void every_field_of_a_client_is_read(void **state)
     assert_true(client.allow_renegotiation);
     assert_false(client.enforce_rsa_key_usage);
     assert_int_equal(client.max_session_keys, 0);
+    assert_int_equal(f.ctx.unsupported_count, 2); /* renegotiation, lax key usage */
     hash = client.common.hash;
     parse_fixture_done(&f);
     good(parse_client, "{common_tls_context: {validation_context: {trusted_ca: {inline_string:"
