@@ -303,6 +303,7 @@ void conn_pool_request(struct conn_pool *p, struct pool_request *rq)
     }
     if (!breaker_try_acquire(pool_breaker(p), BREAKER_PENDING, pool_limit(p, BREAKER_PENDING))) {
         stat_inc(pool_stats(p), CLUSTER_UPSTREAM_RQ_PENDING_OVERFLOW);
+        pool_reap_later(p);
         request_fail(rq, POOL_FAILURE_OVERFLOW, STR_NONE);
         return;
     }

@@ -326,6 +326,37 @@ static void a_cancelled_request_leaves_no_pool(void **state)
     assert_int_equal(option_pools_count(the_host()->option_pools), 0);
 }
 
+static void request_on_overflow(struct pool_request *p, enum pool_failure f, struct str reason)
+{
+    (void)reason;
+    assert_int_equal(f, POOL_FAILURE_OVERFLOW);
+    *(bool *)p->user = true;
+}
+
+static bool has_no_pools(void *arg)
+{
+    return option_pools_count(((struct host *)arg)->option_pools) == 0;
+}
+
+static void a_request_too_many_leaves_no_pool(void **state)
+{
+    static const struct pool_request_ops ops = {.on_failure = request_on_overflow};
+    struct cluster_config *c = cluster_over(&fake);
+    struct transport_options o = {.server_name = STR("a.test")};
+    struct pool_request p;
+    bool has_failed = false;
+
+    (void)state;
+    o.hash = transport_options_hash(&o);
+    c->breakers[PRIORITY_DEFAULT].max_pending_requests = 0;
+    put_cluster(c);
+    cluster_request_stream(cluster_manager_get(u.thread.clusters, 0), the_host(), PRIORITY_DEFAULT,
+                           POOL_HTTP1, &o, &ops, &has_failed, &p);
+    assert_true(has_failed);
+    assert_int_equal(option_pools_count(the_host()->option_pools), 1);
+    upstream_testing_until(&u, has_no_pools, the_host());
+}
+
 static void of_many_pools_idle_ones_go(void **state)
 {
     enum { MANY = 1030 };
@@ -566,6 +597,7 @@ int main(void)
         TEST(options_mean_nothing_to_a_raw_transport),
         TEST(a_pool_goes_with_its_last_connection),
         TEST(a_cancelled_request_leaves_no_pool),
+        TEST(a_request_too_many_leaves_no_pool),
         TEST(of_many_pools_idle_ones_go),
         TEST(pools_with_options_drain_too),
         TEST(each_protocol_offers_its_own),
