@@ -252,6 +252,23 @@ static int teardown(void **state)
     return 0;
 }
 
+struct pools_wait {
+    struct host *host;
+    size_t count;
+};
+
+static bool pools_are(void *arg)
+{
+    const struct pools_wait *w = arg;
+
+    return option_pools_count(w->host->option_pools) == w->count;
+}
+
+static void await_pools(size_t count)
+{
+    upstream_testing_until(&u, pools_are, &(struct pools_wait){the_host(), count});
+}
+
 /* --- options -------------------------------------------------------------------------------------
  */
 
@@ -304,8 +321,7 @@ static void a_pool_goes_with_its_last_connection(void **state)
     assert_int_equal(option_pools_count(the_host()->option_pools), 2);
     close(a);
     await_stat("upstream_cx_active", 1);
-    upstream_testing_turn(&u);
-    assert_int_equal(option_pools_count(the_host()->option_pools), 1);
+    await_pools(1);
     next_exchange("b.test", b);
     a = first_exchange("a.test");
     assert_int_equal(option_pools_count(the_host()->option_pools), 2);
@@ -322,8 +338,7 @@ static void a_cancelled_request_leaves_no_pool(void **state)
     arena_done(&rq[0].arena);
     close(testing_origin_accept(&origin));
     await_stat("upstream_cx_active", 0);
-    upstream_testing_turn(&u);
-    assert_int_equal(option_pools_count(the_host()->option_pools), 0);
+    await_pools(0);
 }
 
 static void request_on_overflow(struct pool_request *p, enum pool_failure f, struct str reason)
@@ -331,11 +346,6 @@ static void request_on_overflow(struct pool_request *p, enum pool_failure f, str
     (void)reason;
     assert_int_equal(f, POOL_FAILURE_OVERFLOW);
     *(bool *)p->user = true;
-}
-
-static bool has_no_pools(void *arg)
-{
-    return option_pools_count(((struct host *)arg)->option_pools) == 0;
 }
 
 static void a_request_too_many_leaves_no_pool(void **state)
@@ -354,7 +364,7 @@ static void a_request_too_many_leaves_no_pool(void **state)
                            POOL_HTTP1, &o, &ops, &has_failed, &p);
     assert_true(has_failed);
     assert_int_equal(option_pools_count(the_host()->option_pools), 1);
-    upstream_testing_until(&u, has_no_pools, the_host());
+    await_pools(0);
 }
 
 static void of_many_pools_idle_ones_go(void **state)
@@ -373,8 +383,7 @@ static void of_many_pools_idle_ones_go(void **state)
         fds[i] = first_exchange(name);
     }
     await_stat("upstream_cx_active", 1024);
-    upstream_testing_turn(&u);
-    assert_int_equal(option_pools_count(the_host()->option_pools), 1024);
+    await_pools(1024);
     next_exchange("1029.test", fds[MANY - 1]); /* the oldest went */
     for (int i = 0; i < MANY; i++) {
         close(fds[i]);
@@ -569,6 +578,11 @@ static void note_freed(void *object)
     *(bool *)object = true;
 }
 
+static bool is_true(void *arg)
+{
+    return *(bool *)arg;
+}
+
 static void a_connection_holds_its_configuration(void **state)
 {
     struct cluster_config *old = cluster_over(&fake);
@@ -583,9 +597,7 @@ static void a_connection_holds_its_configuration(void **state)
     next_exchange(NULL, fd);
     assert_false(is_freed);
     close(fd);
-    await_stat("upstream_cx_active", 0);
-    upstream_testing_turn(&u);
-    assert_true(is_freed);
+    upstream_testing_until(&u, is_true, &is_freed);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
