@@ -103,8 +103,8 @@ struct transport_options *request_transport_options(const struct cluster *c, str
     if (config->auto_sni && !is_ip && o->server_name.len == 0) {
         o->server_name = arena_str(a, host);
     }
-    if (config->auto_san_validation && o->san_count == 0 && host.len > 0) {
-        struct str *san = ARENA_NEW(a, struct str);
+    if (config->auto_san_validation && o->san_count == 0) {
+        struct str *san = ARENA_NEW(a, struct str); /* an empty one, too: it fits no certificate */
 
         *san = arena_str(a, host);
         o->sans = san;

@@ -120,6 +120,12 @@ static void auto_sni_and_san(void **state)
     o = options_of(f, STR("[::1]:8443"));
     assert_int_equal(o->server_name.len, 0);
     assert_str(o->sans[0], "::1");
+
+    o = options_of(f, STR("")); /* a request of no name gets no check less */
+    assert_non_null(o);
+    assert_int_equal(o->server_name.len, 0);
+    assert_int_equal(o->san_count, 1);
+    assert_int_equal(o->sans[0].len, 0);
 }
 
 static void filters_come_first(void **state)

@@ -236,6 +236,8 @@ REFUSED = [
     ("auto_san", "127.0.0.2", ()),
     ("only_san", "c.example", ()),
     ("override", "a.example", (("x-sni", "c.example"),)),
+    ("auto_san", "", ()),  # a name that no certificate has
+    ("only_san", ":80", ()),
     ("sni_san", "c.example", ()),
 ]
 
