@@ -305,6 +305,10 @@ static enum ssl_select_cert_result_t on_client_hello(const SSL_CLIENT_HELLO *hel
     char sni[SNI_MAX];
     CBS ignored;
 
+    if (!tls_context_is_ready(s->context, ch.loop)) {
+        tls_socket_miss_secrets(s);
+        return ssl_select_cert_error;
+    }
     ch.wants_staple = get_extension(hello, TLSEXT_TYPE_status_request, &ignored);
     if (name_len > SNI_MAX) {
         name_len = 0;

@@ -159,6 +159,23 @@ static int fail(struct tls_socket *s)
     return E_TLS;
 }
 
+/* --- secrets that are not there --------------------------------------------------------------- */
+
+static void miss_secrets(const struct tls_context *context, struct conn *c)
+{
+    if (context->factory_stats != NULL) {
+        stat_inc(stat_scope_block(context->factory_stats, c->loop->index), TLS_SECRETS_NOT_READY);
+    }
+    if (c->failure_reason == NULL) {
+        c->failure_reason = xstrdup("TLS error: Secret is not supplied by SDS");
+    }
+}
+
+void tls_socket_miss_secrets(struct tls_socket *s)
+{
+    miss_secrets(s->context, s->conn);
+}
+
 /* --- verification ----------------------------------------------------------------------------- */
 
 static void count_refusal(const struct tls_socket *s, enum tls_verify_result result)
@@ -200,6 +217,10 @@ enum ssl_verify_result_t tls_verify_callback(SSL *ssl, uint8_t *ret_alert)
     enum tls_verify_result result;
     struct strbuf reason;
 
+    if (!tls_context_is_ready(s->context, s->conn->loop)) {
+        tls_socket_miss_secrets(s); /* gone since the handshake began: nobody to judge by */
+        return ssl_verify_invalid;
+    }
     free(s->issuer);
     s->issuer = NULL;
     p.ret_overlooked = &overlooked;
@@ -260,18 +281,6 @@ static int handshake(struct tls_socket *s)
     return SSL_get_error(s->ssl, rc) == SSL_ERROR_WANT_READ ? 0 : fail(s);
 }
 
-/* Two words of the API of its time: a new connection of a server has no failure reason yet. */
-static int refuse_without_secrets(const struct tls_context *context, struct conn *c)
-{
-    if (context->factory_stats != NULL) {
-        stat_inc(stat_scope_block(context->factory_stats, c->loop->index), TLS_SECRETS_NOT_READY);
-    }
-    if (c->failure_reason == NULL) {
-        c->failure_reason = xstrdup("TLS error: Secret is not supplied by SDS");
-    }
-    return E_TLS;
-}
-
 static int start(struct tls_socket *s, const struct transport_options *options)
 {
     int r = 0;
@@ -308,10 +317,11 @@ int tls_socket_open(struct conn *c, const void *config, bool is_server,
 
     CHECK(is_server == (context->server != NULL));
     if (!tls_context_is_ready(context, c->loop)) {
-        r = refuse_without_secrets(context, c);
+        miss_secrets(context, c);
         if (is_server) {
-            return r;
+            return E_TLS;
         }
+        r = E_TLS;
     }
     s = xcalloc(1, sizeof(*s));
     s->conn = c;

@@ -510,6 +510,40 @@ static void clients_are_asked_for_what_the_secret_of_their_handshake_says(void *
     assert_non_null(strstr(server.reason, "PEER_DID_NOT_RETURN_A_CERTIFICATE"));
 }
 
+/* Its context and all who named the secret are gone from the configuration; the connection is not.
+ */
+static void nobody_is_let_in_when_the_secret_has_gone(void **state)
+{
+    static const uint32_t SLOT = 7;
+
+    (void)state;
+    trust_certificate();
+    server_config.common.validation_slot = SLOT;
+    server_config.require_client_certificate = true;
+    publish_validation(SLOT, &validation, 1);
+    make_contexts();
+    start_with(NULL);
+    part_table_set(&parts, PART_SECRET, SLOT, NULL);
+    WAIT(client.is_closed && server.is_closed);
+    assert_int_equal(server.cause, CONN_CLOSED_TRANSPORT);
+}
+
+static void nobody_is_believed_when_the_secret_has_gone(void **state)
+{
+    static const uint32_t SLOT = 7;
+
+    (void)state;
+    trust_certificate();
+    client_config.common.validation_slot = SLOT;
+    publish_validation(SLOT, &validation, 1);
+    make_contexts();
+    start_with(NULL);
+    part_table_set(&parts, PART_SECRET, SLOT, NULL);
+    WAIT(client.is_closed && server.is_closed);
+    assert_int_equal(client.cause, CONN_CLOSED_TRANSPORT);
+    assert_non_null(strstr(client.reason, "Secret is not supplied by SDS"));
+}
+
 static void garbage_is_refused_with_a_reason(void **state)
 {
     int fd;
@@ -545,6 +579,8 @@ int main(void)
         CASE(a_session_is_resumed),
         CASE(secrets_that_are_not_there),
         CASE(clients_are_asked_for_what_the_secret_of_their_handshake_says),
+        CASE(nobody_is_let_in_when_the_secret_has_gone),
+        CASE(nobody_is_believed_when_the_secret_has_gone),
         CASE(garbage_is_refused_with_a_reason),
     };
 

@@ -130,6 +130,8 @@ void tls_session_cache_done(struct tls_session_cache *sc);
 /* --- socket.c --------------------------------------------------------------------------------- */
 
 struct tls_socket *tls_socket_of(const SSL *ssl);
+/* Counts, and gives the connection its reason: a secret is not there (any more). */
+void tls_socket_miss_secrets(struct tls_socket *s);
 /* BoringSSL's verify callback of both sides. */
 enum ssl_verify_result_t tls_verify_callback(SSL *ssl, uint8_t *ret_alert);
 
