@@ -568,6 +568,8 @@ static void xds_stream_row(void *user, const struct xds_stream_status *s)
 
     json_object_begin(w);
     member_str(w, "cluster", s->cluster);
+    json_key(w, STR("aggregated"));
+    json_bool(w, s->is_aggregated);
     member_str(w, "protocol", s->is_delta ? STR("delta") : STR("sotw"));
     json_key(w, STR("connected"));
     json_bool(w, s->is_connected);

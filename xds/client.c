@@ -136,11 +136,13 @@ void xds_client_visit(const struct xds_client *c,
 
     if (c->ads != NULL) {
         xds_stream_status(c->ads, &status);
+        status.is_aggregated = true;
         visit(user, &status);
     }
     list_for_each (s, &c->subscriptions, struct xds_subscription, node) {
         if (s->own_stream != NULL) {
             xds_stream_status(s->own_stream, &status);
+            status.is_aggregated = false;
             visit(user, &status);
         }
     }

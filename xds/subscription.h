@@ -99,6 +99,7 @@ struct str xds_message_name(const uint8_t *bytes, size_t len);
 /* For admin (/xds) and stats ("control_plane.*"): one row per stream. */
 struct xds_stream_status {
     struct str cluster;
+    bool is_aggregated; /* the ADS stream */
     bool is_connected;
     bool is_delta;
     uint64_t connected_since_ms;

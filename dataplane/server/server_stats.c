@@ -296,6 +296,9 @@ static void refresh_stream(void *user, const struct xds_stream_status *x)
 {
     const struct server_stats *s = user;
 
+    if (!x->is_aggregated) {
+        return;
+    }
     refresh(&s->control_plane, CP_CONNECTED_STATE, x->is_connected);
     if (x->control_plane.len > 0) {
         stat_set_text(s->control_plane.scope, CP_IDENTIFIER, x->control_plane);

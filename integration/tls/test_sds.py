@@ -133,6 +133,7 @@ def test_a_stream_for_each_secret(flavour, ads):
         assert shown(proxy) == "first"
         asked = {e["stream"]: e["names"] for e in ads.requests("sds")}
         assert sorted(asked.values()) == [["a"], ["b"]]
+        assert proxy.stat("control_plane.connected_state") == 0, "that of the aggregated stream, of which there is none"
         ads.set("sds", c.tls_secret("b", SECOND))
         wait_shown(proxy, "second", "m")
 
@@ -291,6 +292,7 @@ def file_proxy(flavour, place, mount, **certificate):
     return Proxy(flavour, c.static_bootstrap([tls_listener("l", c.sds("s", place.put("sds.json", secret)))]))
 
 
+@pytest.mark.threads
 @pytest.mark.parametrize("is_named", [False, True], ids=["directory of the files", "watched_directory"])
 def test_a_mounted_secret_rotates(flavour, place, tmp_path, is_named):
     mount = Mount(tmp_path / "mount", FIRST)
