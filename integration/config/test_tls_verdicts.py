@@ -217,6 +217,8 @@ def parameter_cases():
     yield "signature algorithm twice", params(signature_algorithms=["rsa_pss_rsae_sha256", "rsa_pss_rsae_sha256"])
     yield "client signature algorithms", common(tls_params={"signature_algorithms": ["ecdsa_secp256r1_sha256"]})
     yield "FIPS", params(compliance_policies=["FIPS_202205"])
+    yield "CNSA 1", params(compliance_policies=["CNSA1_202603"])
+    yield "CNSA 2", params(compliance_policies=["CNSA2_202603"])
     yield "FIPS for a client", common(tls_params={"compliance_policies": ["FIPS_202205"]})
     yield "FIPS with other ciphers", params(compliance_policies=["FIPS_202205"],
                                             cipher_suites=["ECDHE-ECDSA-CHACHA20-POLY1305"])
