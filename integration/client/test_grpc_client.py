@@ -311,7 +311,7 @@ def test_nobody_is_there(binary):
         code, message, details, _ = peer.close_of(1)
     assert code == UNAVAILABLE
     assert message.endswith("reset reason: remote connection failure")
-    assert details.startswith("upstream_reset_before_response_started{remote connection failure")
+    assert details.startswith("upstream_reset_before_response_started{remote_connection_failure")
 
 
 def test_a_server_that_dies_ends_its_calls(binary):
@@ -444,7 +444,7 @@ def test_what_was_not_processed_goes_again_once(scripted, scripted_peer, refusal
     scripted_peer.do("unary", 2, "/t.T/M", 5)
     code, _, details, _ = scripted_peer.close_of(2)
     assert code == UNAVAILABLE
-    assert details == "upstream_reset_before_response_started{remote refused stream reset}"
+    assert details == "upstream_reset_before_response_started{remote_refused_stream_reset}"
     assert scripted_peer.stat("cluster.c.upstream_rq_retry_limit_exceeded") == 1
 
 
