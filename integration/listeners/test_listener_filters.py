@@ -454,7 +454,11 @@ HTTP_CASES = {
 @pytest.mark.parametrize("case", HTTP_CASES, ids=str)
 def test_http_inspector(worlds, case):
     pieces, expect = HTTP_CASES[case]
-    play_all(worlds, "http", pieces, expect, patience=0.4)
+    if case == "byte by byte":
+        # Envoy may look at a line whose last bytes are still to come, and then takes it for none.
+        worlds = [w for w in worlds if w.flavour == "nuncio"]
+    if worlds:
+        play_all(worlds, "http", pieces, expect, patience=0.4)
 
 
 @pytest.mark.parametrize("pieces, expect", [
