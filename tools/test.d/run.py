@@ -16,7 +16,9 @@ TREES = {
     "asan": ["-Db_sanitize=address,undefined", "-Doptimization=1"],
     "tsan": ["-Db_sanitize=thread", "-Doptimization=1"],
 }
-MOST_TRIED_AGAIN = 10  # more failures than this are no accident
+# Failures that may be an accident: few, and none in which nuncio itself broke down.
+MOST_TRIED_AGAIN = 10
+BREAKDOWN = re.compile(r"Sanitizer|runtime error:|Assertion .* failed|ended with -\d+| is gone")
 SANITIZER_ENV = {
     "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:detect_stack_use_after_return=1:strict_string_checks=1",
     "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
@@ -101,30 +103,32 @@ def meson_test(tally, name, arguments=(), wrapper=()):
 
 
 def run_pytest(what, binary, *arguments, wrapper=()):
-    """(pytest's exit status, its counts; None if it left no report)"""
+    """(pytest's exit status; its counts, None if it left no report; the text of all its failures)"""
     report = BUILD / f"pytest-{what}.xml"
     report.unlink(missing_ok=True)
     status = run(*wrapper, BUILD / "venv/bin/python", "-m", "pytest", "-q", f"--junitxml={report}", *arguments,
                  "integration", env={**SANITIZER_ENV, "NUNCIO_BIN": str(binary)})
     if not report.exists():
-        return status, None
+        return status, None, ""
     suite = ElementTree.parse(report).getroot().find("testsuite")
-    return status, {k: int(suite.get(k)) for k in ("tests", "errors", "failures", "skipped")}
+    counts = {k: int(suite.get(k)) for k in ("tests", "errors", "failures", "skipped")}
+    texts = [e.get("message", "") + (e.text or "") for kind in ("failure", "error") for e in suite.iter(kind)]
+    return status, counts, "\n".join(texts)
 
 
 def pytest(tally, what, binary, *arguments, wrapper=()):
     """The integration tests. The few that fail are tried once more, by themselves: Envoy and the clients have clocks of
     their own, and the machine may be somebody else's for a second. What needed that is said at the end."""
-    status, counts = run_pytest(what, binary, *arguments, wrapper=wrapper)
+    status, counts, texts = run_pytest(what, binary, *arguments, wrapper=wrapper)
     if counts is None:
         tally.fail(f"integration ({what}): pytest did not run")
         return
     failed = counts["errors"] + counts["failures"]
     passed = counts["tests"] - failed - counts["skipped"]
-    if status == 1 and failed <= MOST_TRIED_AGAIN:
-        status, again = run_pytest(f"{what}-again", binary, *arguments, "--last-failed", "--last-failed-no-failures=none",
+    if status == 1 and failed <= MOST_TRIED_AGAIN and not BREAKDOWN.search(texts):
+        status, again, _ = run_pytest(f"{what}-again", binary, *arguments, "--last-failed", "--last-failed-no-failures=none",
                                    wrapper=wrapper)
-        if again is not None and status in (0, 1):
+        if again is not None and status in (0, 1):  # else all of them stay failed
             still = again["errors"] + again["failures"]
             tally.unsteady.append(f"integration ({what}): {failed} failed, then {still} of them when tried again")
             passed, failed = passed + failed - still, still
