@@ -264,6 +264,7 @@ int tls_client_prepare(struct tls_socket *s, const struct transport_options *o)
     set_alpn(s, o);
     expect_names(s, server_name, o);
     SSL_set_custom_verify(s->ssl, SSL_VERIFY_PEER, tls_verify_callback);
+    tls_socket_pin_validation(s);
     resume(s);
     return 0;
 }

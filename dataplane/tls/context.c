@@ -37,11 +37,9 @@ const struct secret_config *tls_secret(const struct loop *l, uint32_t slot)
     return h != NULL ? (const struct secret_config *)h->part : NULL;
 }
 
-void tls_validation_parts(const struct tls_common *c, const struct loop *l,
+void tls_validation_parts(const struct tls_common *c, const struct secret_config *secret,
                           const struct tls_validation *ret_parts[2])
 {
-    const struct secret_config *secret = tls_secret(l, c->validation_slot);
-
     ret_parts[0] = c->validation;
     ret_parts[1] = secret != NULL ? &secret->validation : NULL;
 }

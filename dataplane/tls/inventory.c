@@ -79,7 +79,7 @@ static void visit_trusted(const struct tls_context *c, const struct loop *main, 
     const struct tls_validation *parts[2];
     const struct tls_trust *ca;
 
-    tls_validation_parts(c->common, main, parts);
+    tls_validation_parts(c->common, secret, parts);
     ca = tls_validation_ca(parts);
     if (ca != NULL) {
         visit_cas(ca, ca->ca_name, secret != NULL ? secret->name : STR(UNNAMED_CA), visit, user);
@@ -126,7 +126,7 @@ const char *tls_context_credulity(const struct tls_context *c, const struct loop
         tls_secret(main, c->common->validation_slot) == NULL) {
         return NULL;
     }
-    tls_validation_parts(c->common, main, parts);
+    tls_validation_parts(c->common, tls_secret(main, c->common->validation_slot), parts);
     for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
         if (parts[i] != NULL && parts[i]->accepts_untrusted) {
             return "peers are accepted whose certificate is not to be trusted (ACCEPT_UNTRUSTED)";

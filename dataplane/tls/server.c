@@ -243,8 +243,7 @@ static void set_session_context(struct tls_socket *s, const struct choice *ch)
     const struct tls_validation *parts[2];
     uint64_t id[4] = {s->context->server->require_client_certificate, s->context->common->hash, 0,
                       0};
-    const struct secret_config *validation =
-        tls_secret(ch->loop, s->context->common->validation_slot);
+    const struct secret_config *validation = tls_socket_validation(s);
     int r;
 
     for (size_t i = 0; i < certificate_count(ch); i++) {
@@ -254,7 +253,7 @@ static void set_session_context(struct tls_socket *s, const struct choice *ch)
             id[2] = hash_xx64(c->names[n], id[2]);
         }
     }
-    tls_validation_parts(s->context->common, ch->loop, parts);
+    tls_validation_parts(s->context->common, validation, parts);
     for (size_t i = 0; i < 2; i++) {
         if (parts[i] == NULL) {
             continue;
@@ -271,13 +270,13 @@ static void set_session_context(struct tls_socket *s, const struct choice *ch)
 
 /* Together with the session context: what is asked of a client and what its session is good for are
  * of the same secrets, however long it was silent before. */
-static void ask_for_certificate(struct tls_socket *s, const struct choice *ch)
+static void ask_for_certificate(struct tls_socket *s)
 {
     const struct tls_validation *parts[2];
     STACK_OF(CRYPTO_BUFFER) * names;
     int mode;
 
-    tls_validation_parts(s->context->common, ch->loop, parts);
+    tls_validation_parts(s->context->common, tls_socket_validation(s), parts);
     mode = tls_validation_verify_mode(parts, s->context->server->require_client_certificate);
     if (mode == SSL_VERIFY_NONE) {
         return;
@@ -332,8 +331,9 @@ static enum ssl_select_cert_result_t on_client_hello(const SSL_CLIENT_HELLO *hel
     X509_up_ref(c->leaf);
     X509_free(s->local_leaf);
     s->local_leaf = c->leaf;
+    tls_socket_pin_validation(s);
     set_session_context(s, &ch);
-    ask_for_certificate(s, &ch);
+    ask_for_certificate(s);
     return ssl_select_cert_success;
 }
 

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/model/part_handle.h"
 #include "dataplane/base/clock.h"
 #include "dataplane/base/log.h"
 #include "dataplane/base/xalloc.h"
@@ -176,6 +177,31 @@ void tls_socket_miss_secrets(struct tls_socket *s)
     miss_secrets(s->context, s->conn);
 }
 
+/* --- the secret that peers are judged by ------------------------------------------------------ */
+
+static void unpin_validation(struct tls_socket *s)
+{
+    part_handle_unref(s->validation);
+    s->validation = NULL;
+}
+
+void tls_socket_pin_validation(struct tls_socket *s)
+{
+    uint32_t slot = s->context->common->validation_slot;
+
+    unpin_validation(s);
+    s->validation =
+        slot != SLOT_NONE ? part_table_get(s->conn->loop->parts, PART_SECRET, slot) : NULL;
+    if (s->validation != NULL) {
+        part_handle_ref(s->validation);
+    }
+}
+
+const struct secret_config *tls_socket_validation(const struct tls_socket *s)
+{
+    return s->validation != NULL ? (const struct secret_config *)s->validation->part : NULL;
+}
+
 /* --- verification ----------------------------------------------------------------------------- */
 
 static void count_refusal(const struct tls_socket *s, enum tls_verify_result result)
@@ -225,7 +251,7 @@ enum ssl_verify_result_t tls_verify_callback(SSL *ssl, uint8_t *ret_alert)
     s->issuer = NULL;
     p.ret_overlooked = &overlooked;
     p.ret_issuer = &s->issuer;
-    tls_validation_parts(s->context->common, s->conn->loop, p.parts);
+    tls_validation_parts(s->context->common, tls_socket_validation(s), p.parts);
     if (s->expected != NULL) {
         p.is_san_from_sni = s->context->client->auto_sni_san_validation;
         p.server_name = s->expected->server_name;
@@ -275,6 +301,7 @@ static int handshake(struct tls_socket *s)
         s->ready_ns = clock_mono_ns();
         free(s->expected);
         s->expected = NULL;
+        unpin_validation(s);
         count_handshake(s);
         return 0;
     }
@@ -502,5 +529,6 @@ void tls_socket_free(void *state)
     free(s->issuer);
     free(s->expected);
     free(s->verify_error);
+    unpin_validation(s);
     free(s);
 }

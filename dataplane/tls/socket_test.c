@@ -544,6 +544,28 @@ static void nobody_is_believed_when_the_secret_has_gone(void **state)
     assert_non_null(strstr(client.reason, "Secret is not supplied by SDS"));
 }
 
+/* What comes of a handshake is one secret's: else its session would be taken, once that secret is
+ * back, from a peer that only another one believed. */
+static void a_handshake_is_judged_by_the_secret_it_began_with(void **state)
+{
+    static const uint32_t SLOT = 7;
+    struct tls_digest nobodys = {{0}};
+    struct tls_validation other;
+
+    (void)state;
+    trust_certificate();
+    other = validation;
+    other.certificate_hashes = &nobodys;
+    other.certificate_hash_count = 1;
+    client_config.common.validation_slot = SLOT;
+    publish_validation(SLOT, &validation, 1);
+    make_contexts();
+    start_with(NULL);
+    publish_validation(SLOT, &other, 2);
+    WAIT(client.is_closed || server.is_connected);
+    assert_false(client.is_closed);
+}
+
 static void garbage_is_refused_with_a_reason(void **state)
 {
     int fd;
@@ -581,6 +603,7 @@ int main(void)
         CASE(clients_are_asked_for_what_the_secret_of_their_handshake_says),
         CASE(nobody_is_let_in_when_the_secret_has_gone),
         CASE(nobody_is_believed_when_the_secret_has_gone),
+        CASE(a_handshake_is_judged_by_the_secret_it_began_with),
         CASE(garbage_is_refused_with_a_reason),
     };
 

@@ -26,6 +26,7 @@
 #include "dataplane/tls/trust.h"
 
 struct loop;
+struct part_handle;
 
 /* Sessions that servers gave us, newest first. Any thread: upstream handshakes only. */
 struct tls_session_cache {
@@ -80,6 +81,7 @@ struct tls_socket {
     X509 *local_leaf;                    /* what we showed, NULL: nothing */
     struct tls_issuer *issuer;           /* of the peer's leaf, until `info` has it */
     uint64_t ready_ns;                   /* monotonic: the end of the handshake */
+    struct part_handle *validation;      /* pinned during a handshake: the secret it began with */
     uint64_t secrets;                    /* a client's, for the sessions it makes */
     uint64_t last_write_ms;              /* record sizes start small after a pause */
     uint32_t burst_bytes;                /* written since then */
@@ -95,8 +97,8 @@ struct tls_socket {
 uint8_t *tls_alpn_wire(const struct str *names, size_t count, size_t *ret_len);
 /* That of a thread's secret, NULL: not there (yet). */
 const struct secret_config *tls_secret(const struct loop *l, uint32_t slot);
-/* Both validations of a context as they are now. */
-void tls_validation_parts(const struct tls_common *c, const struct loop *l,
+/* Both validations of a context: its own, and that of `secret`, NULL: none. */
+void tls_validation_parts(const struct tls_common *c, const struct secret_config *secret,
                           const struct tls_validation *ret_parts[2]);
 /* Whether every secret that it names is there. */
 bool tls_context_is_ready(const struct tls_context *c, const struct loop *l);
@@ -130,6 +132,10 @@ void tls_session_cache_done(struct tls_session_cache *sc);
 /* --- socket.c --------------------------------------------------------------------------------- */
 
 struct tls_socket *tls_socket_of(const SSL *ssl);
+/* As the handshake begins: it is judged by the validation secret of this moment until it ends, and
+ * so is the session that it makes, however often the secret changes meanwhile. */
+void tls_socket_pin_validation(struct tls_socket *s);
+const struct secret_config *tls_socket_validation(const struct tls_socket *s);
 /* Counts, and gives the connection its reason: a secret is not there (any more). */
 void tls_socket_miss_secrets(struct tls_socket *s);
 /* BoringSSL's verify callback of both sides. */
