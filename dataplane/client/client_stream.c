@@ -371,27 +371,11 @@ static void stream_on_ready(struct pool_request *rq)
     s->nesting--;
 }
 
-static enum stream_reset_reason reset_reason_of(enum pool_failure f)
-{
-    switch (f) {
-    case POOL_FAILURE_OVERFLOW:
-    case POOL_FAILURE_ACTIVE_OVERFLOW:
-        return RESET_OVERFLOW;
-    case POOL_FAILURE_LOCAL_CONNECT:
-        return RESET_LOCAL_CONNECTION_FAILURE;
-    case POOL_FAILURE_CONNECT_TIMEOUT:
-        return RESET_CONNECTION_TIMEOUT;
-    case POOL_FAILURE_REMOTE_CONNECT:
-        break;
-    }
-    return RESET_REMOTE_CONNECTION_FAILURE;
-}
-
 static void stream_on_pool_failure(struct pool_request *rq, enum pool_failure f,
                                    struct str transport)
 {
     struct client_stream *s = rq->user;
-    enum stream_reset_reason reason = reset_reason_of(f);
+    enum stream_reset_reason reason = pool_failure_reset_reason(f);
 
     s->state = CLIENT_STREAM_IDLE;
     stream_fail_reset(s, reason == RESET_OVERFLOW ? CLIENT_OVERFLOW : CLIENT_CONNECT_FAILURE,

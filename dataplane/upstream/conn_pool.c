@@ -739,6 +739,22 @@ static bool pool_conn_try_next_address(struct pool_conn *pc, enum conn_close_cau
     return false;
 }
 
+enum stream_reset_reason pool_failure_reset_reason(enum pool_failure f)
+{
+    switch (f) {
+    case POOL_FAILURE_OVERFLOW:
+    case POOL_FAILURE_ACTIVE_OVERFLOW:
+        return RESET_OVERFLOW;
+    case POOL_FAILURE_LOCAL_CONNECT:
+        return RESET_LOCAL_CONNECTION_FAILURE;
+    case POOL_FAILURE_CONNECT_TIMEOUT:
+        return RESET_CONNECTION_TIMEOUT;
+    case POOL_FAILURE_REMOTE_CONNECT:
+        break;
+    }
+    return RESET_REMOTE_CONNECTION_FAILURE;
+}
+
 static enum pool_failure pool_failure_of(enum conn_close_cause cause)
 {
     switch (cause) {

@@ -79,6 +79,9 @@ enum pool_failure {
     POOL_FAILURE_CONNECT_TIMEOUT, /* UF */
 };
 
+/* As what kind of reset a stream that got no connection shows itself. */
+enum stream_reset_reason pool_failure_reset_reason(enum pool_failure f);
+
 /* What is spoken on a pooled connection; each has pools of its own. */
 enum pool_protocol {
     POOL_HTTP1,

@@ -465,22 +465,6 @@ static void request_on_ready(struct pool_request *pool_request)
     }
 }
 
-static enum stream_reset_reason reset_reason_of(enum pool_failure f)
-{
-    switch (f) {
-    case POOL_FAILURE_OVERFLOW:
-    case POOL_FAILURE_ACTIVE_OVERFLOW:
-        return RESET_OVERFLOW;
-    case POOL_FAILURE_LOCAL_CONNECT:
-        return RESET_LOCAL_CONNECTION_FAILURE;
-    case POOL_FAILURE_CONNECT_TIMEOUT:
-        return RESET_CONNECTION_TIMEOUT;
-    case POOL_FAILURE_REMOTE_CONNECT:
-        break;
-    }
-    return RESET_REMOTE_CONNECTION_FAILURE;
-}
-
 static void request_on_failure(struct pool_request *pool_request, enum pool_failure f,
                                struct str transport)
 {
@@ -492,7 +476,7 @@ static void request_on_failure(struct pool_request *pool_request, enum pool_fail
         request_note_host(rq);
         request_info(rq)->upstream_transport_failure_reason = reason;
     }
-    request_failed(rq, reset_reason_of(f), reason);
+    request_failed(rq, pool_failure_reset_reason(f), reason);
 }
 
 static const struct pool_request_ops request_pool_ops = {
