@@ -345,12 +345,15 @@ static void conn_on_write_error(struct conn *c, bool tell_now)
 /* Also the transport's last words, when nothing follows. */
 static bool conn_encrypt_output(struct conn *c)
 {
+    size_t unwritten = c->out.len;
+
     if (c->wire == NULL) {
         return true;
     }
-    if (c->out.len > 0 && c->transport->encrypt(c, c->transport_state, &c->out, c->wire) != 0) {
+    if (unwritten > 0 && c->transport->encrypt(c, c->transport_state, &c->out, c->wire) != 0) {
         return false;
     }
+    c->bytes_written += unwritten - c->out.len;
     if ((c->wants_fin || c->state == CONN_FLUSHING) && c->out.len == 0 && !c->is_transport_ended) {
         c->is_transport_ended = true;
         if (c->transport->shutdown != NULL) {
@@ -390,7 +393,8 @@ static void conn_write_out(struct conn *c, bool tell_now)
             return;
         }
         if (n > 0) {
-            c->bytes_written += (uint64_t)n;
+            c->wire_written += (uint64_t)n;
+            c->bytes_written += c->wire == NULL ? (uint64_t)n : 0;
             buf_drain(b, (size_t)n);
         }
         if (n < 0 || (size_t)n < tried) {
@@ -509,6 +513,7 @@ static void conn_decrypt(struct conn *c, struct buf *wire)
     if (c->state != CONN_CLOSED && conn_unwritten(c) > 0) {
         loop_task_schedule(c->loop, &c->task);
     }
+    c->bytes_read += plain.len;
     if (!conn_is_closing(c) && plain.len > 0) {
         buf_move(&c->in, &plain);
         conn_offer(c, &c->in, false);
@@ -544,7 +549,7 @@ static void conn_on_eof(struct conn *c)
 /* Takes all of `now`. */
 static void conn_on_bytes(struct conn *c, struct buf *now)
 {
-    c->bytes_read += now->len;
+    c->bytes_read += c->wire == NULL ? now->len : 0;
     if (conn_is_closing(c)) {
         buf_reset(now); /* what still comes is of no interest */
     } else if (c->wire != NULL) {
@@ -936,6 +941,9 @@ int conn_set_server_transport(struct conn *c, const struct transport_socket *tra
 {
     int r = conn_open_transport(c, transport, config, true, NULL);
 
+    if (c->wire != NULL) {
+        c->bytes_read = 0; /* listener filters looked at bytes that are the transport's */
+    }
     if (r == 0 && transport != NULL && transport->is_ready != NULL &&
         !transport->is_ready(c, c->transport_state)) {
         c->state = CONN_HANDSHAKING; /* nothing was told of it yet: as if it began so */

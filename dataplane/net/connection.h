@@ -96,11 +96,12 @@ struct conn {
     uint64_t id;
     const struct conn_ops *ops;
     void *user;
-    struct buf in;  /* left over by the consumer */
-    struct buf out; /* accepted by conn_write, not yet written */
-    uint64_t bytes_read;
-    uint64_t bytes_written;
-    struct loop_task task; /* end of turn: offer, flush */
+    struct buf in;          /* left over by the consumer */
+    struct buf out;         /* accepted by conn_write, not yet written */
+    uint64_t bytes_read;    /* what the transport made of what came, as Envoy counts */
+    uint64_t bytes_written; /* of `out`: given to the socket, or to the transport */
+    uint64_t wire_written;  /* given to the socket */
+    struct loop_task task;  /* end of turn: offer, flush */
     uv_poll_t poll;
     const struct transport_socket *transport;
     void *transport_state;

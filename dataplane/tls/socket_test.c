@@ -297,6 +297,10 @@ static void bytes_go_both_ways(void **state)
     say(&server, STR("pong!"));
     WAIT(client.got_bytes == 5);
     assert_memory_equal(client.got.ptr, "pong!", 5);
+    assert_int_equal(client.conn->bytes_read, 5); /* not what the records are */
+    assert_int_equal(client.conn->bytes_written, 4);
+    assert_int_equal(server.conn->bytes_read, 4);
+    assert_int_equal(server.conn->bytes_written, 5);
 }
 
 static void megabytes_arrive_whole(void **state)

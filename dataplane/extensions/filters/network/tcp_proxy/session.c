@@ -97,7 +97,7 @@ void tcp_session_touch(struct tcp_session *s)
 static void tcp_session_on_idle(struct timer *t)
 {
     struct tcp_session *s = container_of(t, struct tcp_session, idle_timer);
-    uint64_t moved = s->client->bytes_written + tcp_upstream_written(s);
+    uint64_t moved = s->client->wire_written + tcp_upstream_written(s);
 
     if (moved != s->seen_bytes) { /* a slow reader is no idle one */
         s->seen_bytes = moved;

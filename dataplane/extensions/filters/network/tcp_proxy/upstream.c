@@ -124,7 +124,7 @@ void tcp_upstream_send(struct tcp_session *s, struct buf *take_data, bool end_st
 uint64_t tcp_upstream_written(const struct tcp_session *s)
 {
     return s->upstream != NULL && s->protocol == POOL_TCP
-               ? pool_request_conn(&s->request)->bytes_written
+               ? pool_request_conn(&s->request)->wire_written
                : 0;
 }
 
