@@ -423,7 +423,8 @@ static void conn_manager_on_goaway(void *owner)
 
     if (list_is_empty(&cm->streams)) {
         conn_manager_set_closing(cm);
-        conn_manager_close(cm, CONN_CLOSE_FLUSH);
+        /* What it still sends must not make the end an RST. */
+        conn_manager_close(cm, CONN_CLOSE_FLUSH_AND_DELAY);
     }
 }
 

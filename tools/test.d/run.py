@@ -16,6 +16,8 @@ TREES = {
     "asan": ["-Db_sanitize=address,undefined", "-Doptimization=1"],
     "tsan": ["-Db_sanitize=thread", "-Doptimization=1"],
 }
+# Files of tests run beside each other: most of the time they wait for a process to start, or for a timer.
+SIDE_BY_SIDE = ["--numprocesses", str(min(len(os.sched_getaffinity(0)), 3) + 1), "--dist", "loadfile"]
 # Failures that may be an accident: few, and none in which nuncio itself broke down.
 MOST_TRIED_AGAIN = 10
 BREAKDOWN = re.compile(r"Sanitizer|runtime error:|Assertion .* failed|ended with -\d+| is gone")
@@ -119,7 +121,7 @@ def run_pytest(what, binary, *arguments, wrapper=()):
 def pytest(tally, what, binary, *arguments, wrapper=()):
     """The integration tests. The few that fail are tried once more, by themselves: Envoy and the clients have clocks of
     their own, and the machine may be somebody else's for a second. What needed that is said at the end."""
-    status, counts, texts = run_pytest(what, binary, *arguments, wrapper=wrapper)
+    status, counts, texts = run_pytest(what, binary, *arguments, *SIDE_BY_SIDE, wrapper=wrapper)
     if counts is None:
         tally.fail(f"integration ({what}): pytest did not run")
         return
