@@ -34,7 +34,7 @@ class Case:
     expect: dict = field(default_factory=dict)
     listener: object = None  # its name; the bootstrap's first without
     action: object = None  # what the origin does with it, instead of its default
-    ignore: tuple = ()  # parts not compared: "header:x", "upstream_header:x", "log:flags", "reason", "body", ...
+    ignore: tuple = ()  # parts not compared: "header:x", "upstream_header:x", "log:flags", "upstream", "body", ...
     log: bool = True  # an access log line is written
     differs: object = None  # nuncio differs on purpose: expectations for it that replace some of the above
 
@@ -303,7 +303,7 @@ def view(outcome, ignore=()):
             out[f"header {name}"] = values
     out["closed"] = outcome.closed
     out["requests"] = len(outcome.requests)
-    for index, seen in enumerate(outcome.requests):
+    for index, seen in enumerate(outcome.requests if "upstream" not in ignore else ()):
         at = f"upstream[{index}]"
         out[f"{at} origin"] = seen.origin
         out[f"{at} line"] = f"{seen.method} {normal(seen.target, outcome.ports)} {seen.version}"
