@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "config/model/access_log.h"
 #include "config/model/core.h"
 #include "config/model/extension.h"
 #include "config/model/part.h"
@@ -111,8 +112,7 @@ struct listener_config {
     /* Instead of what the chains say of themselves; its actions are filter_chain_action. NULL:
      * none. */
     const struct matcher *chain_matcher;
-    const struct filter_config *access_logs;
-    size_t access_log_count;
+    struct access_logs access_logs;
     const struct listener_filter_config *listener_filters;
     size_t listener_filter_count;
     uint64_t listener_filters_timeout_ms; /* 15000; 0 off */

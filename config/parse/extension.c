@@ -142,33 +142,6 @@ int parse_transport_socket(struct parse_context *ctx, enum extension_category ca
     return r;
 }
 
-int parse_access_logs(struct parse_context *ctx, const char *field, size_t n,
-                      Envoy__Config__Accesslog__V3__AccessLog *const *m,
-                      const struct filter_config **ret, size_t *ret_count)
-{
-    struct filter_config *logs;
-
-    if (n == 0) {
-        return 0;
-    }
-    logs = ARENA_ARRAY(parse_arena(ctx), struct filter_config, n);
-    for (size_t i = 0; i < n; i++) {
-        size_t at = path_push_index(ctx, field, i);
-        bool is_typed = m[i]->config_type_case ==
-                        ENVOY__CONFIG__ACCESSLOG__V3__ACCESS_LOG__CONFIG_TYPE_TYPED_CONFIG;
-        int r = parse_extension(ctx, EXT_ACCESS_LOGGER, m[i]->name, "typed_config",
-                                is_typed ? m[i]->typed_config : NULL, &logs[i]);
-
-        if (r < 0) {
-            return r;
-        }
-        path_pop(ctx, at);
-    }
-    *ret = logs;
-    *ret_count = n;
-    return 0;
-}
-
 /* --- per-route configuration ---------------------------------------------------------------- */
 
 /* An optional one of a type that is not there leaves `ret` as it was. */

@@ -11,7 +11,6 @@
 #include "config/model/listener.h"
 #include "config/model/route.h"
 #include "config/parse/context.h"
-#include "proto/envoy/config/accesslog/v3/accesslog.pb-c.h"
 #include "proto/envoy/config/core/v3/base.pb-c.h"
 #include "proto/envoy/config/core/v3/extension.pb-c.h"
 #include "proto/google/protobuf/any.pb-c.h"
@@ -45,10 +44,6 @@ int parse_typed_extension(struct parse_context *ctx, enum extension_category cat
 int parse_transport_socket(struct parse_context *ctx, enum extension_category category,
                            const Envoy__Config__Core__V3__TransportSocket *m,
                            const struct extension **ret_ext, const void **ret_config) MUST_CHECK;
-
-int parse_access_logs(struct parse_context *ctx, const char *field, size_t n,
-                      Envoy__Config__Accesslog__V3__AccessLog *const *m,
-                      const struct filter_config **ret, size_t *ret_count) MUST_CHECK;
 
 /* typed_per_filter_config: by the filter's name; the values are per-route messages of HTTP filters
  * or FilterConfig around one. `entries` are the map entries of whatever message holds the map. */

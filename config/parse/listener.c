@@ -12,6 +12,7 @@
 #include "config/parse/core.h"
 #include "config/parse/extension.h"
 #include "config/parse/listener_internal.h"
+#include "config/parse/log_filter.h"
 #include "config/parse/matcher_tree.h"
 #include "dataplane/base/hash.h"
 #include "dataplane/base/map.h"
@@ -428,8 +429,7 @@ int parse_listener(struct parse_context *ctx, const Listener *m,
     ctx->listener_stat_name = stat_name_of(ctx, ret);
     r = parse_listener_filters(ctx, m, ret);
     if (r == 0) {
-        r = parse_access_logs(ctx, "access_log", m->n_access_log, m->access_log, &ret->access_logs,
-                              &ret->access_log_count);
+        r = parse_access_logs(ctx, "access_log", m->n_access_log, m->access_log, &ret->access_logs);
     }
     if (r == 0) {
         r = parse_chains(ctx, m, previous, ret);

@@ -83,7 +83,7 @@ static void test_fields(void **state)
     assert_int_equal(p.l->traffic_direction, TRAFFIC_INBOUND);
     assert_int_equal(p.l->drain_type, DRAIN_MODIFY_ONLY);
     assert_true(p.l->ignore_global_conn_limit);
-    assert_int_equal(p.l->access_log_count, 1);
+    assert_int_equal(p.l->access_logs.count, 1);
     assert_int_equal(p.l->listener_filters_timeout_ms, 15000);
     assert_str(p.f.ctx.listener_stat_name, "127.0.0.1_80");
 

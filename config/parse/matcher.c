@@ -167,9 +167,9 @@ static int parse_header_specifier(struct parse_context *ctx,
     }
 }
 
-static int parse_header_matcher(struct parse_context *ctx,
-                                const Envoy__Config__Route__V3__HeaderMatcher *m,
-                                struct header_matcher *ret)
+int parse_header_matcher(struct parse_context *ctx,
+                         const Envoy__Config__Route__V3__HeaderMatcher *m,
+                         struct header_matcher *ret)
 {
     int r = parse_check_not_empty(ctx, "name", m->name);
 

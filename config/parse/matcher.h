@@ -21,6 +21,9 @@ int parse_regex_rewrite(struct parse_context *ctx,
 int parse_string_matcher(struct parse_context *ctx,
                          const Envoy__Type__Matcher__V3__StringMatcher *m,
                          struct string_matcher *ret) MUST_CHECK;
+int parse_header_matcher(struct parse_context *ctx,
+                         const Envoy__Config__Route__V3__HeaderMatcher *m,
+                         struct header_matcher *ret) MUST_CHECK;
 int parse_header_matchers(struct parse_context *ctx, const char *field, size_t n,
                           Envoy__Config__Route__V3__HeaderMatcher *const *m,
                           const struct header_matcher **ret, size_t *ret_count) MUST_CHECK;

@@ -137,8 +137,7 @@ struct http_conn_manager_config {
     struct str server_name;
     enum server_header_transformation server_header;
 
-    const struct filter_config *access_logs; /* ext is an access_logger_type's */
-    size_t access_log_count;
+    struct access_logs access_logs;
 };
 
 #endif

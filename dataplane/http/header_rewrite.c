@@ -2,7 +2,7 @@
 
 #include "dataplane/http/header_rewrite.h"
 
-#include "dataplane/http/header_value.h"
+#include "dataplane/codec/header_value.h"
 #include "dataplane/http/redirect.h"
 #include "dataplane/stream_info/formatter.h"
 

@@ -314,7 +314,7 @@ void http_test_init(struct http_test *t, size_t filter_count)
     t->terminal.name = "t";
     t->filters[filter_count] = (struct http_filter_config){
         .type = &terminal_type, .config = &t->terminal, .name = STR("t")};
-    t->access_log = (struct filter_config){.ext = &test_logger.ext};
+    t->access_log = (struct access_log){.ext = &test_logger.ext};
     t->config = (struct http_conn_manager_config){
         .stats = t->scope,
         .route_slot = SLOT_NONE,
@@ -328,8 +328,7 @@ void http_test_init(struct http_test *t, size_t filter_count)
         .max_request_headers_bytes = 60 * 1024,
         .max_headers_count = 100,
         .server_name = STR("envoy"),
-        .access_logs = &t->access_log,
-        .access_log_count = 1,
+        .access_logs = {&t->access_log, 1},
     };
     http_test_set_routes(t, &any, 1);
     t->answers_at_once = true;

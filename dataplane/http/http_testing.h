@@ -49,7 +49,7 @@ struct http_test {
     struct fake_filter fakes[FAKE_FILTERS]; /* a, b, c */
     struct fake_filter terminal;            /* t: logs the request and answers when told to */
     bool answers_at_once;                   /* 200 "ok" at the end of the request */
-    struct filter_config access_log;
+    struct access_log access_log;
     struct conn *conn;
     struct conn_manager *cm; /* NULL once closed */
     int client_fd;

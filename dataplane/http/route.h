@@ -11,6 +11,7 @@
 
 #include "config/model/route.h"
 #include "dataplane/codec/header_map.h"
+#include "dataplane/codec/header_match.h"
 
 struct route_request {
     const struct header_map *headers;
@@ -26,8 +27,6 @@ struct route_match {
 void route_find(const struct route_config *table, const struct route_request *rq,
                 struct route_match *ret);
 
-/* One matcher against the headers. Several values: see header_value.h. */
-bool header_matcher_matches(const struct header_matcher *m, const struct header_map *h);
 bool query_matcher_matches(const struct query_matcher *m, struct str query);
 
 /* ":80" of "host:80" or "[::1]:80": position of the colon, or STR_NPOS. */

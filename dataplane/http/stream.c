@@ -566,11 +566,8 @@ static void stream_log(struct http_stream *s)
     const struct http_conn_manager_config *c = s->cm->config;
     struct access_log_entry entry = stream_log_entry(s);
 
-    for (size_t i = 0; i < c->access_log_count; i++) {
-        const struct filter_config *log = &c->access_logs[i];
-
-        ((const struct access_logger_type *)log->ext)->log(s->cm->thread, log->config, &entry);
-    }
+    entry.type = ACCESS_LOG_DOWNSTREAM_END;
+    access_logs_write(&c->access_logs, s->cm->thread, &entry);
 }
 
 static bool stream_is_flush_enough(const struct http_stream *s)

@@ -135,7 +135,7 @@ static void lc_log(struct listener_connection *lc, enum conn_close_cause cause)
 {
     const struct worker_listener_params *p = &lc->listener->params;
 
-    if (p->log != NULL && p->config->access_log_count > 0) {
+    if (p->log != NULL && p->config->access_logs.count > 0) {
         p->log(p->user, &(struct listener_log){
                             .config = p->config,
                             .conn = lc->conn,
@@ -267,7 +267,7 @@ worker_listener_pick_chain(struct worker_listener *wl, const struct address *rem
 
 static void worker_listener_log_unserved(struct worker_listener *wl, const struct listener_log *l)
 {
-    if (wl->params.log != NULL && l->config->access_log_count > 0) {
+    if (wl->params.log != NULL && l->config->access_logs.count > 0) {
         wl->params.log(wl->params.user, l);
     }
 }

@@ -30,7 +30,7 @@ void listener_log_write(struct thread_context *t, const struct listener_log *l)
         .requested_server_name = l->info != NULL ? l->info->server_name : STR_NONE,
         .connection_termination_details = l->termination_details,
     };
-    const struct access_log_entry entry = {.info = &info};
+    const struct access_log_entry entry = {.info = &info, .type = ACCESS_LOG_TCP_CONNECTION_END};
 
     if (l->conn != NULL) {
         listener_log_of_connection(l, &info);
@@ -39,9 +39,5 @@ void listener_log_write(struct thread_context *t, const struct listener_log *l)
         stream_info_set_flag(&info, FLAG_NO_ROUTE_FOUND);
         info.response_code_details = STR("filter_chain_not_found");
     }
-    for (size_t i = 0; i < l->config->access_log_count; i++) {
-        const struct filter_config *log = &l->config->access_logs[i];
-
-        ((const struct access_logger_type *)log->ext)->log(t, log->config, &entry);
-    }
+    access_logs_write(&l->config->access_logs, t, &entry);
 }

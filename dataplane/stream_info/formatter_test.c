@@ -366,15 +366,6 @@ static void test_header_values(void **state)
     assert_int_equal(value.len, 0);
 }
 
-static void test_flag_names(void **state)
-{
-    enum response_flag flag;
-
-    assert_true(response_flag_parse(STR("UAEX"), &flag));
-    assert_int_equal(flag, FLAG_UNAUTHORIZED_EXTERNAL_SERVICE);
-    assert_false(response_flag_parse(STR("XX"), &flag));
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -383,7 +374,7 @@ int main(void)
         TEST(test_nothing_known), TEST(test_addresses),     TEST(test_times),
         TEST(test_headers),       TEST(test_strings),       TEST(test_server_names),
         TEST(test_grpc_status),   TEST(test_metadata),      TEST(test_text_of_pieces),
-        TEST(test_json),          TEST(test_header_values), TEST(test_flag_names),
+        TEST(test_json),          TEST(test_header_values),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

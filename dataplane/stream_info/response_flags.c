@@ -51,14 +51,3 @@ void response_flags_format_long(uint64_t flags, struct strbuf *out)
 {
     response_flags_join(flags, true, out);
 }
-
-bool response_flag_parse(struct str short_name, enum response_flag *ret_flag)
-{
-    for (size_t i = 0; i < ARRAY_LEN(response_flag_names); i++) {
-        if (str_eq(str_c(response_flag_names[i].short_name), short_name)) {
-            *ret_flag = (enum response_flag)i;
-            return true;
-        }
-    }
-    return false;
-}

@@ -14,6 +14,7 @@
 #include "config/parse/context.h"
 #include "config/parse/core.h"
 #include "config/parse/extension.h"
+#include "config/parse/log_filter.h"
 #include "config/parse/protocol.h"
 #include "config/parse/route.h"
 #include "dataplane/codec/h2_stats.h"
@@ -551,8 +552,7 @@ typedef int hcm_parse_fn(struct parse_context *ctx, const hcm_message *m,
 static int hcm_parse_access_logs(struct parse_context *ctx, const hcm_message *m,
                                  struct http_conn_manager_config *c)
 {
-    return parse_access_logs(ctx, "access_log", m->n_access_log, m->access_log, &c->access_logs,
-                             &c->access_log_count);
+    return parse_access_logs(ctx, "access_log", m->n_access_log, m->access_log, &c->access_logs);
 }
 
 static int hcm_parse(struct parse_context *ctx, const ProtobufCMessage *msg,

@@ -144,7 +144,7 @@ static void test_every_field(void **state)
     assert_int_equal(parsed->request_headers_timeout_ms, 0);
     assert_int_equal(parsed->drain_timeout_ms, 15000);
     assert_int_equal(parsed->delayed_close_timeout_ms, 500);
-    assert_int_equal(parsed->access_log_count, 1);
+    assert_int_equal(parsed->access_logs.count, 1);
     assert_true(parsed->use_remote_address && parsed->skip_xff_append);
     assert_int_equal(parsed->xff_num_trusted_hops, 2);
     assert_true(parsed->unix_sockets_are_internal);

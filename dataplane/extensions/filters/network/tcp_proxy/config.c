@@ -9,9 +9,9 @@
 
 #include "config/parse/check.h"
 #include "config/parse/context.h"
-#include "config/parse/extension.h"
 #include "config/parse/format.h"
 #include "config/parse/header_ops.h"
+#include "config/parse/log_filter.h"
 #include "dataplane/event/loop.h"
 #include "proto/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.pb-c.h"
 
@@ -392,7 +392,7 @@ static int tcp_proxy_parse_logs(struct parse_context *ctx, const tcp_proxy_messa
 
     return r < 0 ? r
                  : parse_access_logs(ctx, "access_log", m->n_access_log, m->access_log,
-                                     &c->access_logs, &c->access_log_count);
+                                     &c->access_logs);
 }
 
 /* --- all of it ---------------------------------------------------------------------------- */

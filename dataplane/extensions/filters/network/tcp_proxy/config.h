@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "config/model/access_log.h"
 #include "config/model/core.h"
 #include "config/model/format.h"
 #include "config/model/listener.h"
@@ -95,8 +96,7 @@ struct tcp_proxy_config {
     const struct tcp_tlv *tlvs;          /* for PROXY headers: fixed ones first */
     size_t tlv_count;
     enum tcp_tlv_merge tlv_merge;
-    const struct filter_config *access_logs;
-    size_t access_log_count;
+    struct access_logs access_logs;
     uint64_t log_interval_ms; /* 0: none */
     bool logs_start;
     bool logs_connected;

@@ -99,7 +99,7 @@ static void test_every_field(void **state)
     assert_true(c->max_duration_jitter == 12.5);
     assert_int_equal(c->log_interval_ms, 3000);
     assert_true(c->logs_connected && c->logs_start);
-    assert_int_equal(c->access_log_count, 1);
+    assert_int_equal(c->access_logs.count, 1);
     assert_true(c->tunnel->is_post);
     assert_true(str_eq(c->tunnel->post_path, STR("/")));
     assert_true(str_eq(c->tunnel->hostname.literal, STR("h:1")));

@@ -133,7 +133,7 @@ static void tcp_session_on_log_timer(struct timer *t)
 {
     struct tcp_session *s = container_of(t, struct tcp_session, log_timer);
 
-    tcp_session_log(s);
+    tcp_session_log(s, ACCESS_LOG_TCP_PERIODIC);
     timer_arm(s->loop, &s->log_timer, s->config->log_interval_ms);
 }
 
@@ -161,7 +161,7 @@ void tcp_session_connected(struct tcp_session *s)
         conn_read_disable(s->client, false);
     }
     if (s->config->logs_connected) {
-        tcp_session_log(s);
+        tcp_session_log(s, ACCESS_LOG_TCP_UPSTREAM_CONNECTED);
     }
     if (buf_len(&s->early) > 0 || s->has_early_end) {
         tcp_session_pass(s, &s->early, s->has_early_end);
@@ -287,7 +287,7 @@ void tcp_session_start(struct tcp_session *s)
     }
     tcp_session_touch(s);
     if (s->config->logs_start) {
-        tcp_session_log(s);
+        tcp_session_log(s, ACCESS_LOG_TCP_CONNECTION_START);
     }
     if (tcp_session_connects_at_once(s)) {
         tcp_upstream_connect(s);

@@ -115,6 +115,6 @@ void tcp_tunnel_open(struct tcp_session *s);
 
 void tcp_session_init_info(struct tcp_session *s);
 /* One line in each log. */
-void tcp_session_log(struct tcp_session *s);
+void tcp_session_log(struct tcp_session *s, enum access_log_type type);
 
 #endif

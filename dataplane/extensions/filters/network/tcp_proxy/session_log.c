@@ -32,19 +32,14 @@ void tcp_session_init_info(struct tcp_session *s)
     }
 }
 
-void tcp_session_log(struct tcp_session *s)
+void tcp_session_log(struct tcp_session *s, enum access_log_type type)
 {
     const struct tcp_proxy_config *c = s->config;
-    const struct access_log_entry entry = {.info = &s->info};
+    const struct access_log_entry entry = {.info = &s->info, .type = type};
 
-    if (c->access_log_count == 0) {
+    if (c->access_logs.count == 0) {
         return;
     }
     s->info.end_ns = clock_mono_ns();
-    for (size_t i = 0; i < c->access_log_count; i++) {
-        const struct filter_config *log = &c->access_logs[i];
-
-        ((const struct access_logger_type *)log->ext)
-            ->log(s->filter->lc->thread, log->config, &entry);
-    }
+    access_logs_write(&c->access_logs, s->filter->lc->thread, &entry);
 }

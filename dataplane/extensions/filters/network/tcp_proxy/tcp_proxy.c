@@ -68,7 +68,7 @@ static void tcp_proxy_on_closed(struct network_filter *f, enum conn_close_cause 
     struct tcp_session *s = f->state;
 
     tcp_session_end(s, cause == CONN_CLOSED_RESET);
-    tcp_session_log(s);
+    tcp_session_log(s, ACCESS_LOG_TCP_CONNECTION_END);
     f->state = NULL;
     tcp_session_free(s);
 }

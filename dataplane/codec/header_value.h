@@ -1,5 +1,5 @@
-#ifndef DATAPLANE_HTTP_HEADER_VALUE_H
-#define DATAPLANE_HTTP_HEADER_VALUE_H
+#ifndef DATAPLANE_CODEC_HEADER_VALUE_H
+#define DATAPLANE_CODEC_HEADER_VALUE_H
 
 /* How Envoy sees a header that is there more than once. */
 
