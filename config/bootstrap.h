@@ -12,7 +12,7 @@
 #include "config/model/extension.h"
 #include "dataplane/base/address.h"
 #include "dataplane/base/error.h"
-#include "dataplane/runtime/runtime.h"
+#include "dataplane/runtime/layers.h"
 #include "proto/envoy/config/bootstrap/v3/bootstrap.pb-c.h"
 
 struct bootstrap_params {
@@ -35,7 +35,7 @@ struct bootstrap {
     struct config_source ads; /* kind CONFIG_SOURCE_NONE: not given */
     struct config_source cds;
     struct config_source lds;
-    struct runtime runtime;
+    struct runtime_config runtime;
     char **unsupported; /* "path (message)", outside of static resources */
     size_t unsupported_count;
 };

@@ -30,7 +30,8 @@ struct opt_bool {
 /* Probability as a fraction: matches when rnd % denominator < numerator. */
 struct fraction {
     uint32_t numerator;
-    uint32_t denominator; /* 100, 10000 or 1000000 */
+    uint32_t denominator;   /* 100, 10000 or 1000000 */
+    struct str runtime_key; /* whose value counts instead, where there is one; empty: none */
 };
 
 struct locality {

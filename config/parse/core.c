@@ -542,5 +542,6 @@ int parse_runtime_fraction(struct parse_context *ctx,
     at = path_push(ctx, "default_value");
     r = parse_fraction(ctx, m->default_value, ret);
     path_pop(ctx, at);
+    ret->runtime_key = parse_str(ctx, m->runtime_key);
     return r;
 }

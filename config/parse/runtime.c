@@ -1,93 +1,237 @@
-/* Runtime layers. As Envoy: nested structs spell the parts of a key, and of two layers the later
- * wins. Main thread. */
+/* Runtime layers. As Envoy: nested structs spell the parts of a key, a struct with a numerator or
+ * a denominator is a fraction. Main thread. */
 
 #include "config/parse/runtime.h"
 
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "config/parse/check.h"
+#include "dataplane/base/map.h"
 
 typedef Envoy__Config__Bootstrap__V3__RuntimeLayer Layer;
 
-/* As Envoy: also as text, in any case. */
-static int read_switch(struct parse_context *ctx, const char *key, const Google__Protobuf__Value *v,
-                       bool *ret)
+/* Free names are anybody's, these are Envoy's own switches. Of them nuncio has none. */
+static const struct str ENVOY_PREFIXES[] = {
+    {"envoy.", 6},
+    {"re2.", 4},
+};
+
+struct layer_reader {
+    struct parse_context *ctx;
+    const Layer *layer;
+    struct runtime_entry *entries;
+    size_t count;
+    size_t cap;
+    struct map keys; /* read so far */
+};
+
+static bool is_envoys_own(struct str key)
 {
-    if (v->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_BOOL_VALUE) {
-        *ret = v->bool_value;
-        return 0;
-    }
-    if (v->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE) {
-        *ret = str_eq_nocase(str_c(v->string_value), STR("true"));
-        if (*ret || str_eq_nocase(str_c(v->string_value), STR("false"))) {
-            return 0;
+    for (size_t i = 0; i < ARRAY_LEN(ENVOY_PREFIXES); i++) {
+        if (str_starts(key, ENVOY_PREFIXES[i])) {
+            return true;
         }
     }
-    return parse_fail(ctx, E_INVALID, key, "value must be true or false");
+    return false;
 }
 
-static int read_entry(struct parse_context *ctx, const Layer *layer, const char *key,
-                      const Google__Protobuf__Value *v, struct runtime *ret)
+/* The shortest digits that read back as the number; exponents where that is shorter still, except
+ * for whole numbers beyond 32 bits, which stay whole (as Envoy's reader leaves them). */
+static struct str number_text(struct parse_context *ctx, double v)
 {
-    if (v->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_LIST_VALUE ||
-        v->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_NULL_VALUE ||
-        v->kind_case == GOOGLE__PROTOBUF__VALUE__KIND__NOT_SET) {
-        return parse_fail(ctx, E_INVALID, NULL, "Invalid runtime entry value for %s", key);
+    char exponent[40];
+    char fixed[64];
+    int digits = 0;
+    int len;
+
+    if (v == floor(v) && fabs(v) > INT32_MAX && fabs(v) < 9007199254740992.0) {
+        return arena_printf(parse_arena(ctx), "%.0f", v);
     }
-    if (str_eq(str_c(key), STR("nuncio.replay_unprocessed_streams"))) {
-        return read_switch(ctx, key, v, &ret->replays_unprocessed_streams);
+    do {
+        (void)snprintf(exponent, sizeof(exponent), "%.*e", digits++, v);
+    } while (digits < 17 && strtod(exponent, NULL) != v);
+    if (fabs(v) >= 1e17 || (v != 0 && fabs(v) < 1e-17)) {
+        return arena_str(parse_arena(ctx), str_c(exponent));
     }
-    return parse_report_unsupported(ctx, &layer->base, key);
+    for (int decimals = 0; decimals < 20; decimals++) {
+        len = snprintf(fixed, sizeof(fixed), "%.*f", decimals, v);
+        if (strtod(fixed, NULL) == v && len <= (int)str_c(exponent).len) {
+            return arena_str(parse_arena(ctx), str_c(fixed));
+        }
+    }
+    return arena_str(parse_arena(ctx), str_c(exponent));
+}
+
+static int add_entry(struct layer_reader *lr, struct str key, struct str text)
+{
+    struct runtime_entry *e;
+
+    if (map_get(&lr->keys, key) != NULL) {
+        return 0; /* as Envoy: the first of equal keys */
+    }
+    if (lr->count == lr->cap) {
+        struct runtime_entry *more;
+
+        lr->cap = lr->cap > 0 ? lr->cap * 2 : 16;
+        more = ARENA_ARRAY(parse_arena(lr->ctx), struct runtime_entry, lr->cap);
+        if (lr->count > 0) {
+            memcpy(more, lr->entries, lr->count * sizeof(*more));
+        }
+        lr->entries = more;
+    }
+    e = &lr->entries[lr->count++];
+    e->key = key;
+    runtime_value_read(text, &e->value);
+    (void)map_put(&lr->keys, key, lr); /* any pointer: a set */
+    return is_envoys_own(key) ? parse_report_unsupported(lr->ctx, &lr->layer->base, key.ptr) : 0;
+}
+
+static const Google__Protobuf__Value *find_field(const Google__Protobuf__Struct *m, struct str name)
+{
+    for (size_t i = 0; i < m->n_fields; i++) {
+        if (str_eq(str_c(m->fields[i]->key), name)) {
+            return m->fields[i]->value;
+        }
+    }
+    return NULL;
+}
+
+static struct str fraction_member(struct layer_reader *lr, const Google__Protobuf__Value *v)
+{
+    if (v != NULL && v->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_NUMBER_VALUE) {
+        return number_text(lr->ctx, v->number_value);
+    }
+    return v != NULL && v->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE
+               ? parse_str(lr->ctx, v->string_value)
+               : STR_NONE;
+}
+
+/* Written as JSON, which runtime_value_read understands. */
+static struct str fraction_text(struct layer_reader *lr, const Google__Protobuf__Struct *m)
+{
+    struct str numerator = fraction_member(lr, find_field(m, STR("numerator")));
+    struct str denominator = fraction_member(lr, find_field(m, STR("denominator")));
+    struct arena *a = parse_arena(lr->ctx);
+
+    if (denominator.len == 0) {
+        return arena_printf(a, "{\"numerator\":%.*s}", STR_ARG(numerator));
+    }
+    return arena_printf(a, "{\"numerator\":%.*s,\"denominator\":\"%.*s\"}",
+                        STR_ARG(numerator.len > 0 ? numerator : STR("0")), STR_ARG(denominator));
+}
+
+static bool is_leaf(const Google__Protobuf__Struct *m)
+{
+    return m->n_fields == 0 || find_field(m, STR("numerator")) != NULL ||
+           find_field(m, STR("denominator")) != NULL;
+}
+
+static int read_struct(struct layer_reader *lr, struct str prefix,
+                       const Google__Protobuf__Struct *m);
+
+static int read_value(struct layer_reader *lr, struct str key, const Google__Protobuf__Value *v)
+{
+    switch (v->kind_case) {
+    case GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE:
+        return add_entry(lr, key, parse_str(lr->ctx, v->string_value));
+    case GOOGLE__PROTOBUF__VALUE__KIND_BOOL_VALUE:
+        return add_entry(lr, key, v->bool_value ? STR("true") : STR("false"));
+    case GOOGLE__PROTOBUF__VALUE__KIND_NUMBER_VALUE:
+        return add_entry(lr, key, number_text(lr->ctx, v->number_value));
+    case GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE:
+        if (v->struct_value->n_fields == 0) {
+            return add_entry(lr, key, STR("{}"));
+        }
+        return is_leaf(v->struct_value) ? add_entry(lr, key, fraction_text(lr, v->struct_value))
+                                        : read_struct(lr, key, v->struct_value);
+    default:
+        return parse_fail(lr->ctx, E_INVALID, NULL, "Invalid runtime entry value for %.*s",
+                          STR_ARG(key));
+    }
 }
 
 /* Depth was bounded when the message was unpacked. */
-static int read_struct(struct parse_context *ctx, const Layer *layer, const char *prefix,
-                       const Google__Protobuf__Struct *m, struct runtime *ret)
+static int read_struct(struct layer_reader *lr, struct str prefix,
+                       const Google__Protobuf__Struct *m)
 {
     int r = 0;
 
     for (size_t i = 0; r == 0 && i < m->n_fields; i++) {
-        const Google__Protobuf__Value *v = m->fields[i]->value;
-        const char *key = arena_printf(parse_arena(ctx), "%s%s%s", prefix,
-                                       prefix[0] != '\0' ? "." : "", m->fields[i]->key)
-                              .ptr;
+        struct str key = arena_printf(parse_arena(lr->ctx), "%.*s%s%s", STR_ARG(prefix),
+                                      prefix.len > 0 ? "." : "", m->fields[i]->key);
 
-        if (v == NULL) {
-            continue;
+        if (m->fields[i]->value != NULL) {
+            r = read_value(lr, key, m->fields[i]->value);
         }
-        r = v->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE
-                ? read_struct(ctx, layer, key, v->struct_value, ret)
-                : read_entry(ctx, layer, key, v, ret);
     }
     return r;
 }
 
-static int read_layer(struct parse_context *ctx, const Layer *m, struct runtime *ret)
+static int read_static(struct parse_context *ctx, const Layer *m, struct runtime_layer_config *ret)
 {
-    size_t at;
+    struct layer_reader lr = {.ctx = ctx, .layer = m};
+    size_t at = path_push(ctx, "static_layer");
+    int r;
+
+    map_init(&lr.keys);
+    r = read_struct(&lr, STR(""), m->static_layer);
+    map_done(&lr.keys);
+    path_pop(ctx, at);
+    ret->kind = RUNTIME_LAYER_STATIC;
+    ret->entries = lr.entries;
+    ret->entry_count = lr.count;
+    return r;
+}
+
+/* `*ret_count` grows by one, unless it is a kind that is not there. */
+static int read_layer(struct parse_context *ctx, const Layer *m, struct runtime_layer_config *ret,
+                      size_t *ret_count)
+{
     int r = parse_check_not_empty(ctx, "name", m->name);
 
     if (r < 0) {
         return r;
     }
-    if (m->layer_specifier_case !=
-        ENVOY__CONFIG__BOOTSTRAP__V3__RUNTIME_LAYER__LAYER_SPECIFIER_STATIC_LAYER) {
+    ret->name = parse_str(ctx, m->name);
+    ++*ret_count;
+    switch (m->layer_specifier_case) {
+    case ENVOY__CONFIG__BOOTSTRAP__V3__RUNTIME_LAYER__LAYER_SPECIFIER_STATIC_LAYER:
+        return read_static(ctx, m, ret);
+    case ENVOY__CONFIG__BOOTSTRAP__V3__RUNTIME_LAYER__LAYER_SPECIFIER_ADMIN_LAYER:
+        ret->kind = RUNTIME_LAYER_ADMIN;
+        return 0;
+    case ENVOY__CONFIG__BOOTSTRAP__V3__RUNTIME_LAYER__LAYER_SPECIFIER_DISK_LAYER:
+        ret->kind = RUNTIME_LAYER_DISK;
+        ret->symlink_root = parse_str(ctx, m->disk_layer->symlink_root);
+        ret->subdirectory = parse_str(ctx, m->disk_layer->subdirectory);
+        ret->append_service_cluster = m->disk_layer->append_service_cluster;
+        return 0;
+    default:
         /* Another kind of layer is an unknown field here, and has been reported. */
+        --*ret_count;
         return m->base.n_unknown_fields > 0
                    ? 0
                    : parse_fail(ctx, E_INVALID, "layer_specifier", "value is required");
     }
-    at = path_push(ctx, "static_layer");
-    r = read_struct(ctx, m, "", m->static_layer, ret);
-    path_pop(ctx, at);
-    return r;
 }
 
-static int check_name_is_new(struct parse_context *ctx,
-                             const Envoy__Config__Bootstrap__V3__LayeredRuntime *m, size_t n)
+static int check_against_earlier(struct parse_context *ctx,
+                                 const Envoy__Config__Bootstrap__V3__LayeredRuntime *m, size_t n)
 {
+    const Layer *last = m->layers[n];
+
     for (size_t i = 0; i < n; i++) {
-        if (str_eq(str_c(m->layers[i]->name), str_c(m->layers[n]->name))) {
-            return parse_fail(ctx, E_INVALID, "name", "Duplicate layer name: %s",
-                              m->layers[n]->name);
+        if (str_eq(str_c(m->layers[i]->name), str_c(last->name))) {
+            return parse_fail(ctx, E_INVALID, "name", "Duplicate layer name: %s", last->name);
+        }
+        if (last->layer_specifier_case ==
+                ENVOY__CONFIG__BOOTSTRAP__V3__RUNTIME_LAYER__LAYER_SPECIFIER_ADMIN_LAYER &&
+            m->layers[i]->layer_specifier_case == last->layer_specifier_case) {
+            return parse_fail(ctx, E_INVALID, NULL,
+                              "Too many admin layers specified in LayeredRuntime, at most one may "
+                              "be specified");
         }
     }
     return 0;
@@ -95,15 +239,18 @@ static int check_name_is_new(struct parse_context *ctx,
 
 int parse_layered_runtime(struct parse_context *ctx,
                           const Envoy__Config__Bootstrap__V3__LayeredRuntime *m,
-                          struct runtime *ret)
+                          struct runtime_config *ret)
 {
-    *ret = (struct runtime){.replays_unprocessed_streams = true};
+    struct runtime_layer_config *layers =
+        ARENA_ARRAY(parse_arena(ctx), struct runtime_layer_config, m != NULL ? m->n_layers + 1 : 1);
+
+    *ret = (struct runtime_config){.layers = layers};
     for (size_t i = 0; m != NULL && i < m->n_layers; i++) {
         size_t at = path_push_index(ctx, "layers", i);
-        int r = read_layer(ctx, m->layers[i], ret);
+        int r = read_layer(ctx, m->layers[i], &layers[ret->count], &ret->count);
 
         if (r == 0) {
-            r = check_name_is_new(ctx, m, i);
+            r = check_against_earlier(ctx, m, i);
         }
         if (r < 0) {
             return r;

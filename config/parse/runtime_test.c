@@ -1,4 +1,4 @@
-/* Layers of runtime keys, good and bad, and what they switch. */
+/* Layers of runtime keys, good and bad. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,7 +10,7 @@
 #include "config/parse/parse_support.h"
 #include "config/parse/runtime.h"
 
-static int parse(struct parse_fixture *f, const char *text, struct runtime *ret)
+static int parse(struct parse_fixture *f, const char *text, struct runtime_config *ret)
 {
     const ProtobufCMessage *m;
 
@@ -22,49 +22,94 @@ static int parse(struct parse_fixture *f, const char *text, struct runtime *ret)
     return parse_layered_runtime(&f->ctx, (const void *)m, ret);
 }
 
-static void the_last_layer_wins(void **state)
+static struct str text_of(const struct runtime_layer_config *l, const char *key)
 {
-    static const struct {
-        const char *text;
-        bool replays;
-    } rows[] = {
-        {"{}", true},
-        {"layers: [{name: a, static_layer: {nuncio.replay_unprocessed_streams: false}}]", false},
-        {"layers: [{name: a, static_layer: {nuncio: {replay_unprocessed_streams: false}}}]", false},
-        {"layers: [{name: a, static_layer: {nuncio.replay_unprocessed_streams: 'False'}}]", false},
-        {"layers: [{name: a, static_layer: {nuncio.replay_unprocessed_streams: false}}, "
-         "{name: b, static_layer: {nuncio.replay_unprocessed_streams: 'true'}}]",
-         true},
-    };
-
-    (void)state;
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        struct parse_fixture f;
-        struct runtime runtime;
-
-        assert_int_equal(parse(&f, rows[i].text, &runtime), 0);
-        assert_int_equal(runtime.replays_unprocessed_streams, rows[i].replays);
-        assert_int_equal(f.ctx.unsupported_count, 0);
-        parse_fixture_done(&f);
+    for (size_t i = 0; i < l->entry_count; i++) {
+        if (str_eq(l->entries[i].key, str_c(key))) {
+            return l->entries[i].value.text;
+        }
     }
+    return STR("(none)");
 }
 
-static void other_keys_and_layers_are_reported(void **state)
+static void a_static_layer_spells_keys_with_structs(void **state)
+{
+    static const struct {
+        const char *key;
+        const char *text;
+    } rows[] = {
+        {"a.b.c", "1"},
+        {"a.t", "true"},
+        {"a.s", "text"},
+        {"n.whole", "1e+08"}, /* as Envoy: the shorter form */
+        {"n.large", "3000000000"},
+        {"n.half", "1.5"},
+        {"n.exact", "123456789.5"},
+        {"n.huge", "1e+20"},
+        {"n.minus", "-3"},
+        {"f", "{\"numerator\":3,\"denominator\":\"MILLION\"}"},
+        {"g", "{\"numerator\":4}"},
+        {"e", "{}"},
+    };
+    struct parse_fixture f;
+    struct runtime_config runtime;
+
+    (void)state;
+    assert_int_equal(
+        parse(&f,
+              "layers: [{name: a, static_layer: {a: {b: {c: 1}, t: true, s: text}, a.t: false, "
+              "n: {whole: 100000000, large: 3000000000, half: 1.5, exact: 123456789.5, "
+              "huge: 1e+20, minus: -3}, f: {numerator: 3, denominator: MILLION}, "
+              "g: {numerator: 4}, e: {}}}]",
+              &runtime),
+        0);
+    assert_int_equal(runtime.count, 1);
+    assert_int_equal(runtime.layers[0].entry_count, ARRAY_LEN(rows));
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        assert_string_equal(text_of(&runtime.layers[0], rows[i].key).ptr, rows[i].text);
+    }
+    assert_int_equal(f.ctx.unsupported_count, 0);
+    parse_fixture_done(&f);
+}
+
+static void layers_keep_their_order(void **state)
 {
     struct parse_fixture f;
-    struct runtime runtime;
+    struct runtime_config runtime;
 
     (void)state;
     assert_int_equal(parse(&f,
-                           "layers: [{name: a, static_layer: {re2: {max_program_size: 5}}}, "
-                           "{name: b, admin_layer: {}}]",
+                           "layers: [{name: a, admin_layer: {}}, {name: b, disk_layer: "
+                           "{symlink_root: /r/cur, subdirectory: s, append_service_cluster: "
+                           "true}}, {name: c, static_layer: {}}]",
                            &runtime),
                      0);
-    assert_true(runtime.replays_unprocessed_streams);
+    assert_int_equal(runtime.count, 3);
+    assert_int_equal(runtime.layers[0].kind, RUNTIME_LAYER_ADMIN);
+    assert_int_equal(runtime.layers[1].kind, RUNTIME_LAYER_DISK);
+    assert_true(str_eq(runtime.layers[1].symlink_root, STR("/r/cur")));
+    assert_true(str_eq(runtime.layers[1].subdirectory, STR("s")));
+    assert_true(runtime.layers[1].append_service_cluster);
+    assert_int_equal(runtime.layers[2].kind, RUNTIME_LAYER_STATIC);
+    parse_fixture_done(&f);
+}
+
+static void envoys_own_switches_and_other_layers_are_reported(void **state)
+{
+    struct parse_fixture f;
+    struct runtime_config runtime;
+
+    (void)state;
+    assert_int_equal(parse(&f,
+                           "layers: [{name: a, static_layer: {re2: {max_program_size: 5}, "
+                           "mine: 1}}, {name: b, rtds_layer: {}}]",
+                           &runtime),
+                     0);
+    assert_int_equal(runtime.count, 1);
     assert_int_equal(f.ctx.unsupported_count, 2);
     assert_true(
         str_eq(f.ctx.unsupported->path, STR("layers[0].static_layer.re2.max_program_size")));
-    assert_true(str_eq(f.ctx.unsupported->next->path, STR("layers[1].admin_layer")));
+    assert_true(str_eq(f.ctx.unsupported->next->path, STR("layers[1].rtds_layer")));
     parse_fixture_done(&f);
 }
 
@@ -83,14 +128,15 @@ static void bad_layers_are_refused(void **state)
          "layers[0].static_layer: Invalid runtime entry value for x"},
         {"layers: [{name: a, static_layer: {x: {y: [1]}}}]",
          "layers[0].static_layer: Invalid runtime entry value for x.y"},
-        {"layers: [{name: a, static_layer: {nuncio.replay_unprocessed_streams: 1}}]",
-         "layers[0].static_layer.nuncio.replay_unprocessed_streams: value must be true or false"},
+        {"layers: [{name: a, admin_layer: {}}, {name: b, admin_layer: {}}]",
+         "layers[1]: Too many admin layers specified in LayeredRuntime, at most one may be "
+         "specified"},
     };
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct parse_fixture f;
-        struct runtime runtime;
+        struct runtime_config runtime;
 
         assert_int_equal(parse(&f, rows[i].text, &runtime), E_INVALID);
         assert_string_equal(error_message(&f.err), rows[i].error);
@@ -101,8 +147,9 @@ static void bad_layers_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_last_layer_wins),
-        cmocka_unit_test(other_keys_and_layers_are_reported),
+        cmocka_unit_test(a_static_layer_spells_keys_with_structs),
+        cmocka_unit_test(layers_keep_their_order),
+        cmocka_unit_test(envoys_own_switches_and_other_layers_are_reported),
         cmocka_unit_test(bad_layers_are_refused),
     };
 

@@ -5,6 +5,7 @@
 #include "config/model/route_index.h"
 #include "dataplane/base/check.h"
 #include "dataplane/http/path.h"
+#include "dataplane/runtime/runtime.h"
 #include "dataplane/stream_info/grpc_status.h"
 
 /* Where a virtual host wants TLS and the client has none. */
@@ -80,7 +81,9 @@ static bool route_accepts(void *user, const struct route *r)
         return false;
     }
     if (r->has_runtime_fraction &&
-        w->rq->random % r->runtime_fraction.denominator >= r->runtime_fraction.numerator) {
+        !runtime_feature_enabled(w->rq->thread, r->runtime_fraction.runtime_key,
+                                 r->runtime_fraction.numerator, r->runtime_fraction.denominator,
+                                 w->rq->random)) {
         return false;
     }
     for (size_t i = 0; i < r->header_count; i++) {

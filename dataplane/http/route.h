@@ -13,8 +13,11 @@
 #include "dataplane/codec/header_map.h"
 #include "dataplane/codec/header_match.h"
 
+struct thread_context;
+
 struct route_request {
     const struct header_map *headers;
+    const struct thread_context *thread; /* for runtime values */
     uint64_t random; /* one number for runtime fractions and weights, as Envoy */
 };
 

@@ -13,6 +13,9 @@
 #include "dataplane/http/path.h"
 #include "dataplane/http/redirect.h"
 #include "dataplane/http/route.h"
+#include "dataplane/runtime/runtime.h"
+
+static const struct thread_context no_runtime;
 
 /* --- a table by hand ------------------------------------------------------------------------ */
 
@@ -45,7 +48,8 @@ static const struct route *find(const struct route_config *t, const struct heade
 {
     struct route_match m;
 
-    route_find(t, &(struct route_request){.headers = h, .random = random}, &m);
+    route_find(t, &(struct route_request){.headers = h, .thread = &no_runtime, .random = random},
+               &m);
     return m.route;
 }
 
@@ -96,10 +100,10 @@ static void test_hosts(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         request(&h, &a, cases[i].host, "/");
         t->ignore_port_in_host_matching = false;
-        route_find(t, &(struct route_request){.headers = &h}, &m);
+        route_find(t, &(struct route_request){.headers = &h, .thread = &no_runtime}, &m);
         assert_true(str_eq(m.vhost->name, str_c(cases[i].plain)));
         t->ignore_port_in_host_matching = true;
-        route_find(t, &(struct route_request){.headers = &h}, &m);
+        route_find(t, &(struct route_request){.headers = &h, .thread = &no_runtime}, &m);
         assert_true(str_eq(m.vhost->name, str_c(cases[i].without_port)));
     }
     arena_done(&a);
@@ -271,7 +275,7 @@ static void test_route_conditions(void **state)
          .path = STR("/half"),
          .case_sensitive = true,
          .has_runtime_fraction = true,
-         .runtime_fraction = {50, 100}},
+         .runtime_fraction = {.numerator = 50, .denominator = 100}},
         {.name = STR("params"),
          .path_kind = PATH_MATCH_EXACT,
          .path = STR("/p"),
@@ -366,17 +370,18 @@ static void test_weights(void **state)
     table_add_vhosts(t, &vh, 1);
     request(&h, &a, "h", "/");
     for (uint64_t i = 0; i < 1000; i++) {
-        route_find(t, &(struct route_request){.headers = &h, .random = i}, &m);
+        route_find(t, &(struct route_request){.headers = &h, .thread = &no_runtime, .random = i},
+                   &m);
         hits[m.weighted - clusters]++;
     }
     assert_int_equal(hits[0], 950);
     assert_int_equal(hits[1], 0);
     assert_int_equal(hits[2], 50);
     header_add_name(&h, STR("x-w"), STR("197"));
-    route_find(t, &(struct route_request){.headers = &h, .random = 0}, &m);
+    route_find(t, &(struct route_request){.headers = &h, .thread = &no_runtime, .random = 0}, &m);
     assert_ptr_equal(m.weighted, &clusters[2]); /* the header's number decides */
     header_set_name(&h, STR("x-w"), STR("many"));
-    route_find(t, &(struct route_request){.headers = &h, .random = 0}, &m);
+    route_find(t, &(struct route_request){.headers = &h, .thread = &no_runtime, .random = 0}, &m);
     assert_ptr_equal(m.weighted, &clusters[0]);
     arena_done(&a);
     part_unref(&t->part);

@@ -198,7 +198,9 @@ const struct route *stream_route(struct http_stream *s)
         s->match = (struct route_match){0};
         if (s->table != NULL && s->has_head) {
             route_find(s->table,
-                       &(struct route_request){.headers = &s->request_headers, .random = s->random},
+                       &(struct route_request){.headers = &s->request_headers,
+                                               .thread = s->cm->thread,
+                                               .random = s->random},
                        &s->match);
             stream_apply_route(s);
         }

@@ -14,6 +14,7 @@
 #include "dataplane/http/conn_manager_config.h"
 #include "dataplane/http/conn_manager_stats.h"
 #include "dataplane/net/listener.h"
+#include "dataplane/runtime/layers.h"
 #include "dataplane/server/admin_endpoints.h"
 #include "dataplane/server/listener_manager.h"
 #include "dataplane/server/server.h"
@@ -70,6 +71,8 @@ static struct admin *admin_build(struct server *s, struct admin_server *a)
     admin_add(admin, &admin_reset_counters_endpoint, s->stats);
     admin_add(admin, &admin_clusters_endpoint, s->registry);
     admin_add(admin, &tls_certs_endpoint, &s->loop);
+    admin_add(admin, &admin_runtime_endpoint, s->runtime_layers);
+    admin_add(admin, &admin_runtime_modify_endpoint, s->runtime_layers);
     admin_add(admin, &admin_config_dump_endpoint, &a->config_pages);
     admin_add(admin, &admin_xds_endpoint, &a->config_pages);
     admin_add(admin, &admin_unsupported_endpoint, &a->config_pages);

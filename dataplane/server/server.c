@@ -28,6 +28,7 @@
 #include "dataplane/server/listener_manager.h"
 #include "dataplane/server/local_ip.h"
 #include "dataplane/server/publish.h"
+#include "dataplane/server/runtime_updates.h"
 #include "dataplane/server/server_stats.h"
 #include "dataplane/server/xds_dialer.h"
 #include "dataplane/tls/context.h"
@@ -237,11 +238,11 @@ static void server_init_context(struct server *s)
         .node_cluster = s->node.message->cluster,
         .node_zone = s->node.message->locality != NULL ? s->node.message->locality->zone : "",
         .hostname = hostname,
-        .runtime = &s->bootstrap->runtime,
     };
     s->context.access_logs = access_log_hub_new(s->options.file_flush_interval_ms,
                                                 (size_t)s->options.file_flush_min_kb * 1024);
     s->context.clusters = cluster_manager_new(&s->context);
+    server_runtime_start(s);
 }
 
 static void server_init_store(struct server *s)
@@ -581,6 +582,7 @@ static void server_teardown(struct server *s)
     for (size_t i = 0; i < s->worker_count && s->workers != NULL; i++) {
         worker_join(&s->workers[i]);
     }
+    server_runtime_stop(s);
     s->closing_count = 2;
     server_admin_stop(s, server_on_closed, s);
     config_store_stop(s->store);
@@ -599,6 +601,7 @@ static void server_teardown(struct server *s)
     loop_signal_close(&s->sigusr1);
     server_admin_free(s);
     loop_done(&s->loop);
+    server_runtime_free(s);
     access_log_hub_free(s->context.access_logs);
     server_stats_free(s->server_stats);
     stat_store_free(s->stats);

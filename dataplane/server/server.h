@@ -39,6 +39,8 @@ struct cluster_registry;
 struct config_store;
 struct dns_clusters;
 struct listener_manager;
+struct runtime;
+struct runtime_layers;
 struct server_stats;
 struct xds_client;
 
@@ -60,6 +62,8 @@ struct server {
     struct xds_client *xds;
     struct xds_dialing dialing; /* how it reaches its cluster */
     struct config_store *store;
+    struct runtime_layers *runtime_layers;
+    struct runtime *runtime; /* the newest values; older ones go when no thread has them */
     struct admin_server *admin;
     struct worker *workers;
     size_t worker_count;
