@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/parse/check.h"
 #include "config/parse/context.h"
 #include "config/parse/core.h"
 #include "config/parse/runtime.h"
@@ -254,6 +255,68 @@ static int read_runtime(struct parse_context *ctx, struct bootstrap *b)
     return r;
 }
 
+#define MISS_MS 200
+#define MEGAMISS_MS 1000
+
+static int read_watchdog(struct parse_context *ctx, const char *field,
+                         const Envoy__Config__Bootstrap__V3__Watchdog *m,
+                         struct watchdog_rules *ret)
+{
+    size_t at;
+    int r;
+
+    *ret = (struct watchdog_rules){.miss_ms = MISS_MS, .megamiss_ms = MEGAMISS_MS};
+    if (m == NULL) {
+        return 0;
+    }
+    at = path_push(ctx, field);
+    r = parse_ms_or(ctx, "miss_timeout", m->miss_timeout, DURATION_ANY, MISS_MS, &ret->miss_ms);
+    if (r == 0) {
+        r = parse_ms_or(ctx, "megamiss_timeout", m->megamiss_timeout, DURATION_ANY, MEGAMISS_MS,
+                        &ret->megamiss_ms);
+    }
+    if (r == 0) {
+        r = parse_ms_or(ctx, "kill_timeout", m->kill_timeout, DURATION_ANY, 0, &ret->kill_ms);
+    }
+    if (r == 0) {
+        r = parse_ms_or(ctx, "max_kill_timeout_jitter", m->max_kill_timeout_jitter, DURATION_ANY, 0,
+                        &ret->kill_jitter_ms);
+    }
+    if (r == 0) {
+        r = parse_ms_or(ctx, "multikill_timeout", m->multikill_timeout, DURATION_ANY, 0,
+                        &ret->multikill_ms);
+    }
+    if (r == 0 && m->multikill_threshold != NULL) {
+        ret->multikill_threshold = m->multikill_threshold->value;
+        if (!(ret->multikill_threshold >= 0 && ret->multikill_threshold <= 100)) {
+            r = parse_fail(ctx, E_INVALID, "multikill_threshold",
+                           "value must be inside range [0, 100]");
+        }
+    }
+    path_pop(ctx, at);
+    return r;
+}
+
+static int read_watchdogs(struct parse_context *ctx, struct bootstrap *b)
+{
+    const Envoy__Config__Bootstrap__V3__Watchdogs *both = b->message->watchdogs;
+    int r;
+
+    if (both != NULL && b->message->watchdog != NULL) {
+        return error_set(ctx->err, E_INVALID, "Only one of watchdog or watchdogs should be set!");
+    }
+    if (both == NULL) {
+        r = read_watchdog(ctx, "watchdog", b->message->watchdog, &b->watchdogs.workers);
+        b->watchdogs.main_thread = b->watchdogs.workers;
+        return r;
+    }
+    r = read_watchdog(ctx, "watchdogs.main_thread_watchdog", both->main_thread_watchdog,
+                      &b->watchdogs.main_thread);
+    return r == 0 ? read_watchdog(ctx, "watchdogs.worker_watchdog", both->worker_watchdog,
+                                  &b->watchdogs.workers)
+                  : r;
+}
+
 /* What is unsupported in the bootstrap itself; static resources report their own when they are
  * put into the store. */
 static int check_own_fields(struct parse_context *ctx, struct bootstrap *b)
@@ -320,6 +383,9 @@ int bootstrap_load(const struct bootstrap_params *p, struct bootstrap **ret_boot
     }
     if (r == 0) {
         r = read_runtime(&ctx, b);
+    }
+    if (r == 0) {
+        r = read_watchdogs(&ctx, b);
     }
     if (r == 0) {
         keep_report(&ctx, b);

@@ -23,6 +23,21 @@ struct bootstrap_params {
     const struct extension_registry *registry;
 };
 
+/* When a thread that does not answer counts as stuck; 0: the process is not ended for it. */
+struct watchdog_rules {
+    uint64_t miss_ms;
+    uint64_t megamiss_ms;
+    uint64_t kill_ms;
+    uint64_t kill_jitter_ms;
+    uint64_t multikill_ms;
+    double multikill_threshold; /* percent */
+};
+
+struct watchdogs {
+    struct watchdog_rules main_thread;
+    struct watchdog_rules workers;
+};
+
 struct bootstrap {
     struct part *part; /* owns the plain values below */
     /* Text, nodes and message: large with many static resources, dropped once they are loaded. */
@@ -36,6 +51,7 @@ struct bootstrap {
     struct config_source cds;
     struct config_source lds;
     struct runtime_config runtime;
+    struct watchdogs watchdogs;
     char **unsupported; /* "path (message)", outside of static resources */
     size_t unsupported_count;
 };

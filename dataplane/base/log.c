@@ -181,15 +181,20 @@ static PRINTF_LIKE(7, 0) size_t
     return (size_t)head + (text > 0 ? (size_t)text : 0);
 }
 
-static void log_put(char *line, size_t len)
+void log_write_raw(const char *text, size_t len)
 {
     ssize_t n;
 
-    line[len] = '\n';
     do {
-        n = write(atomic_load_explicit(&log_fd, memory_order_relaxed), line, len + 1);
+        n = write(atomic_load_explicit(&log_fd, memory_order_relaxed), text, len);
     } while (n < 0 && errno == EINTR);
     /* A full disk or a closed pipe loses log lines, never requests. */
+}
+
+static void log_put(char *line, size_t len)
+{
+    line[len] = '\n';
+    log_write_raw(line, len + 1);
 }
 
 void log_write(enum log_component c, enum log_level l, const char *file, int line, const char *fmt,

@@ -44,6 +44,8 @@ void log_set_all(enum log_level l);
 /* Redirects from stderr; appends; E_SYS with errno. */
 int log_open(const char *path) MUST_CHECK;
 void log_reopen(void);
+/* As it stands, whatever the levels; async-signal-safe: for crash handlers. */
+void log_write_raw(const char *text, size_t len);
 void log_write(enum log_component c, enum log_level l, const char *file, int line, const char *fmt,
                ...) PRINTF_LIKE(5, 6);
 

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "dataplane/server/crash.h"
 #include "dataplane/server/server.h"
 
 int main(int argc, char **argv)
@@ -11,6 +12,8 @@ int main(int argc, char **argv)
     struct error err;
     int r;
 
+    crash_init(options_version());
+    (void)crash_thread_init(); /* main's, for good */
     error_init(&err);
     r = options_parse(argc, argv, &options, &err);
     if (r == 0 && options.should_exit) {

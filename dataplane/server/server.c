@@ -30,6 +30,7 @@
 #include "dataplane/server/publish.h"
 #include "dataplane/server/runtime_updates.h"
 #include "dataplane/server/server_stats.h"
+#include "dataplane/server/watchdog.h"
 #include "dataplane/server/xds_dialer.h"
 #include "dataplane/tls/context.h"
 #include "dataplane/upstream/cluster_registry.h"
@@ -385,6 +386,7 @@ static int server_start_workers(struct server *s, struct error *reterr)
             s->worker_count = i;
             return error_set(reterr, r, "cannot start worker %zu", i);
         }
+        watchdog_add(s->watchdog, &s->workers[i].loop, s->workers[i].thread);
     }
     return 0;
 }
@@ -428,6 +430,8 @@ static int server_init_parts(struct server *s, struct error *reterr)
     s->server_stats = server_stats_new(s->stats);
     server_stats_set_state(s->server_stats, SERVER_PRE_INITIALIZING);
     s->registry = cluster_registry_new(s->stats);
+    s->watchdog = watchdog_new(&s->bootstrap->watchdogs, s->stats);
+    watchdog_add(s->watchdog, &s->loop, pthread_self());
     server_init_context(s);
     s->listeners = listener_manager_new(s->stats, s->worker_count);
     r = dns_clusters_new(&s->loop, s->registry, &s->dns);
@@ -574,6 +578,7 @@ static void server_on_closed(void *user)
 /* Workers first, then what they used; the loop runs in between to take back what they held. */
 static void server_teardown(struct server *s)
 {
+    watchdog_stop(s->watchdog);
     timer_cancel(&s->loop, &s->drain_timer);
     timer_cancel(&s->loop, &s->trim_timer);
     for (size_t i = 0; i < s->worker_count && s->workers != NULL; i++) {
@@ -604,6 +609,7 @@ static void server_teardown(struct server *s)
     server_runtime_free(s);
     access_log_hub_free(s->context.access_logs);
     server_stats_free(s->server_stats);
+    watchdog_free(s->watchdog);
     stat_store_free(s->stats);
     bootstrap_free(s->bootstrap);
     arena_done(&s->arena);
@@ -616,6 +622,9 @@ void server_run(struct server *s)
         loop_signal_start(&s->loop, &s->sigint, SIGINT, server_on_sigint) != 0 ||
         loop_signal_start(&s->loop, &s->sigusr1, SIGUSR1, server_on_sigusr1) != 0) {
         log_error(LOG_C_MAIN, "cannot handle signals");
+    }
+    if (watchdog_start(s->watchdog) != 0) {
+        log_error(LOG_C_MAIN, "no thread for the watchdog");
     }
     config_store_start(s->store, &s->bootstrap->cds, &s->bootstrap->lds);
     loop_run(&s->loop);

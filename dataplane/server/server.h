@@ -42,6 +42,7 @@ struct listener_manager;
 struct runtime;
 struct runtime_layers;
 struct server_stats;
+struct watchdog;
 struct xds_client;
 
 struct server {
@@ -66,6 +67,7 @@ struct server {
     struct runtime *runtime; /* the newest values; older ones go when no thread has them */
     struct admin_server *admin;
     struct worker *workers;
+    struct watchdog *watchdog;
     size_t worker_count;
     uint64_t start_wall_ns;
     uint64_t start_ms;

@@ -13,6 +13,7 @@
 #include "dataplane/base/log.h"
 #include "dataplane/base/xalloc.h"
 #include "dataplane/net/listener.h"
+#include "dataplane/server/crash.h"
 #include "dataplane/server/listener_log.h"
 #include "dataplane/server/listener_manager.h"
 #include "dataplane/server/publish.h"
@@ -404,12 +405,14 @@ void worker_stop(struct worker *w, uint64_t grace_ms)
 static void *worker_thread(void *arg)
 {
     struct worker *w = arg;
+    void *crash_stack = crash_thread_init();
 
     loop_run(&w->loop);
     cluster_manager_free(w->context.clusters);
     part_table_done(&w->parts);
     loop_done(&w->loop);
     release_batch_flush(&w->released);
+    crash_thread_done(crash_stack);
     return NULL;
 }
 
