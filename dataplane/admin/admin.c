@@ -1,15 +1,14 @@
-/* Routing and answering of admin requests. Main thread. */
+/* The table of admin pages: routing, parameters, help. Main thread. HTTP is admin_filter.c. */
 
 #include "dataplane/admin/admin.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "dataplane/admin/admin_internal.h"
 #include "dataplane/base/xalloc.h"
-#include "dataplane/event/loop.h"
-#include "dataplane/runtime/thread_context.h"
 
-#define PARAMS_MAX 32
+#define PARAMS_MAX 256
 
 struct admin_entry {
     const struct admin_endpoint *endpoint;
@@ -21,11 +20,27 @@ struct admin {
     size_t count;
     void (*refresh)(void *context);
     void *refresh_context;
+    const struct string_matcher *allowed;
+    size_t allowed_count; /* 0: everything */
+    size_t unread_bytes;  /* see admin_internal.h */
+};
+
+/* --- the table ---------------------------------------------------------------------------- */
+
+static void help_render(void *context, const struct admin_request *rq, struct admin_response *rs);
+
+static const struct admin_endpoint help_endpoint = {
+    .path = "/help",
+    .help = "print out list of admin commands",
+    .render = help_render,
 };
 
 struct admin *admin_new(void)
 {
-    return xcalloc(1, sizeof(struct admin));
+    struct admin *a = xcalloc(1, sizeof(struct admin));
+
+    admin_add(a, &help_endpoint, a);
+    return a;
 }
 
 void admin_free(struct admin *a)
@@ -55,7 +70,60 @@ void admin_set_refresh(struct admin *a, void (*refresh)(void *context), void *co
     a->refresh_context = context;
 }
 
-/* --- request line ------------------------------------------------------------------------- */
+void admin_allow_paths(struct admin *a, const struct string_matcher *matchers, size_t count)
+{
+    a->allowed = matchers;
+    a->allowed_count = count;
+}
+
+void admin_visit(const struct admin *a, void (*visit)(void *user, const struct admin_endpoint *e),
+                 void *user)
+{
+    for (size_t i = 0; i < a->count; i++) {
+        visit(user, a->entries[i].endpoint);
+    }
+}
+
+size_t *admin_unread_bytes(struct admin *a)
+{
+    return &a->unread_bytes;
+}
+
+/* --- /help -------------------------------------------------------------------------------- */
+
+static void help_param(struct strbuf *out, const struct admin_param_doc *p)
+{
+    strbuf_addf(out, "      %s: %s", p->name, p->help);
+    if (p->choices != NULL) {
+        strbuf_add_c(out, "; One of (");
+        for (size_t i = 0; p->choices[i] != NULL; i++) {
+            strbuf_addf(out, "%s%s", i > 0 ? ", " : "", p->choices[i]);
+        }
+        strbuf_add_char(out, ')');
+    }
+    strbuf_add_char(out, '\n');
+}
+
+static void render_commands(const struct admin *a, struct strbuf *out)
+{
+    strbuf_add_c(out, "admin commands are:\n");
+    for (size_t i = 0; i < a->count; i++) {
+        const struct admin_endpoint *e = a->entries[i].endpoint;
+
+        strbuf_addf(out, "  %s%s: %s\n", e->path, e->needs_post ? " (POST)" : "", e->help);
+        for (size_t k = 0; k < e->param_count; k++) {
+            help_param(out, &e->params[k]);
+        }
+    }
+}
+
+static void help_render(void *context, const struct admin_request *rq, struct admin_response *rs)
+{
+    (void)rq;
+    render_commands(context, &rs->body);
+}
+
+/* --- requests ----------------------------------------------------------------------------- */
 
 static int hex_digit(char c)
 {
@@ -114,113 +182,61 @@ static const struct admin_entry *admin_find(const struct admin *a, struct str pa
     return NULL;
 }
 
-static void render_commands(const struct admin *a, struct strbuf *out)
+static bool is_allowed(const struct admin *a, struct str path_and_query)
 {
-    strbuf_add_c(out, "admin commands are:\n");
-    for (size_t i = 0; i < a->count; i++) {
-        const struct admin_endpoint *e = a->entries[i].endpoint;
-
-        strbuf_addf(out, "  %s%s: %s\n", e->path, e->needs_post ? " (POST)" : "", e->help);
+    for (size_t i = 0; i < a->allowed_count; i++) {
+        if (string_matcher_matches(&a->allowed[i], path_and_query)) {
+            return true;
+        }
     }
+    return a->allowed_count == 0;
 }
 
-void admin_handle(const struct admin *a, struct str method, struct str path_and_query,
-                  struct admin_response *rs)
+static void admin_render(const struct admin *a, const struct admin_entry *entry,
+                         const struct admin_request *rq, struct admin_response *rs)
 {
-    size_t mark = str_find_char(path_and_query, '?');
+    if (a->refresh != NULL) {
+        a->refresh(a->refresh_context);
+    }
+    entry->endpoint->render(entry->context, rq, rs);
+}
+
+void admin_handle(const struct admin *a, const struct admin_call *call, struct admin_response *rs)
+{
+    struct str target = call->path_and_query;
+    size_t mark = str_find_char(target, '?');
     struct admin_param params[PARAMS_MAX];
-    struct admin_request rq = {.params = params, .is_post = str_eq(method, STR("POST"))};
-    const struct admin_entry *entry;
+    struct admin_request rq = {
+        .path = str_sub(target, 0, mark == STR_NPOS ? target.len : mark),
+        .params = params,
+        .is_post = str_eq(call->method, STR("POST")),
+    };
+    const struct admin_entry *entry = admin_find(a, rq.path);
     struct arena arena;
 
-    arena_init(&arena, NULL);
-    rq.path = mark == STR_NPOS ? path_and_query : str_sub(path_and_query, 0, mark);
-    while (str_starts(rq.path, STR("//"))) {
-        rq.path = str_sub(rq.path, 1, rq.path.len); /* "//stats" of sloppy pollers */
+    if (!is_allowed(a, target)) {
+        rs->status = 403;
+        strbuf_addf(&rs->body, "request to path %.*s not allowed", STR_ARG(target));
+        return;
     }
-    if (mark != STR_NPOS) {
-        rq.param_count =
-            parse_query(&arena, str_sub(path_and_query, mark + 1, path_and_query.len), params);
-    }
-    entry = admin_find(a, rq.path);
     if (entry == NULL) {
-        rs->status = str_eq(rq.path, STR("/help")) ? 200 : 404;
-        if (rs->status == 404) {
-            strbuf_add_c(&rs->body, "invalid path. ");
-        }
+        rs->status = 404;
+        strbuf_add_c(&rs->body, "invalid path. ");
         render_commands(a, &rs->body);
-    } else if (entry->endpoint->needs_post && !rq.is_post) {
-        rs->status = 405;
-        strbuf_addf(&rs->body, "Method %.*s not allowed, POST required.", STR_ARG(method));
-    } else {
-        if (a->refresh != NULL) {
-            a->refresh(a->refresh_context);
-        }
-        entry->endpoint->render(entry->context, &rq, rs);
+        return;
     }
+    if (entry->endpoint->needs_post && !rq.is_post) {
+        rs->status = 405;
+        strbuf_addf(&rs->body, "Method %.*s not allowed, POST required.", STR_ARG(call->method));
+        return;
+    }
+    arena_init(&arena, NULL);
+    if (mark != STR_NPOS) {
+        rq.param_count = parse_query(&arena, str_sub(target, mark + 1, target.len), params);
+    }
+    if (rq.param_count == 0 && call->form.len > 0) {
+        rq.param_count = parse_query(&arena, call->form, params);
+    }
+    admin_render(a, entry, &rq, rs);
     arena_done(&arena);
 }
-
-/* --- HTTP --------------------------------------------------------------------------------- */
-
-/* Headers as Envoy's admin sends them; the connection manager adds date and server. */
-static void admin_respond(struct http_filter *f)
-{
-    struct header_map *request = http_filter_request_headers(f);
-    struct arena *arena = http_filter_arena(f);
-    struct admin_response rs = {.status = 200, .content_type = "text/plain; charset=UTF-8"};
-    struct header_map *h = ARENA_NEW(arena, struct header_map);
-    struct buf body;
-    bool is_head = str_eq(header_get(request, HDR_METHOD), STR("HEAD"));
-
-    strbuf_init(&rs.body);
-    admin_handle(f->config, header_get(request, HDR_METHOD), header_get(request, HDR_PATH), &rs);
-    header_map_init(h, arena);
-    header_add(h, HDR_STATUS, arena_printf(arena, "%d", rs.status));
-    header_add(h, HDR_CONTENT_TYPE, str_c(rs.content_type));
-    header_add(h, HDR_CACHE_CONTROL, STR("no-cache, max-age=0"));
-    header_add_name(h, STR("x-content-type-options"), STR("nosniff"));
-    if (is_head || rs.body.len == 0) {
-        http_filter_respond_headers(f, h, true);
-    } else {
-        buf_init(&body, &http_filter_thread(f)->loop->bufs);
-        buf_add_str(&body, strbuf_str(&rs.body));
-        http_filter_respond_headers(f, h, false);
-        http_filter_respond_data(f, &body, true);
-    }
-    strbuf_done(&rs.body);
-}
-
-static enum filter_status admin_decode_headers(struct http_filter *f, struct header_map *h,
-                                               bool end_stream)
-{
-    (void)h;
-    if (end_stream) {
-        admin_respond(f);
-    }
-    return FILTER_STOP;
-}
-
-static enum filter_status admin_decode_data(struct http_filter *f, struct buf *data,
-                                            bool end_stream)
-{
-    buf_reset(data); /* no endpoint reads a body */
-    if (end_stream) {
-        admin_respond(f);
-    }
-    return FILTER_STOP_AND_BUFFER;
-}
-
-static enum filter_status admin_decode_trailers(struct http_filter *f, struct header_map *trailers)
-{
-    (void)trailers;
-    admin_respond(f);
-    return FILTER_STOP;
-}
-
-const struct http_filter_type http_filter_admin = {
-    .ext = {.name = "nuncio.filters.http.admin", .category = EXT_HTTP_FILTER, .is_terminal = true},
-    .decode_headers = admin_decode_headers,
-    .decode_data = admin_decode_data,
-    .decode_trailers = admin_decode_trailers,
-};

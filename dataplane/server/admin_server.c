@@ -17,6 +17,7 @@
 #include "dataplane/runtime/layers.h"
 #include "dataplane/server/admin_endpoints.h"
 #include "dataplane/server/listener_manager.h"
+#include "dataplane/server/local_ip.h"
 #include "dataplane/server/server.h"
 #include "dataplane/server/server_stats.h"
 #include "dataplane/stats/admin_stats.h"
@@ -65,6 +66,10 @@ static struct admin *admin_build(struct server *s, struct admin_server *a)
         .loaded_wall_ns = s->start_wall_ns,
     };
     admin_set_refresh(admin, admin_refresh, s);
+    admin_add(admin, &admin_home_endpoint, admin);
+    for (size_t i = 0; i < admin_profiler_endpoint_count; i++) {
+        admin_add(admin, admin_profiler_endpoints[i], NULL);
+    }
     server_admin_register(admin, s);
     admin_add(admin, &admin_stats_endpoint, s->stats);
     admin_add(admin, &admin_stats_prometheus_endpoint, s->stats);
@@ -103,6 +108,10 @@ static void admin_configure_http(struct server *s, struct admin_server *a)
         .delayed_close_timeout_ms = 1000,
         .max_request_headers_bytes = 60 * 1024,
         .max_headers_count = 100,
+        .normalize_path = true, /* as Envoy */
+        .merge_slashes = true,
+        .use_remote_address = true,
+        .local_ip = local_ip(&s->arena),
         .server_name = STR("envoy"),
     };
 }
