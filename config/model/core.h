@@ -34,6 +34,12 @@ struct fraction {
     struct str runtime_key; /* whose value counts instead, where there is one; empty: none */
 };
 
+/* A switch that the runtime may turn. */
+struct runtime_flag {
+    bool default_value;
+    struct str runtime_key; /* empty: none */
+};
+
 struct locality {
     struct str region;
     struct str zone;

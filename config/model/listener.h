@@ -98,8 +98,9 @@ struct listener_config {
     /* Connections whose destination was restored go to the listener at that address. */
     bool use_original_dst;
     bool reuse_port;
-    int backlog;        /* 0: the system's maximum */
-    uint32_t unix_mode; /* 0: leave */
+    int backlog;                /* 0: the system's maximum */
+    uint32_t accepts_per_event; /* 0: not set */
+    uint32_t unix_mode;         /* 0: leave */
     bool ipv4_compat;
     struct opt_u32 per_connection_buffer_limit_bytes; /* 1 MiB when unset */
     enum traffic_direction traffic_direction;
@@ -117,7 +118,9 @@ struct listener_config {
     size_t listener_filter_count;
     uint64_t listener_filters_timeout_ms; /* 15000; 0 off */
     bool continue_on_listener_filters_timeout;
+    struct str connection_limit_key; /* of the runtime */
     bool ignore_global_conn_limit;
+    bool bypass_overload_manager;
     const struct value *metadata;
     /* Hash of everything but the filter chains: equal means an in-place (chain-only) update. */
     uint64_t listener_hash;

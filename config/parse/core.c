@@ -545,3 +545,24 @@ int parse_runtime_fraction(struct parse_context *ctx,
     ret->runtime_key = parse_str(ctx, m->runtime_key);
     return r;
 }
+
+int parse_runtime_flag(struct parse_context *ctx, const char *field,
+                       const Envoy__Config__Core__V3__RuntimeFeatureFlag *m, bool absent,
+                       struct runtime_flag *ret)
+{
+    size_t at;
+    int r;
+
+    *ret = (struct runtime_flag){.default_value = absent};
+    if (m == NULL) {
+        return 0;
+    }
+    at = path_push(ctx, field);
+    r = parse_check_present(ctx, "default_value", m->default_value);
+    path_pop(ctx, at);
+    if (r == 0) {
+        ret->default_value = m->default_value->value;
+        ret->runtime_key = parse_str(ctx, m->runtime_key);
+    }
+    return r;
+}

@@ -57,6 +57,11 @@ int parse_runtime_fraction(struct parse_context *ctx,
                            const Envoy__Config__Core__V3__RuntimeFractionalPercent *m,
                            struct fraction *ret) MUST_CHECK;
 
+/* NULL: `absent`, and no key. */
+int parse_runtime_flag(struct parse_context *ctx, const char *field,
+                       const Envoy__Config__Core__V3__RuntimeFeatureFlag *m, bool absent,
+                       struct runtime_flag *ret) MUST_CHECK;
+
 struct config_source;
 struct grpc_service_config;
 int parse_config_source(struct parse_context *ctx, const Envoy__Config__Core__V3__ConfigSource *m,

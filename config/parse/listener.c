@@ -247,9 +247,6 @@ static enum traffic_direction direction_of(int d)
                                                                        : TRAFFIC_UNSPECIFIED;
 }
 
-/* max_connections_to_accept_per_socket_event shapes how Envoy's accept loop shares its thread, and
- * bypass_overload_manager exempts from a manager that is not there: neither changes what happens
- * to a connection. */
 static int parse_plain(struct parse_context *ctx, const Listener *m, struct listener_config *ret)
 {
     int r = parse_ms_or(ctx, "listener_filters_timeout", m->listener_filters_timeout, DURATION_ANY,
@@ -266,6 +263,9 @@ static int parse_plain(struct parse_context *ctx, const Listener *m, struct list
     ret->name = m->name[0] == '\0' || str_eq(ctx->part->name, str_c(m->name))
                     ? ctx->part->name
                     : parse_str(ctx, m->name);
+    ret->connection_limit_key =
+        arena_printf(parse_arena(ctx), "envoy.resource_limits.listener.%.*s.connection_limit",
+                     STR_ARG(ret->name));
     ret->stat_prefix = parse_str(ctx, m->stat_prefix);
     ret->bind_to_port = parse_bool_or(m->bind_to_port, true);
     ret->use_original_dst = parse_bool_or(m->use_original_dst, false);
@@ -279,6 +279,8 @@ static int parse_plain(struct parse_context *ctx, const Listener *m, struct list
             : DRAIN_DEFAULT;
     ret->continue_on_listener_filters_timeout = m->continue_on_listener_filters_timeout;
     ret->ignore_global_conn_limit = m->ignore_global_conn_limit;
+    ret->bypass_overload_manager = m->bypass_overload_manager;
+    ret->accepts_per_event = parse_u32_or(m->max_connections_to_accept_per_socket_event, 0);
     ret->is_static = ctx->is_static;
     r = parse_socket_options(ctx, "socket_options", m->n_socket_options, m->socket_options,
                              &ret->socket_options, &ret->socket_option_count);

@@ -12,7 +12,8 @@
 
 typedef Envoy__Config__Bootstrap__V3__RuntimeLayer Layer;
 
-/* Free names are anybody's, these are Envoy's own switches. Of them nuncio has none. */
+/* Free names are anybody's, these are Envoy's own switches. Of them nuncio has only the limit of a
+ * listener's connections. */
 static const struct str ENVOY_PREFIXES[] = {
     {"envoy.", 6},
     {"re2.", 4},
@@ -29,6 +30,10 @@ struct layer_reader {
 
 static bool is_envoys_own(struct str key)
 {
+    if (str_starts(key, STR("envoy.resource_limits.listener.")) &&
+        str_ends(key, STR(".connection_limit"))) {
+        return false;
+    }
     for (size_t i = 0; i < ARRAY_LEN(ENVOY_PREFIXES); i++) {
         if (str_starts(key, ENVOY_PREFIXES[i])) {
             return true;

@@ -32,6 +32,7 @@ extern const struct listener_filter_type listener_filter_http_inspector;
 extern const struct listener_filter_type listener_filter_original_dst;
 extern const struct listener_filter_type listener_filter_proxy_protocol;
 extern const struct listener_filter_type listener_filter_tls_inspector;
+extern const struct network_filter_type network_filter_connection_limit;
 extern const struct network_filter_type network_filter_http_connection_manager;
 extern const struct network_filter_type network_filter_sni_cluster;
 extern const struct network_filter_type network_filter_tcp_proxy;
@@ -60,6 +61,7 @@ static const struct extension *const extensions[] = {
     &listener_filter_original_dst.ext,
     &listener_filter_proxy_protocol.ext,
     &listener_filter_tls_inspector.ext,
+    &network_filter_connection_limit.ext,
     &network_filter_http_connection_manager.ext,
     &network_filter_sni_cluster.ext,
     &network_filter_tcp_proxy.ext,

@@ -215,6 +215,11 @@ static void conn_finish(struct conn *c, enum conn_close_cause cause, bool tell_n
     uv_close((uv_handle_t *)&c->poll, conn_on_uv_closed); /* stops watching before the fd goes */
     (void)close(c->fd);
     c->fd = -1;
+    for (size_t i = 0; i < CONN_LIMITS; i++) {
+        if (c->limits[i] != NULL) {
+            limit_give_back(c->limits[i]);
+        }
+    }
     if (tell_now) {
         conn_tell_closed(c, cause);
     }

@@ -22,10 +22,12 @@
 #include "config/model/core.h"
 #include "dataplane/base/address.h"
 #include "dataplane/base/buf.h"
+#include "dataplane/base/limit.h"
 #include "dataplane/event/deferred.h"
 #include "dataplane/event/loop.h"
 #include "dataplane/net/transport_socket.h"
 
+#define CONN_LIMITS 2 /* the listener's and the process's */
 #define CONN_MAGIC MAGIC('C', 'O', 'N', 'N')
 
 struct conn;
@@ -108,8 +110,9 @@ struct conn {
     struct buf *wire;         /* what the transport made of `out`; NULL for a raw one */
     struct timer close_timer; /* delayed close, connect timeout */
     struct deferred deferred;
-    char *failure_reason;          /* of a connect or the transport, NULL for none; heap */
-    struct address *direct_remote; /* of the socket, when it is not `remote`; heap */
+    struct limit *limits[CONN_LIMITS]; /* it counts against these until its socket closes */
+    char *failure_reason;              /* of a connect or the transport, NULL for none; heap */
+    struct address *direct_remote;     /* of the socket, when it is not `remote`; heap */
     struct address local;
     struct address remote; /* after original_dst/proxy_protocol */
 };

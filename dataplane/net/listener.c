@@ -16,16 +16,22 @@
 #include "dataplane/base/error.h"
 #include "dataplane/base/log.h"
 #include "dataplane/base/xalloc.h"
+#include "dataplane/runtime/overload.h"
 #include "dataplane/runtime/thread_context.h"
 
+#define GLOBAL_LIMIT_KEY "overload.global_downstream_max_connections"
 #define ACCEPTS_PER_EVENT 64
-#define ACCEPT_PAUSE_MS 100 /* after EMFILE: somebody must close something first */
+#define ACCEPT_PAUSE_MS 100 /* after EMFILE: somebody must close something first; when overloaded  \
+                             */
 
 static const struct stat_def listener_stat_defs[LISTENER_STAT_COUNT] = {
+    [LISTENER_CONNECTIONS_ACCEPTED_PER_SOCKET_EVENT] = {"connections_accepted_per_socket_event",
+                                                        STAT_HISTOGRAM},
     [LISTENER_DOWNSTREAM_CX_TOTAL] = {"downstream_cx_total", STAT_COUNTER},
     [LISTENER_DOWNSTREAM_CX_DESTROY] = {"downstream_cx_destroy", STAT_COUNTER},
     [LISTENER_DOWNSTREAM_CX_ACTIVE] = {"downstream_cx_active", STAT_GAUGE},
     [LISTENER_DOWNSTREAM_CX_LENGTH_MS] = {"downstream_cx_length_ms", STAT_HISTOGRAM},
+    [LISTENER_DOWNSTREAM_CX_ACCEPT_PAUSED] = {"downstream_cx_accept_paused", STAT_COUNTER},
     [LISTENER_DOWNSTREAM_CX_OVERFLOW] = {"downstream_cx_overflow", STAT_COUNTER},
     [LISTENER_DOWNSTREAM_CX_OVERLOAD_REJECT] = {"downstream_cx_overload_reject", STAT_COUNTER},
     [LISTENER_DOWNSTREAM_CX_TRANSPORT_SOCKET_CONNECT_TIMEOUT] =
@@ -240,6 +246,109 @@ static void lc_drain(struct listener_connection *lc)
     }
 }
 
+/* --- limits ------------------------------------------------------------------------------- */
+
+/* What a connection that is let in counts against; its conn gives it back. */
+struct admission {
+    struct limit *limits[CONN_LIMITS]; /* NULL: nothing */
+};
+
+static void admission_give_back(const struct admission *a)
+{
+    for (size_t i = 0; i < CONN_LIMITS; i++) {
+        if (a->limits[i] != NULL) {
+            limit_give_back(a->limits[i]);
+        }
+    }
+}
+
+static void admission_give(const struct admission *a, struct conn *c)
+{
+    memcpy(c->limits, a->limits, sizeof(c->limits));
+}
+
+/* As Envoy: with a resource monitor, listeners that ignore the limit or the overload manager do not
+ * count at all; without, everybody counts. False: there are enough connections. */
+static bool worker_listener_admit_global(const struct worker_listener *wl, struct admission *a)
+{
+    const struct listener_config *l = wl->params.config;
+    const struct thread_context *t = wl->params.thread;
+    struct overload *o = t->overload;
+
+    if (o == NULL || (o->has_connection_monitor &&
+                      (l->ignore_global_conn_limit || l->bypass_overload_manager))) {
+        return true;
+    }
+    if (l->ignore_global_conn_limit) {
+        limit_force(&o->connections);
+    } else if (!limit_take(&o->connections,
+                           o->has_connection_monitor
+                               ? o->max_connections
+                               : runtime_get_u64(t, STR(GLOBAL_LIMIT_KEY), o->max_connections))) {
+        return false;
+    }
+    a->limits[0] = &o->connections;
+    return true;
+}
+
+static bool worker_listener_is_shedding(const struct worker_listener *wl)
+{
+    const struct overload *o = wl->params.thread->overload;
+    struct rng *rng = &wl->params.thread->loop->rng;
+
+    return !wl->params.config->bypass_overload_manager &&
+           (overload_takes(o, LOAD_SHED_TCP_LISTENER_ACCEPT, rng) ||
+            overload_takes(o, OVERLOAD_REJECT_INCOMING_CONNECTIONS, rng));
+}
+
+static bool worker_listener_admit_own(const struct worker_listener *wl, struct admission *a)
+{
+    const struct worker_listener_params *p = &wl->params;
+
+    if (p->limit != NULL &&
+        !limit_take(p->limit,
+                    runtime_get_u64(p->thread, p->config->connection_limit_key, LIMIT_NONE))) {
+        return false;
+    }
+    a->limits[1] = p->limit;
+    return true;
+}
+
+/* Whether there may be one connection more, in Envoy's order. */
+static bool worker_listener_admit(struct worker_listener *wl, struct admission *a)
+{
+    enum listener_stat refused;
+
+    if (!worker_listener_admit_global(wl, a)) {
+        refused = LISTENER_DOWNSTREAM_GLOBAL_CX_OVERFLOW;
+    } else if (worker_listener_is_shedding(wl)) {
+        refused = LISTENER_DOWNSTREAM_CX_OVERLOAD_REJECT;
+    } else if (!worker_listener_admit_own(wl, a)) {
+        refused = LISTENER_DOWNSTREAM_CX_OVERFLOW;
+    } else {
+        return true;
+    }
+    admission_give_back(a);
+    stat_inc(wl->stats, refused);
+    return false;
+}
+
+/* Another listener's filters sent the connection here: as Envoy, whatever the limit says. */
+static void worker_listener_recount(struct worker_listener *wl, struct conn *c)
+{
+    struct limit *before = c->limits[1];
+
+    if (before != wl->params.limit) {
+        if (before != NULL) {
+            limit_give_back(before);
+        }
+        if (wl->params.limit != NULL) {
+            limit_force(wl->params.limit);
+        }
+        c->limits[1] = wl->params.limit;
+    }
+}
+
 /* --- accepting ---------------------------------------------------------------------------- */
 
 static const struct filter_chain_config *
@@ -347,7 +456,8 @@ static void worker_listener_refuse(struct worker_listener *wl, const struct list
 
 /* Without listener filters: the addresses are all there is to know. */
 static void worker_listener_adopt(struct worker_listener *wl, int take_fd, bool is_unix,
-                                  const struct address *remote, const struct address *local)
+                                  const struct address *remote, const struct address *local,
+                                  const struct admission *admission)
 {
     const struct filter_chain_config *chain =
         worker_listener_pick_chain(wl, remote, remote, local, NULL);
@@ -362,10 +472,14 @@ static void worker_listener_adopt(struct worker_listener *wl, int take_fd, bool 
                                        .accepted_ns = now_ns,
                                        .has_no_chain = true,
                                    });
+        admission_give_back(admission);
         close(take_fd);
         return;
     }
-    if (conn_accept(wl->params.thread->loop, take_fd, is_unix, remote, local, &c) == 0) {
+    if (conn_accept(wl->params.thread->loop, take_fd, is_unix, remote, local, &c) != 0) {
+        admission_give_back(admission);
+    } else {
+        admission_give(admission, c);
         c->id = ++wl->params.thread->next_connection_id;
         worker_listener_serve(wl, c, chain, NULL, now_ns);
     }
@@ -416,6 +530,7 @@ static void worker_listener_choose(struct worker_listener *wl, struct inspection
         other = wl->params.find_listener(wl->params.user, &c->local);
     }
     if (other != NULL && other != wl && !other->is_closing) {
+        worker_listener_recount(other, c);
         worker_listener_inspect(other, c, i, i->accepted_ns);
         return;
     }
@@ -488,13 +603,17 @@ static void worker_listener_inspect(struct worker_listener *wl, struct conn *c,
 }
 
 static void worker_listener_accepted(struct worker_listener *wl, int take_fd, bool is_unix,
-                                     const struct address *remote, const struct address *local)
+                                     const struct address *remote, const struct address *local,
+                                     const struct admission *admission)
 {
     struct conn *c;
 
     if (wl->params.config->listener_filter_count == 0) {
-        worker_listener_adopt(wl, take_fd, is_unix, remote, local);
-    } else if (conn_accept(wl->params.thread->loop, take_fd, is_unix, remote, local, &c) == 0) {
+        worker_listener_adopt(wl, take_fd, is_unix, remote, local, admission);
+    } else if (conn_accept(wl->params.thread->loop, take_fd, is_unix, remote, local, &c) != 0) {
+        admission_give_back(admission);
+    } else {
+        admission_give(admission, c);
         c->id = ++wl->params.thread->next_connection_id;
         worker_listener_inspect(wl, c, NULL, clock_mono_ns());
     }
@@ -504,9 +623,9 @@ static void worker_listener_accepted(struct worker_listener *wl, int take_fd, bo
 
 static void accept_socket_arm(struct accept_socket *s);
 
+/* Connections wait in the kernel meanwhile. */
 static void accept_socket_pause(struct accept_socket *s)
 {
-    stat_inc(s->listener->stats, LISTENER_DOWNSTREAM_CX_OVERFLOW);
     uv_poll_stop(&s->poll);
     timer_arm(s->listener->params.thread->loop, &s->pause, ACCEPT_PAUSE_MS);
 }
@@ -516,38 +635,60 @@ static bool accept_socket_one(struct accept_socket *s)
 {
     struct address remote = {.len = sizeof(remote.un)};
     struct address local = {.len = sizeof(local.un)};
+    struct admission admission = {{NULL}};
     int fd = accept4(s->fd, &remote.sa, &remote.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
     if (fd < 0) {
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+            stat_inc(s->listener->stats, LISTENER_DOWNSTREAM_CX_ACCEPT_PAUSED);
             accept_socket_pause(s);
+            return false;
         }
         return errno == ECONNABORTED || errno == EINTR;
     }
+    if (!worker_listener_admit(s->listener, &admission)) {
+        close(fd);
+        return true;
+    }
     if (getsockname(fd, &local.sa, &local.len) != 0) {
+        admission_give_back(&admission);
         close(fd); /* gone already */
         return true;
     }
     if (s->is_unix) {
         remote = local; /* clients have no name: as Envoy, the listener's path */
     }
-    worker_listener_accepted(s->listener, fd, s->is_unix, &remote, &local);
+    worker_listener_accepted(s->listener, fd, s->is_unix, &remote, &local, &admission);
     return true;
+}
+
+static bool accept_socket_must_rest(const struct accept_socket *s)
+{
+    const struct worker_listener *wl = s->listener;
+
+    return !wl->params.config->bypass_overload_manager &&
+           overload_is_saturated(wl->params.thread->overload, OVERLOAD_STOP_ACCEPTING_CONNECTIONS);
 }
 
 static void accept_socket_on_readable(uv_poll_t *poll, int status, int events)
 {
     struct accept_socket *s = container_of(poll, struct accept_socket, poll);
+    uint32_t most = s->listener->params.config->accepts_per_event;
+    uint32_t n = 0;
 
     (void)events;
     if (status < 0) {
         return;
     }
-    for (int i = 0; i < ACCEPTS_PER_EVENT && s->fd >= 0; i++) {
-        if (!accept_socket_one(s)) {
-            break;
-        }
+    if (accept_socket_must_rest(s)) {
+        accept_socket_pause(s);
+        return;
     }
+    most = most > 0 ? most : ACCEPTS_PER_EVENT;
+    while (n < most && s->fd >= 0 && accept_socket_one(s)) {
+        n++;
+    }
+    stat_record(s->listener->stats, LISTENER_CONNECTIONS_ACCEPTED_PER_SOCKET_EVENT, n);
 }
 
 static void accept_socket_arm(struct accept_socket *s)
@@ -557,7 +698,13 @@ static void accept_socket_arm(struct accept_socket *s)
 
 static void accept_socket_on_pause_over(struct timer *t)
 {
-    accept_socket_arm(container_of(t, struct accept_socket, pause));
+    struct accept_socket *s = container_of(t, struct accept_socket, pause);
+
+    if (accept_socket_must_rest(s)) {
+        accept_socket_pause(s);
+    } else {
+        accept_socket_arm(s);
+    }
 }
 
 static void accept_socket_on_uv_closed(uv_handle_t *h)

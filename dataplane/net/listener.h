@@ -27,10 +27,13 @@ struct worker_listener;
 
 /* "listener.<address>." and per worker are Envoy's names. */
 enum listener_stat {
+    LISTENER_CONNECTIONS_ACCEPTED_PER_SOCKET_EVENT,
     LISTENER_DOWNSTREAM_CX_TOTAL,
     LISTENER_DOWNSTREAM_CX_DESTROY,
     LISTENER_DOWNSTREAM_CX_ACTIVE,
     LISTENER_DOWNSTREAM_CX_LENGTH_MS,
+    /* nuncio's own: accepting rested because the system had no descriptor or memory for it. */
+    LISTENER_DOWNSTREAM_CX_ACCEPT_PAUSED,
     LISTENER_DOWNSTREAM_CX_OVERFLOW,
     LISTENER_DOWNSTREAM_CX_OVERLOAD_REJECT,
     LISTENER_DOWNSTREAM_CX_TRANSPORT_SOCKET_CONNECT_TIMEOUT,
@@ -90,6 +93,7 @@ struct worker_listener_params {
         *fds; /* one per address, this worker's own; not taken over: dup'ed or owned by main */
     size_t fd_count;
     struct stat_scope *scope;
+    struct limit *limit; /* counts its connections over all workers; NULL: nobody; outlives them */
     /* A connection holds (delta +1) or lets go of (-1) its filter chain: server/ keeps the
      * handle. */
     void (*chain_ref)(void *user, const struct filter_chain_config *chain, int delta);

@@ -647,7 +647,7 @@ static void out_of_descriptors_accepting_pauses_and_recovers(void **state)
     none = before;
     none.rlim_cur = (rlim_t)fd + 1; /* no more than are open now */
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
-    WAIT(counted(LISTENER_DOWNSTREAM_CX_OVERFLOW) == 1);
+    WAIT(counted(LISTENER_DOWNSTREAM_CX_ACCEPT_PAUSED) == 1);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
     say(fd, "x");
     expect(fd, "x");

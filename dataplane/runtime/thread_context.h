@@ -15,6 +15,7 @@ struct part_table;      /* config/model/part_handle.h: current route tables, sec
 struct cluster_manager; /* upstream/cluster_manager.h */
 struct access_log_hub;  /* access_log/: file sinks shared per process */
 struct runtime;         /* runtime/runtime.h: switches of the process */
+struct overload;        /* runtime/overload.h: what is to be shed */
 
 struct thread_context {
     struct loop *loop;
@@ -23,6 +24,7 @@ struct thread_context {
     struct cluster_manager *clusters;
     struct access_log_hub *access_logs;
     const struct runtime *runtime; /* NULL: the defaults */
+    struct overload *overload;     /* NULL: never overloaded (main) */
     const char *node_id;
     const char *node_cluster;
     const char *node_zone;

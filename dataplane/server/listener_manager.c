@@ -85,6 +85,30 @@ static void listener_scope_unref(struct listener_scope *s)
     }
 }
 
+/* That of the version before, if there is one. */
+static struct listener_count *listener_count_ref(const struct listener_manager *m, struct str name)
+{
+    struct listener_version *v;
+    struct listener_count *n;
+
+    list_for_each (v, &m->versions, struct listener_version, node) {
+        if (str_eq(v->config->name, name)) {
+            v->count->refs++;
+            return v->count;
+        }
+    }
+    n = xcalloc_aligned(_Alignof(struct listener_count), sizeof(*n));
+    n->refs = 1;
+    return n;
+}
+
+static void listener_count_unref(struct listener_count *n)
+{
+    if (n != NULL && --n->refs == 0) {
+        free(n);
+    }
+}
+
 void listener_version_ref(struct listener_version *v)
 {
     v->refs++;
@@ -101,6 +125,7 @@ void listener_version_unref(struct listener_version *v)
     }
     filter_chain_index_free(v->chains);
     listener_scope_unref(v->scope);
+    listener_count_unref(v->count);
     part_unref(&v->config->part);
     free(v);
 }
@@ -225,6 +250,7 @@ int listener_manager_prepare(struct listener_manager *m, const struct listener_c
     v->config = l;
     list_init(&v->node);
     part_ref(&l->part);
+    v->count = listener_count_ref(m, l->name);
     r = filter_chain_index_new(l, &v->chains, reterr);
     if (r == 0) {
         r = listener_version_bind(m, v, reterr);

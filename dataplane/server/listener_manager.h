@@ -13,6 +13,7 @@
 
 #include "config/model/listener.h"
 #include "dataplane/base/error.h"
+#include "dataplane/base/limit.h"
 #include "dataplane/base/list.h"
 #include "dataplane/net/filter_chain_match.h"
 #include "dataplane/net/listen_socket.h"
@@ -29,6 +30,7 @@ struct listener_version {
     const struct listener_config *config; /* its part is referenced */
     struct filter_chain_index *chains;
     struct listener_scope *scope;
+    struct listener_count *count;
     size_t socket_count;
     struct listen_socket *sockets[];
 };
@@ -37,6 +39,12 @@ struct listener_version {
 struct listener_scope {
     uint32_t refs;
     struct stat_scope *stats;
+};
+
+/* How many connections a listener has, whatever its version: those share it by name. */
+struct listener_count {
+    struct limit connections;
+    uint32_t refs;
 };
 
 struct listener_manager *listener_manager_new(struct stat_store *stats, size_t worker_count);

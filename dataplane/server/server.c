@@ -27,6 +27,7 @@
 #include "dataplane/server/dns_clusters.h"
 #include "dataplane/server/listener_manager.h"
 #include "dataplane/server/local_ip.h"
+#include "dataplane/server/overload_manager.h"
 #include "dataplane/server/publish.h"
 #include "dataplane/server/runtime_updates.h"
 #include "dataplane/server/server_stats.h"
@@ -378,6 +379,7 @@ static int server_start_workers(struct server *s, struct error *reterr)
             .index = (int)i,
             .main_loop = &s->loop,
             .context = &s->context,
+            .overload = overload_manager_state(s->overload),
             .drain_ms = (uint64_t)s->options.drain_time_s * 1000,
         };
         int r = worker_start(&s->workers[i], &p);
@@ -433,6 +435,7 @@ static int server_init_parts(struct server *s, struct error *reterr)
     s->watchdog = watchdog_new(&s->bootstrap->watchdogs, s->stats);
     watchdog_add(s->watchdog, &s->loop, pthread_self());
     server_init_context(s);
+    s->overload = overload_manager_new();
     s->listeners = listener_manager_new(s->stats, s->worker_count);
     r = dns_clusters_new(&s->loop, s->registry, &s->dns);
     if (r != 0) {
@@ -611,6 +614,7 @@ static void server_teardown(struct server *s)
     server_stats_free(s->server_stats);
     watchdog_free(s->watchdog);
     stat_store_free(s->stats);
+    overload_manager_free(s->overload);
     bootstrap_free(s->bootstrap);
     arena_done(&s->arena);
     free(s->workers);

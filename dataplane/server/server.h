@@ -39,6 +39,7 @@ struct cluster_registry;
 struct config_store;
 struct dns_clusters;
 struct listener_manager;
+struct overload_manager;
 struct runtime;
 struct runtime_layers;
 struct server_stats;
@@ -56,6 +57,7 @@ struct server {
     struct arena arena; /* of the node */
     struct node node;
     struct stat_store *stats;
+    struct overload_manager *overload;
     struct server_stats *server_stats;
     struct cluster_registry *registry;
     struct listener_manager *listeners;

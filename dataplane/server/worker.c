@@ -247,6 +247,7 @@ static void worker_apply_listener(struct worker *w, const struct snapshot_change
         .chains = version->chains,
         .fds = fds,
         .scope = version->scope->stats,
+        .limit = &version->count->connections,
         .chain_ref = worker_chain_ref,
         .find_listener = worker_find_listener,
         .log = worker_log_connection,
@@ -430,6 +431,7 @@ int worker_start(struct worker *w, const struct worker_params *p)
     w->loop.owner = w;
     w->context = *p->context;
     w->context.loop = &w->loop;
+    w->context.overload = p->overload;
     w->context.parts = &w->parts;
     w->context.next_connection_id = (uint64_t)(p->index + 1) << 48;
     w->releaser.release = worker_release_part;

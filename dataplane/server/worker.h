@@ -45,6 +45,7 @@ struct worker_params {
     int index;
     struct loop *main_loop;
     const struct thread_context *context; /* template: stats, node, access logs */
+    struct overload *overload;            /* NULL: never overloaded */
     uint64_t drain_ms;
 };
 

@@ -37,8 +37,16 @@ def with_format(text):
     return [c.listener("l", c.hcm(c.routes("r"), access_log=[log]))], []
 
 
+def with_connection_limit(limit):
+    table = c.routes("r")
+    listener = c.listener("l", c.hcm(table))
+    listener["filter_chains"][0]["filters"].insert(0, {"name": "limit", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit", **limit}})
+    return [listener], []
+
+
 KINDS = {"route": with_route, "cluster": with_cluster, "upstream_http": with_cluster, "listener": with_listener,
-         "hcm": with_manager, "format": with_format}
+         "hcm": with_manager, "connection_limit": with_connection_limit, "format": with_format}
 
 
 def rows(kind):

@@ -46,7 +46,7 @@ class Proxy:
     """
 
     def __init__(self, flavour, bootstrap, *, concurrency=1, args=(), env=None, ready=True, name=None,
-                 log_level="info", config_name="bootstrap.yaml"):
+                 log_level="info", config_name="bootstrap.yaml", start_in=None):
         self.flavour = flavour
         self.binary = paths.nuncio() if flavour == "nuncio" else paths.envoy()
         if self.binary is None:
@@ -60,6 +60,7 @@ class Proxy:
         self.env = env or {}
         self.log_level = log_level
         self.config_name = config_name
+        self.start_in = start_in  # called in the new process before the proxy: its limits, its cgroup
         self.wait_for_ready = ready
         self.name = name or flavour
         self.process = None
@@ -103,7 +104,7 @@ class Proxy:
                **os.environ, **self.env}
         self.process = subprocess.Popen(
             self.command(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, env=env, cwd=self.dir,
+            stderr=subprocess.STDOUT, env=env, cwd=self.dir, preexec_fn=self.start_in,
         )
         self._reader = threading.Thread(target=self._read_log, daemon=True)
         self._reader.start()
