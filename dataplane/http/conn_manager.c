@@ -160,7 +160,7 @@ void conn_manager_start_drain(struct conn_manager *cm)
 
 static bool conn_manager_is_asked_to_drain(const struct conn_manager *cm)
 {
-    return cm->thread->is_draining || (cm->lc != NULL && cm->lc->is_draining);
+    return cm->lc != NULL ? listener_connection_wants_drain(cm->lc) : cm->thread->drain.is_ending;
 }
 
 void conn_manager_check_drain(struct conn_manager *cm)

@@ -550,7 +550,7 @@ static void test_drain(void **state)
     start();
     t.answers_at_once = false;
     http_test_send(&t, GET);
-    t.thread.is_draining = 1;
+    t.thread.drain.is_ending = true;
     conn_manager_on_drain(t.cm);
     http_test_respond(&t, "200", "ok", true);
     check_has(http_test_receive(&t), "connection: close\r\n");
@@ -563,7 +563,7 @@ static void test_drain_spares_idle_connections(void **state)
 {
     start();
     (void)http_test_exchange(&t, GET);
-    t.thread.is_draining = 1;
+    t.thread.drain.is_ending = true;
     conn_manager_on_drain(t.cm);
     http_test_pass_ms(&t, 60000);
     http_test_run(&t);

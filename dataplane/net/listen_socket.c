@@ -151,6 +151,31 @@ int listen_socket_listen(struct listen_socket *s, int backlog, struct error *ret
     return 0;
 }
 
+size_t listen_socket_fds_of(const struct listen_socket *s, size_t worker, size_t worker_count,
+                            int *fds)
+{
+    size_t n = 0;
+
+    for (size_t i = worker; i < s->fd_count; i += worker_count) {
+        fds[n++] = s->fds[i];
+    }
+    if (n == 0 && s->fd_count > 0) {
+        fds[n++] = s->fds[worker % s->fd_count];
+    }
+    return n;
+}
+
+void listen_socket_close_fds(struct listen_socket *s)
+{
+    if (!s->is_ip && s->fd_count > 0 && s->bound.un.sun_path[0] != '\0' && !s->is_handed_over) {
+        (void)unlink(s->bound.un.sun_path);
+    }
+    for (size_t i = 0; i < s->fd_count; i++) {
+        close(s->fds[i]);
+    }
+    s->fd_count = 0;
+}
+
 void listen_socket_ref(struct listen_socket *s)
 {
     s->refs++;
@@ -161,11 +186,6 @@ void listen_socket_unref(struct listen_socket *s)
     if (s == NULL || --s->refs > 0) {
         return;
     }
-    if (!s->is_ip && s->fd_count > 0 && s->bound.un.sun_path[0] != '\0') {
-        (void)unlink(s->bound.un.sun_path);
-    }
-    for (size_t i = 0; i < s->fd_count; i++) {
-        close(s->fds[i]);
-    }
+    listen_socket_close_fds(s);
     free(s);
 }

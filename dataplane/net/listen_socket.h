@@ -22,7 +22,8 @@ struct listen_socket {
     bool is_reuse_port;
     bool is_ip;
     bool is_listening;
-    size_t fd_count; /* workers, or 1 */
+    bool is_handed_over; /* a process of the next generation has it too */
+    size_t fd_count;     /* workers, or 1; as many as there were, when inherited */
     int fds[];
 };
 
@@ -33,6 +34,12 @@ int listen_socket_new(const struct listener_config *l, size_t address_index, siz
                       struct listen_socket **ret, struct error *reterr) MUST_CHECK;
 /* Starts listening (refused connections until then). E_SYS. */
 int listen_socket_listen(struct listen_socket *s, int backlog, struct error *reterr) MUST_CHECK;
+/* The descriptors of worker `worker` of `worker_count`: each is some worker's, and each worker has
+ * one at least. Writes at most `fd_count` of them to `fds`; returns how many. */
+size_t listen_socket_fds_of(const struct listen_socket *s, size_t worker, size_t worker_count,
+                            int *fds);
+/* Nobody accepts any more: the port refuses, where no other process holds it. */
+void listen_socket_close_fds(struct listen_socket *s);
 void listen_socket_ref(struct listen_socket *s);
 void listen_socket_unref(struct listen_socket *s);
 

@@ -21,8 +21,10 @@
 
 #define GLOBAL_LIMIT_KEY "overload.global_downstream_max_connections"
 #define ACCEPTS_PER_EVENT 64
-#define ACCEPT_PAUSE_MS 100 /* after EMFILE: somebody must close something first; when overloaded  \
-                             */
+#define ACCEPT_PAUSE_MS                                                                            \
+    100                /* after EMFILE: somebody must close something first; when overloaded       \
+                        */
+#define DRAIN_TICKS 32 /* how finely a gradual drain is spread over its time */
 
 static const struct stat_def listener_stat_defs[LISTENER_STAT_COUNT] = {
     [LISTENER_CONNECTIONS_ACCEPTED_PER_SOCKET_EVENT] = {"connections_accepted_per_socket_event",
@@ -81,6 +83,8 @@ struct worker_listener {
     struct stat_block *stats;
     size_t connection_count;
     struct timer drain_timer; /* closes what is left */
+    struct timer drain_tick;  /* tells some of those that drain gradually */
+    uint64_t drain_since_ms;  /* a drain of all connections, also new ones, has begun; 0: none */
     bool is_draining;
     bool is_closing;
     void (*on_closed)(void *user);
@@ -349,6 +353,104 @@ static void worker_listener_recount(struct worker_listener *wl, struct conn *c)
     }
 }
 
+/* --- draining ----------------------------------------------------------------------------- */
+
+bool listener_connection_wants_drain(const struct listener_connection *lc)
+{
+    const struct thread_drain *d = &lc->thread->drain;
+    struct loop *l = lc->thread->loop;
+
+    if (lc->is_draining || d->is_ending) {
+        return true;
+    }
+    if (d->has_failed_health_check && lc->listener->params.config->drain_type == DRAIN_DEFAULT) {
+        return true;
+    }
+    return lc->drain_since_ms > 0 &&
+           drain_is_due(&d->policy, loop_now_ms(l) - lc->drain_since_ms, &l->rng);
+}
+
+static bool worker_listener_drains_gradually(const struct worker_listener *wl)
+{
+    const struct drain_policy *p = &wl->params.thread->drain.policy;
+
+    return p->is_gradual && p->time_ms > 0;
+}
+
+/* Connections without requests would not notice: at each tick some are told, so that all have been
+ * when the time is over. */
+static void worker_listener_on_drain_tick(struct timer *t)
+{
+    struct worker_listener *wl = container_of(t, struct worker_listener, drain_tick);
+    struct loop *l = wl->params.thread->loop;
+    uint64_t time_ms = wl->params.thread->drain.policy.time_ms;
+    uint64_t tick_ms = time_ms / DRAIN_TICKS;
+    struct listener_connection *lc;
+    bool any_left = false;
+
+    list_for_each (lc, &wl->connections, struct listener_connection, node) {
+        uint64_t elapsed_ms = loop_now_ms(l) - lc->drain_since_ms;
+
+        if (lc->drain_since_ms == 0 || lc->is_draining) {
+            continue;
+        }
+        if (elapsed_ms >= time_ms ||
+            rng_below(&l->rng, (time_ms - elapsed_ms) / (tick_ms + 1) + 1) == 0) {
+            lc_drain(lc);
+        } else {
+            any_left = true;
+        }
+    }
+    if (any_left || wl->drain_since_ms > 0) {
+        timer_arm(l, &wl->drain_tick, tick_ms > 0 ? tick_ms : 1);
+    }
+}
+
+static void worker_listener_arm_drain_tick(struct worker_listener *wl)
+{
+    if (!timer_is_armed(&wl->drain_tick)) {
+        timer_arm(wl->params.thread->loop, &wl->drain_tick,
+                  wl->params.thread->drain.policy.time_ms / DRAIN_TICKS);
+    }
+}
+
+static void worker_listener_drain_connection(struct worker_listener *wl,
+                                             struct listener_connection *lc)
+{
+    if (!worker_listener_drains_gradually(wl)) {
+        lc_drain(lc);
+    } else if (lc->drain_since_ms == 0) {
+        lc->drain_since_ms = loop_now_ms(wl->params.thread->loop);
+        worker_listener_arm_drain_tick(wl);
+    }
+}
+
+void worker_listener_drain(struct worker_listener *wl)
+{
+    struct listener_connection *lc;
+
+    wl->is_draining = true;
+    list_for_each (lc, &wl->connections, struct listener_connection, node) {
+        lc_drain(lc);
+    }
+}
+
+void worker_listener_start_drain(struct worker_listener *wl)
+{
+    struct listener_connection *lc;
+
+    if (!worker_listener_drains_gradually(wl)) {
+        worker_listener_drain(wl);
+        return;
+    }
+    if (wl->drain_since_ms == 0) {
+        wl->drain_since_ms = loop_now_ms(wl->params.thread->loop);
+    }
+    list_for_each (lc, &wl->connections, struct listener_connection, node) {
+        worker_listener_drain_connection(wl, lc);
+    }
+}
+
 /* --- accepting ---------------------------------------------------------------------------- */
 
 static const struct filter_chain_config *
@@ -433,6 +535,7 @@ static void worker_listener_serve(struct worker_listener *wl, struct conn *c,
         conn_close(c, CONN_CLOSE_NOW);
         return;
     }
+    lc->drain_since_ms = wl->drain_since_ms;
     if (wl->is_draining) {
         lc_drain(lc); /* SIGTERM: still served, one response each */
     }
@@ -712,14 +815,21 @@ static void accept_socket_on_uv_closed(uv_handle_t *h)
     free(container_of((uv_poll_t *)h, struct accept_socket, poll));
 }
 
-static struct accept_socket *accept_socket_new(struct worker_listener *wl, int source_fd,
-                                               bool is_unix)
+static bool socket_is_unix(int fd)
+{
+    int domain = AF_UNSPEC;
+    socklen_t len = sizeof(domain);
+
+    return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && domain == AF_UNIX;
+}
+
+static struct accept_socket *accept_socket_new(struct worker_listener *wl, int source_fd)
 {
     struct accept_socket *s = xcalloc(1, sizeof(*s));
 
     s->listener = wl;
     s->source_fd = source_fd;
-    s->is_unix = is_unix;
+    s->is_unix = socket_is_unix(source_fd);
     s->fd = fcntl(source_fd, F_DUPFD_CLOEXEC, 0);
     timer_init(&s->pause, accept_socket_on_pause_over);
     if (s->fd < 0 || uv_poll_init(&wl->params.thread->loop->uv, &s->poll, s->fd) != 0) {
@@ -785,9 +895,7 @@ static int worker_listener_set_sockets(struct worker_listener *wl,
     for (size_t i = 0; i < p->fd_count; i++) {
         sockets[i] = worker_listener_take_socket(wl, p->fds[i]);
         if (sockets[i] == NULL) {
-            bool is_unix = !address_is_ip(&p->config->addresses[i]);
-
-            sockets[i] = accept_socket_new(wl, p->fds[i], is_unix);
+            sockets[i] = accept_socket_new(wl, p->fds[i]);
             r = sockets[i] == NULL ? E_SYS : r;
         }
     }
@@ -815,14 +923,14 @@ static void worker_listener_drop_inspections(struct worker_listener *wl)
     worker_listener_maybe_closed(wl);
 }
 
-/* Closes connections that are draining; all of them when the listener itself goes. */
+/* Closes connections whose chain has gone; all of them when the listener itself goes. */
 static void worker_listener_on_drain_timer(struct timer *t)
 {
     struct worker_listener *wl = container_of(t, struct worker_listener, drain_timer);
     struct listener_connection *lc;
 
     list_for_each (lc, &wl->connections, struct listener_connection, node) {
-        if (lc->is_draining) {
+        if (lc->is_leaving || wl->is_closing) {
             conn_close(lc->conn, CONN_CLOSE_NOW);
         }
     }
@@ -847,6 +955,7 @@ int worker_listener_new(const struct worker_listener_params *p, struct worker_li
     list_init(&wl->connections);
     wl->run = listener_run_new(p->config);
     timer_init(&wl->drain_timer, worker_listener_on_drain_timer);
+    timer_init(&wl->drain_tick, worker_listener_on_drain_tick);
     wl->stats = stat_scope_block(p->scope, p->thread->loop->index);
     r = worker_listener_set_sockets(wl, p);
     wl->params.fds = NULL;
@@ -884,6 +993,7 @@ int worker_listener_update(struct worker_listener *wl, const struct worker_liste
 {
     struct listener_connection *lc;
     struct listener_run *old = wl->run;
+    bool is_in_place = p->config->listener_hash == old->config->listener_hash;
     bool any_draining = false;
     int r;
 
@@ -895,7 +1005,12 @@ int worker_listener_update(struct worker_listener *wl, const struct worker_liste
     list_for_each (lc, &wl->connections, struct listener_connection, node) {
         if (!keep_chain(p->user, lc->chain)) {
             any_draining = true;
-            lc_drain(lc);
+            lc->is_leaving = true;
+            if (is_in_place) {
+                lc_drain(lc); /* as Envoy: chains are not drained gradually */
+            } else {
+                worker_listener_drain_connection(wl, lc);
+            }
         }
     }
     if (any_draining) {
@@ -907,14 +1022,19 @@ int worker_listener_update(struct worker_listener *wl, const struct worker_liste
     return r;
 }
 
-void worker_listener_drain(struct worker_listener *wl)
+static void worker_listener_close_sockets(struct worker_listener *wl, bool accept_queued)
 {
-    struct listener_connection *lc;
-
-    wl->is_draining = true;
-    list_for_each (lc, &wl->connections, struct listener_connection, node) {
-        lc_drain(lc);
+    for (size_t i = 0; i < wl->socket_count; i++) {
+        if (wl->sockets[i] != NULL) {
+            accept_socket_close(wl->sockets[i], accept_queued);
+        }
     }
+    wl->socket_count = 0;
+}
+
+void worker_listener_stop_accepting(struct worker_listener *wl)
+{
+    worker_listener_close_sockets(wl, true);
 }
 
 static void worker_listener_maybe_closed(struct worker_listener *wl)
@@ -926,6 +1046,7 @@ static void worker_listener_maybe_closed(struct worker_listener *wl)
         return;
     }
     timer_cancel(wl->params.thread->loop, &wl->drain_timer);
+    timer_cancel(wl->params.thread->loop, &wl->drain_tick);
     free(wl->sockets);
     listener_run_unref(wl->run);
     free(wl);
@@ -935,15 +1056,10 @@ static void worker_listener_maybe_closed(struct worker_listener *wl)
 void worker_listener_close(struct worker_listener *wl, bool accept_queued, uint64_t drain_ms,
                            void (*on_closed)(void *user), void *user)
 {
-    for (size_t i = 0; i < wl->socket_count; i++) {
-        if (wl->sockets[i] != NULL) {
-            accept_socket_close(wl->sockets[i], accept_queued);
-        }
-    }
-    wl->socket_count = 0;
+    worker_listener_close_sockets(wl, accept_queued);
     wl->on_closed = on_closed;
     wl->on_closed_user = user;
-    worker_listener_drain(wl);
+    worker_listener_start_drain(wl);
     wl->is_closing = true;
     if (wl->connection_count > 0 || !list_is_empty(&wl->inspections)) {
         worker_listener_arm_drain(wl, drain_ms);

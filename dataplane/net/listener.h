@@ -59,7 +59,9 @@ struct listener_connection {
     size_t opened_count;      /* filters that have state */
     size_t started_count;     /* filters whose on_new_connection has run */
     struct stat_block *stats; /* the listener's */
-    bool is_draining;
+    bool is_draining;         /* has been told: filters finish what is open */
+    bool is_leaving; /* its chain or listener has gone: closed when the drain time is over */
+    uint64_t drain_since_ms; /* a drain has begun of which it will be told; 0: none */
     uint64_t accepted_ns;
     struct connection_info *info; /* what listener filters found; NULL: nothing */
     struct str requested_server_name;
@@ -89,8 +91,7 @@ struct worker_listener_params {
     struct thread_context *thread;
     const struct listener_config *config; /* borrowed; pinned by the caller's part handle */
     const struct filter_chain_index *chains;
-    const int
-        *fds; /* one per address, this worker's own; not taken over: dup'ed or owned by main */
+    const int *fds; /* all that this worker accepts from; duplicated, not taken over */
     size_t fd_count;
     struct stat_scope *scope;
     struct limit *limit; /* counts its connections over all workers; NULL: nobody; outlives them */
@@ -109,8 +110,9 @@ struct worker_listener_params {
 int worker_listener_new(const struct worker_listener_params *p,
                         struct worker_listener **ret) MUST_CHECK;
 /* New configuration under the same name. `keep_chain(user, chain)` says which of the old chains
- * the new version still has; connections on others drain (GOAWAY, connection: close) and are
- * closed at the latest after `drain_ms`. fds may differ: sockets not in the new list are closed
+ * the new version still has; connections on others drain (GOAWAY, connection: close), all at once
+ * where only chains have changed, else as the process drains, and are closed at the latest after
+ * `drain_ms`. fds may differ: sockets not in the new list are closed
  * after accepting what is queued on them. Connections in inspection go on with the listener
  * filters of the old version and choose among the chains of the new one. `released` comes, maybe at
  * once, when nothing of the old version but the chains that connections hold is used any more. */
@@ -118,8 +120,8 @@ int worker_listener_update(struct worker_listener *wl, const struct worker_liste
                            bool (*keep_chain)(void *user, const struct filter_chain_config *chain),
                            uint64_t drain_ms, void (*released)(void *user),
                            void *released_user) MUST_CHECK;
-/* Stops accepting (accepts to EAGAIN first when `accept_queued`), drains connections, closes them
- * at the latest after `drain_ms`, then calls on_closed and frees itself. */
+/* Stops accepting, drains connections (as the process drains, unless they were told before), closes
+ * them at the latest after `drain_ms`, then calls on_closed and frees itself. */
 void worker_listener_close(struct worker_listener *wl, bool accept_queued, uint64_t drain_ms,
                            void (*on_closed)(void *user), void *user);
 /* Before worker_listener_close when the sockets end with it (nobody else listens on them): no new
@@ -128,6 +130,13 @@ void worker_listener_close(struct worker_listener *wl, bool accept_queued, uint6
 void worker_listener_stop_queueing(struct worker_listener *wl);
 /* Draining as a whole (SIGTERM): keep accepting, tell every connection to finish. */
 void worker_listener_drain(struct worker_listener *wl);
+/* The same as the process drains (thread_context.drain.policy): gradually, where it says so. */
+void worker_listener_start_drain(struct worker_listener *wl);
+/* Accepts what is queued, then nothing more; connections go on. */
+void worker_listener_stop_accepting(struct worker_listener *wl);
+/* Whether the next response, or byte, on the connection ought to be its last: it was told to drain,
+ * or is to be told by now. Asked again it may answer otherwise: gradual drains throw dice. */
+bool listener_connection_wants_drain(const struct listener_connection *lc);
 size_t worker_listener_connections(const struct worker_listener *wl);
 
 #endif

@@ -9,6 +9,8 @@
 
 #include <stdint.h>
 
+#include "dataplane/runtime/drain.h"
+
 struct loop;
 struct stat_store;
 struct part_table;      /* config/model/part_handle.h: current route tables, secrets */
@@ -29,9 +31,7 @@ struct thread_context {
     const char *node_cluster;
     const char *node_zone;
     const char *hostname;
-    /* Draining: set by server/ when SIGTERM or /drain_listeners says so; responses then carry
-     * connection: close. */
-    int is_draining;
+    struct thread_drain drain;   /* set by server/ on this thread */
     uint64_t next_connection_id; /* worker index in the top bits */
 };
 

@@ -17,11 +17,11 @@
 
 static void ready_render(void *context, const struct admin_request *rq, struct admin_response *rs)
 {
-    const struct server *s = context;
+    enum server_state state = server_visible_state(context);
 
     (void)rq;
-    rs->status = s->state == SERVER_LIVE ? 200 : 503;
-    strbuf_addf(&rs->body, "%s\n", server_state_name(s->state));
+    rs->status = state == SERVER_LIVE ? 200 : 503;
+    strbuf_addf(&rs->body, "%s\n", server_state_name(state));
 }
 
 static const struct admin_endpoint ready_endpoint = {
@@ -126,7 +126,7 @@ static void server_info_render(void *context, const struct admin_request *rq,
     json_init(&w, &rs->body, true);
     json_object_begin(&w);
     member_str(&w, "version", options_version());
-    member_str(&w, "state", server_state_name(s->state));
+    member_str(&w, "state", server_state_name(server_visible_state(s)));
     member_seconds(&w, "uptime_current_epoch", uptime);
     member_seconds(&w, "uptime_all_epochs", uptime);
     member_str(&w, "hot_restart_version", "disabled");
@@ -389,4 +389,5 @@ void server_admin_register(struct admin *a, struct server *s)
     admin_add(a, &memory_endpoint, s);
     admin_add(a, &reopen_logs_endpoint, s);
     admin_add(a, &hot_restart_version_endpoint, s);
+    drain_manager_register(&s->drain, a);
 }

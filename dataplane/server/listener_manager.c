@@ -15,15 +15,19 @@ struct listener_manager {
     struct stat_store *stats;
     const struct config_store *store;
     size_t worker_count;
+    size_t *version_count;
+    enum drain_direction stopped;
 };
 
-struct listener_manager *listener_manager_new(struct stat_store *stats, size_t worker_count)
+struct listener_manager *listener_manager_new(struct stat_store *stats, size_t worker_count,
+                                              size_t *version_count)
 {
     struct listener_manager *m = xcalloc(1, sizeof(*m));
 
     list_init(&m->versions);
     m->stats = stats;
     m->worker_count = worker_count;
+    m->version_count = version_count;
     return m;
 }
 
@@ -114,19 +118,39 @@ void listener_version_ref(struct listener_version *v)
     v->refs++;
 }
 
+static void listener_version_drop_sockets(struct listener_version *v)
+{
+    for (size_t i = 0; i < v->socket_count; i++) {
+        listen_socket_unref(v->sockets[i]);
+    }
+    v->socket_count = 0;
+}
+
+void listener_version_open(struct listener_version *v)
+{
+    v->opens++;
+}
+
+void listener_version_close(struct listener_version *v)
+{
+    CHECK(v->opens > 0);
+    if (--v->opens == 0 && !list_is_linked(&v->node)) {
+        listener_version_drop_sockets(v);
+    }
+}
+
 void listener_version_unref(struct listener_version *v)
 {
     if (v == NULL || --v->refs > 0) {
         return;
     }
     list_remove(&v->node);
-    for (size_t i = 0; i < v->socket_count; i++) {
-        listen_socket_unref(v->sockets[i]);
-    }
+    listener_version_drop_sockets(v);
     filter_chain_index_free(v->chains);
     listener_scope_unref(v->scope);
     listener_count_unref(v->count);
     part_unref(&v->config->part);
+    --*v->version_count;
     free(v);
 }
 
@@ -205,7 +229,7 @@ static struct listen_socket *listener_find_socket(const struct listener_manager 
             continue;
         }
         for (size_t i = 0; i < v->socket_count; i++) {
-            if (v->sockets[i]->options_hash == hash) {
+            if (v->sockets[i]->options_hash == hash && v->sockets[i]->fd_count > 0) {
                 return v->sockets[i];
             }
         }
@@ -218,6 +242,9 @@ static int listener_version_bind(struct listener_manager *m, struct listener_ver
 {
     const struct listener_config *l = v->config;
 
+    if (drain_direction_covers(m->stopped, l->traffic_direction)) {
+        return 0; /* as Envoy: known, never opened */
+    }
     for (size_t i = 0; l->bind_to_port && i < l->address_count; i++) {
         struct listen_socket *s = listener_find_socket(m, l, i);
         int r;
@@ -247,6 +274,8 @@ int listener_manager_prepare(struct listener_manager *m, const struct listener_c
     }
     v = xcalloc(1, sizeof(*v) + l->address_count * sizeof(struct listen_socket *));
     v->refs = 1;
+    v->version_count = m->version_count;
+    ++*v->version_count;
     v->config = l;
     list_init(&v->node);
     part_ref(&l->part);
@@ -276,6 +305,9 @@ void listener_manager_discard(struct listener_manager *m, const struct listener_
 
     if (v != NULL) {
         list_remove(&v->node);
+        if (v->opens == 0) {
+            listener_version_drop_sockets(v);
+        }
         listener_version_unref(v);
     }
 }
@@ -287,7 +319,8 @@ struct listener_version *listener_manager_publish(struct listener_manager *m,
     struct error err;
 
     CHECK(v != NULL);
-    for (size_t i = 0; i < v->socket_count; i++) {
+    for (size_t i = 0;
+         i < v->socket_count && !drain_direction_covers(m->stopped, l->traffic_direction); i++) {
         error_init(&err);
         if (listen_socket_listen(v->sockets[i], l->backlog, &err) != 0) {
             log_error(LOG_C_MAIN, "listener '%.*s': %s", STR_ARG(l->name), error_message(&err));
@@ -305,6 +338,41 @@ void listener_manager_visit(const struct listener_manager *m, listener_visit_fn 
     list_for_each (v, &m->versions, struct listener_version, node) {
         visit(user, v);
     }
+}
+
+void listener_manager_stop(struct listener_manager *m, enum drain_direction direction)
+{
+    m->stopped = direction;
+}
+
+size_t listener_manager_close_sockets(struct listener_manager *m)
+{
+    struct listener_version *v;
+    size_t n = 0;
+
+    list_for_each (v, &m->versions, struct listener_version, node) {
+        bool had_any = false;
+
+        if (!drain_direction_covers(m->stopped, v->config->traffic_direction)) {
+            continue;
+        }
+        for (size_t i = 0; i < v->socket_count; i++) {
+            had_any |= v->sockets[i]->fd_count > 0;
+            listen_socket_close_fds(v->sockets[i]);
+        }
+        n += had_any;
+    }
+    return n;
+}
+
+size_t listener_manager_draining(const struct listener_manager *m)
+{
+    size_t n = *m->version_count;
+
+    for (const struct list *v = m->versions.next; v != &m->versions; v = v->next) {
+        n--;
+    }
+    return n;
 }
 
 uint64_t listener_manager_active_connections(const struct listener_manager *m)

@@ -17,6 +17,7 @@
 #include "dataplane/base/list.h"
 #include "dataplane/net/filter_chain_match.h"
 #include "dataplane/net/listen_socket.h"
+#include "dataplane/server/drain.h"
 #include "dataplane/stats/stats.h"
 
 struct listener_manager;
@@ -27,6 +28,8 @@ struct config_store;
 struct listener_version {
     struct list node;
     uint32_t refs;
+    size_t *version_count;                /* of versions that exist */
+    uint32_t opens;                       /* workers that have its sockets open, or are about to */
     const struct listener_config *config; /* its part is referenced */
     struct filter_chain_index *chains;
     struct listener_scope *scope;
@@ -47,7 +50,9 @@ struct listener_count {
     uint32_t refs;
 };
 
-struct listener_manager *listener_manager_new(struct stat_store *stats, size_t worker_count);
+/* `version_count` counts the versions that exist, also after the manager is gone. */
+struct listener_manager *listener_manager_new(struct stat_store *stats, size_t worker_count,
+                                              size_t *version_count);
 void listener_manager_free(struct listener_manager *m);
 void listener_manager_set_store(struct listener_manager *m, const struct config_store *s);
 
@@ -59,8 +64,20 @@ void listener_manager_discard(struct listener_manager *m, const struct listener_
  * not yet. Referenced for the caller. A listen error is logged and counted: the bind was good. */
 struct listener_version *listener_manager_publish(struct listener_manager *m,
                                                   const struct listener_config *l);
+/* A worker opens the sockets of a version; it has closed them, or a later version has them. The
+ * last one closes main's, unless the version is the newest: the port refuses while connections
+ * drain. */
+void listener_version_open(struct listener_version *v);
+void listener_version_close(struct listener_version *v);
 void listener_version_ref(struct listener_version *v);
 void listener_version_unref(struct listener_version *v); /* NULL allowed */
+/* From here on no listener of that direction gets sockets. */
+void listener_manager_stop(struct listener_manager *m, enum drain_direction direction);
+/* Once the workers have let go of them: closes the sockets of stopped listeners. How many listeners
+ * there were. */
+size_t listener_manager_close_sockets(struct listener_manager *m);
+/* Listeners that have been replaced or removed and still have connections. */
+size_t listener_manager_draining(const struct listener_manager *m);
 /* One reference on every chain of the listener, for one worker. */
 void listener_ref_chains(const struct listener_config *l);
 

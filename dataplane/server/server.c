@@ -61,10 +61,15 @@ const char *server_state_name(enum server_state s)
     return NAMES[s];
 }
 
+enum server_state server_visible_state(const struct server *s)
+{
+    return s->state == SERVER_LIVE && s->drain.has_failed_health_check ? SERVER_DRAINING : s->state;
+}
+
 static void server_set_state(struct server *s, enum server_state state)
 {
     s->state = state;
-    server_stats_set_state(s->server_stats, state);
+    server_stats_set_state(s->server_stats, server_visible_state(s));
     log_info(LOG_C_MAIN, "server state: %s", server_state_name(state));
 }
 
@@ -373,14 +378,20 @@ static int server_check_sources(const struct server *s, struct error *reterr)
 
 static int server_start_workers(struct server *s, struct error *reterr)
 {
+    struct thread_context context = s->context;
+
+    context.drain.policy = (struct drain_policy){
+        .time_ms = (uint64_t)s->options.drain_time_s * 1000,
+        .is_gradual = s->options.drain_strategy == DRAIN_GRADUAL,
+    };
     s->workers = xcalloc_aligned(_Alignof(struct worker), s->worker_count * sizeof(struct worker));
     for (size_t i = 0; i < s->worker_count; i++) {
         struct worker_params p = {
             .index = (int)i,
             .main_loop = &s->loop,
-            .context = &s->context,
+            .context = &context,
             .overload = overload_manager_state(s->overload),
-            .drain_ms = (uint64_t)s->options.drain_time_s * 1000,
+            .worker_count = s->worker_count,
         };
         int r = worker_start(&s->workers[i], &p);
 
@@ -436,7 +447,7 @@ static int server_init_parts(struct server *s, struct error *reterr)
     watchdog_add(s->watchdog, &s->loop, pthread_self());
     server_init_context(s);
     s->overload = overload_manager_new();
-    s->listeners = listener_manager_new(s->stats, s->worker_count);
+    s->listeners = listener_manager_new(s->stats, s->worker_count, &s->listener_versions);
     r = dns_clusters_new(&s->loop, s->registry, &s->dns);
     if (r != 0) {
         return error_set(reterr, r, "cannot start the DNS resolver");
@@ -468,6 +479,7 @@ int server_init(struct server *s, const struct options *o, struct error *reterr)
     }
     timer_init(&s->drain_timer, server_on_drain_timer);
     timer_init(&s->trim_timer, server_on_trim_timer);
+    drain_manager_init(&s->drain, s);
     arena_init(&s->arena, NULL);
     r = server_open_log(o, reterr);
     if (r != 0) {
@@ -584,8 +596,9 @@ static void server_teardown(struct server *s)
     watchdog_stop(s->watchdog);
     timer_cancel(&s->loop, &s->drain_timer);
     timer_cancel(&s->loop, &s->trim_timer);
+    drain_manager_done(&s->drain);
     for (size_t i = 0; i < s->worker_count && s->workers != NULL; i++) {
-        worker_stop(&s->workers[i], s->is_drained ? DRAINED_GRACE_MS : 0);
+        worker_stop(&s->workers[i], s->is_drained ? DRAINED_GRACE_MS : 0, true);
     }
     for (size_t i = 0; i < s->worker_count && s->workers != NULL; i++) {
         worker_join(&s->workers[i]);

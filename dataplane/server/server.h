@@ -18,6 +18,7 @@
 #include "dataplane/event/loop.h"
 #include "dataplane/event/signal.h"
 #include "dataplane/runtime/thread_context.h"
+#include "dataplane/server/drain.h"
 #include "dataplane/server/node.h"
 #include "dataplane/server/options.h"
 #include "dataplane/server/worker.h"
@@ -32,6 +33,9 @@ enum server_state {
 };
 
 const char *server_state_name(enum server_state s); /* "LIVE" */
+struct server;
+/* What /ready and the stats say: a live server that fails its health check is draining. */
+enum server_state server_visible_state(const struct server *s);
 
 struct admin_server;
 struct bootstrap;
@@ -61,6 +65,8 @@ struct server {
     struct server_stats *server_stats;
     struct cluster_registry *registry;
     struct listener_manager *listeners;
+    size_t listener_versions; /* that exist */
+    struct drain_manager drain;
     struct dns_clusters *dns;
     struct xds_client *xds;
     struct xds_dialing dialing; /* how it reaches its cluster */

@@ -207,6 +207,11 @@ void server_stats_set_state(struct server_stats *s, enum server_state state)
     stat_set(s->server.block, SERVER_LIVE_GAUGE, state == SERVER_LIVE);
 }
 
+void server_stats_count_stopped(struct server_stats *s, size_t listeners)
+{
+    stat_add(s->listeners.block, LM_LISTENER_STOPPED, listeners);
+}
+
 void server_stats_workers_started(struct server_stats *s)
 {
     stat_set(s->listeners.block, LM_WORKERS_STARTED, 1);
@@ -322,6 +327,8 @@ void server_stats_refresh(struct server_stats *s, const struct server *server)
     refresh(&s->listeners, LM_LISTENER_CREATE_SUCCESS,
             (lds->added + lds->modified) * server->worker_count);
     refresh(&s->listeners, LM_TOTAL_LISTENERS_ACTIVE, listeners.active);
+    refresh(&s->listeners, LM_TOTAL_LISTENERS_DRAINING,
+            listener_manager_draining(server->listeners));
     refresh(&s->listeners, LM_TOTAL_LISTENERS_WARMING, listeners.warming);
     refresh_discovery(&s->clusters, CDS_CONFIG_RELOAD, cds);
     refresh(&s->clusters, CM_CLUSTER_ADDED, cds->added);

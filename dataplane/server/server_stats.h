@@ -15,6 +15,7 @@ struct server_stats *server_stats_new(struct stat_store *store);
 void server_stats_free(struct server_stats *s);
 void server_stats_refresh(struct server_stats *s, const struct server *server);
 void server_stats_set_state(struct server_stats *s, enum server_state state);
+void server_stats_count_stopped(struct server_stats *s, size_t listeners);
 void server_stats_workers_started(struct server_stats *s);
 
 #endif

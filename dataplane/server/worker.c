@@ -38,6 +38,11 @@ static void release_listener_version(void *object)
     listener_version_unref(object);
 }
 
+static void release_listener_sockets(void *object)
+{
+    listener_version_close(object);
+}
+
 static void *unconst(const void *p)
 {
     return (void *)(uintptr_t)p;
@@ -214,6 +219,8 @@ static void worker_listener_close_slot(struct worker *w, struct worker_listener_
     h = held_listener_new(w, s);
     *s = (struct worker_listener_slot){0};
     w->closing_listeners++;
+    /* Before the version itself, which may be released at once. */
+    release_batch_add(&w->released, release_listener_sockets, h->held.version);
     worker_listener_close(wl, accept_queued, drain_ms, worker_listener_closed, h);
 }
 
@@ -227,17 +234,36 @@ static void worker_log_connection(void *user, const struct listener_log *l)
     listener_log_write(&((struct worker *)user)->context, l);
 }
 
+/* What this worker accepts from. Heap; the caller frees. */
+static int *worker_listener_fds(const struct worker *w, const struct listener_version *v,
+                                size_t *ret_count)
+{
+    size_t most = 0;
+    size_t n = 0;
+    int *fds;
+
+    for (size_t i = 0; i < v->socket_count; i++) {
+        most += v->sockets[i]->fd_count;
+    }
+    fds = xcalloc(most + 1, sizeof(*fds));
+    for (size_t i = 0; i < v->socket_count; i++) {
+        n += listen_socket_fds_of(v->sockets[i], (size_t)w->loop.index, w->worker_count, fds + n);
+    }
+    *ret_count = n;
+    return fds;
+}
+
 static void worker_apply_listener(struct worker *w, const struct snapshot_change *c,
                                   struct listener_version *version)
 {
     struct worker_listener_slot *s = worker_listener_slot_at(w, c->slot);
     const struct listener_config *l = (const struct listener_config *)c->after;
     struct worker_listener_params params;
-    int fds[16];
+    int *fds = NULL;
     int r;
 
     if (l == NULL) {
-        worker_listener_close_slot(w, s, true, w->drain_ms);
+        worker_listener_close_slot(w, s, true, w->context.drain.policy.time_ms);
         return;
     }
     worker_chains_add(w, l);
@@ -245,7 +271,6 @@ static void worker_apply_listener(struct worker *w, const struct snapshot_change
         .thread = &w->context,
         .config = l,
         .chains = version->chains,
-        .fds = fds,
         .scope = version->scope->stats,
         .limit = &version->count->connections,
         .chain_ref = worker_chain_ref,
@@ -253,10 +278,9 @@ static void worker_apply_listener(struct worker *w, const struct snapshot_change
         .log = worker_log_connection,
         .user = w,
     };
-    for (size_t i = 0; i < version->socket_count && i < ARRAY_LEN(fds); i++) {
-        const struct listen_socket *ls = version->sockets[i];
-
-        fds[params.fd_count++] = ls->fds[(size_t)w->loop.index < ls->fd_count ? w->loop.index : 0];
+    if (!drain_direction_covers(w->stopped, l->traffic_direction)) {
+        fds = worker_listener_fds(w, version, &params.fd_count);
+        params.fds = fds;
     }
     if (s->listener == NULL) {
         r = worker_listener_new(&params, &s->listener);
@@ -265,9 +289,15 @@ static void worker_apply_listener(struct worker *w, const struct snapshot_change
 
         listener_table_remove(&w->listener_table, s->config, s->listener);
         w->keep = &keep;
-        r = worker_listener_update(s->listener, &params, worker_keep_chain, w->drain_ms,
-                                   worker_listener_released, held_listener_new(w, s));
+        release_batch_add(&w->released, release_listener_sockets, s->version);
+        r = worker_listener_update(s->listener, &params, worker_keep_chain,
+                                   w->context.drain.policy.time_ms, worker_listener_released,
+                                   held_listener_new(w, s));
         w->keep = NULL;
+    }
+    free(fds);
+    if (drain_direction_covers(w->draining, l->traffic_direction)) {
+        worker_listener_start_drain(s->listener);
     }
     s->version = version;
     s->config = l;
@@ -335,6 +365,7 @@ void worker_publish(struct worker *w, struct publication *p)
     for (size_t i = 0; i < p->snapshot->change_count; i++) {
         if (p->listeners[i] != NULL) {
             listener_version_ref(p->listeners[i]);
+            listener_version_open(p->listeners[i]);
         }
     }
     p->posts[w->loop.index].post.run = worker_apply;
@@ -346,27 +377,39 @@ void worker_publish(struct worker *w, struct publication *p)
 struct worker_command {
     struct post post;
     struct worker *worker;
-    uint64_t grace_ms; /* worker_on_stop */
+    uint64_t grace_ms;              /* worker_on_stop */
+    bool flag;                      /* of worker_on_stop, worker_on_health */
+    enum drain_direction direction; /* of worker_on_start_drain, worker_on_stop_listeners */
+    struct worker_barrier *barrier; /* of worker_on_stop_listeners */
 };
 
 static void worker_command_send(struct worker *w, void (*run)(struct loop *l, struct post *p),
-                                uint64_t grace_ms)
+                                const struct worker_command *command)
 {
-    struct worker_command *c = xcalloc(1, sizeof(*c));
+    struct worker_command *c = xmalloc(sizeof(*c));
 
+    *c = *command;
     c->worker = w;
-    c->grace_ms = grace_ms;
     c->post.run = run;
     post_send(&w->loop, &c->post);
 }
 
+/* What a posted message asks; the message is freed. */
+static struct worker_command worker_command_take(struct post *p)
+{
+    struct worker_command *c = container_of(p, struct worker_command, post);
+    struct worker_command copy = *c;
+
+    free(c);
+    return copy;
+}
+
 static void worker_on_drain(struct loop *l, struct post *p)
 {
-    struct worker *w = container_of(p, struct worker_command, post)->worker;
+    struct worker *w = worker_command_take(p).worker;
 
     (void)l;
-    free(container_of(p, struct worker_command, post));
-    w->context.is_draining = 1;
+    w->context.drain.is_ending = true;
     for (uint32_t i = 0; i < w->listener_count; i++) {
         if (w->listeners[i].listener != NULL) {
             worker_listener_drain(w->listeners[i].listener);
@@ -376,31 +419,127 @@ static void worker_on_drain(struct loop *l, struct post *p)
 
 void worker_drain(struct worker *w)
 {
-    worker_command_send(w, worker_on_drain, 0);
+    worker_command_send(w, worker_on_drain, &(struct worker_command){0});
+}
+
+static void worker_on_start_drain(struct loop *l, struct post *p)
+{
+    struct worker_command c = worker_command_take(p);
+    struct worker *w = c.worker;
+
+    (void)l;
+    w->draining = c.direction;
+    for (uint32_t i = 0; i < w->listener_count; i++) {
+        const struct worker_listener_slot *s = &w->listeners[i];
+
+        if (s->listener != NULL &&
+            drain_direction_covers(c.direction, s->config->traffic_direction)) {
+            worker_listener_start_drain(s->listener);
+        }
+    }
+}
+
+void worker_start_drain(struct worker *w, enum drain_direction direction)
+{
+    worker_command_send(w, worker_on_start_drain, &(struct worker_command){.direction = direction});
+}
+
+static void worker_on_health(struct loop *l, struct post *p)
+{
+    struct worker_command c = worker_command_take(p);
+
+    (void)l;
+    c.worker->context.drain.has_failed_health_check = c.flag;
+}
+
+void worker_set_health(struct worker *w, bool has_failed)
+{
+    worker_command_send(w, worker_on_health, &(struct worker_command){.flag = has_failed});
+}
+
+/* Something that all workers do, after which main goes on. */
+struct worker_barrier {
+    struct post done_post;
+    struct loop *main_loop;
+    _Atomic(size_t) pending;
+    void (*done)(void *user);
+    void *user;
+};
+
+static void worker_barrier_done(struct loop *l, struct post *p)
+{
+    struct worker_barrier *b = container_of(p, struct worker_barrier, done_post);
+
+    (void)l;
+    b->done(b->user);
+    free(b);
+}
+
+static void worker_barrier_arrive(struct worker_barrier *b)
+{
+    if (atomic_fetch_sub_explicit(&b->pending, 1, memory_order_acq_rel) == 1) {
+        b->done_post.run = worker_barrier_done;
+        post_send(b->main_loop, &b->done_post);
+    }
+}
+
+static void worker_on_stop_listeners(struct loop *l, struct post *p)
+{
+    struct worker_command c = worker_command_take(p);
+    struct worker *w = c.worker;
+
+    (void)l;
+    w->stopped = c.direction;
+    for (uint32_t i = 0; i < w->listener_count; i++) {
+        const struct worker_listener_slot *s = &w->listeners[i];
+
+        if (s->listener != NULL &&
+            drain_direction_covers(c.direction, s->config->traffic_direction)) {
+            worker_listener_stop_accepting(s->listener);
+        }
+    }
+    worker_barrier_arrive(c.barrier);
+}
+
+void worker_stop_listeners(struct worker *workers, size_t count, struct loop *main_loop,
+                           enum drain_direction direction, void (*done)(void *user), void *user)
+{
+    struct worker_barrier *b = xcalloc(1, sizeof(*b));
+
+    b->main_loop = main_loop;
+    b->done = done;
+    b->user = user;
+    atomic_init(&b->pending, count);
+    for (size_t i = 0; i < count; i++) {
+        worker_command_send(&workers[i], worker_on_stop_listeners,
+                            &(struct worker_command){.direction = direction, .barrier = b});
+    }
 }
 
 static void worker_on_stop(struct loop *l, struct post *p)
 {
-    struct worker_command *c = container_of(p, struct worker_command, post);
-    struct worker *w = c->worker;
-    uint64_t grace_ms = c->grace_ms;
+    struct worker_command c = worker_command_take(p);
+    struct worker *w = c.worker;
 
     (void)l;
-    free(c);
     w->is_stopping = true;
     w->closing_listeners++; /* so that the last close is seen after the walk */
     for (uint32_t i = 0; i < w->listener_count; i++) {
         if (w->listeners[i].listener != NULL) {
-            worker_listener_stop_queueing(w->listeners[i].listener);
+            if (c.flag) {
+                worker_listener_stop_queueing(w->listeners[i].listener);
+            }
+            worker_listener_drain(w->listeners[i].listener);
         }
-        worker_listener_close_slot(w, &w->listeners[i], true, grace_ms);
+        worker_listener_close_slot(w, &w->listeners[i], true, c.grace_ms);
     }
     worker_closing_done(w);
 }
 
-void worker_stop(struct worker *w, uint64_t grace_ms)
+void worker_stop(struct worker *w, uint64_t grace_ms, bool owns_sockets)
 {
-    worker_command_send(w, worker_on_stop, grace_ms);
+    worker_command_send(w, worker_on_stop,
+                        &(struct worker_command){.grace_ms = grace_ms, .flag = owns_sockets});
 }
 
 static void *worker_thread(void *arg)
@@ -427,7 +566,7 @@ int worker_start(struct worker *w, const struct worker_params *p)
         return r;
     }
     w->main_loop = p->main_loop;
-    w->drain_ms = p->drain_ms;
+    w->worker_count = p->worker_count;
     w->loop.owner = w;
     w->context = *p->context;
     w->context.loop = &w->loop;

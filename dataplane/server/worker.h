@@ -14,6 +14,7 @@
 #include "dataplane/base/map.h"
 #include "dataplane/event/loop.h"
 #include "dataplane/runtime/thread_context.h"
+#include "dataplane/server/drain.h"
 #include "dataplane/server/listener_table.h"
 #include "dataplane/server/release.h"
 
@@ -36,7 +37,9 @@ struct worker {
     pthread_t thread;
     struct loop *main_loop;
     uint32_t closing_listeners;
-    uint64_t drain_ms; /* --drain-time-s: for chains and listeners that config replaced */
+    size_t worker_count;
+    enum drain_direction draining;
+    enum drain_direction stopped; /* these accept nothing any more */
     bool is_stopping;
     _Atomic(uint64_t) seen_version; /* newest version applied; admin shows it */
 };
@@ -46,7 +49,7 @@ struct worker_params {
     struct loop *main_loop;
     const struct thread_context *context; /* template: stats, node, access logs */
     struct overload *overload;            /* NULL: never overloaded */
-    uint64_t drain_ms;
+    size_t worker_count;
 };
 
 /* Main thread. The thread runs when this returns 0. */
@@ -55,9 +58,17 @@ int worker_start(struct worker *w, const struct worker_params *p) MUST_CHECK;
 void worker_publish(struct worker *w, struct publication *p);
 /* Main thread: keep accepting, tell every connection to finish. */
 void worker_drain(struct worker *w);
+/* Main thread: the listeners of this direction drain as the process does, also later ones. */
+void worker_start_drain(struct worker *w, enum drain_direction direction);
+/* Main thread: those listeners stop accepting; `done` comes on main when all workers have. */
+void worker_stop_listeners(struct worker *workers, size_t count, struct loop *main_loop,
+                           enum drain_direction direction, void (*done)(void *user), void *user);
+/* Main thread: what thread_context.drain says of health checks. */
+void worker_set_health(struct worker *w, bool has_failed);
 /* Main thread: accepts what is queued, closes listeners and, at the latest after `grace_ms`, the
- * connections, ends the thread; then worker_join frees what is left. */
-void worker_stop(struct worker *w, uint64_t grace_ms);
+ * connections, ends the thread; then worker_join frees what is left. `owns_sockets`: no other
+ * process accepts from them. */
+void worker_stop(struct worker *w, uint64_t grace_ms, bool owns_sockets);
 void worker_join(struct worker *w);
 /* Used by main itself, which has the same view without a thread. */
 void part_table_apply(struct part_table *t, struct cluster_manager *cm,

@@ -48,6 +48,7 @@ struct process {
     struct loop loop;
     struct stat_store *stats;
     struct thread_context context;
+    size_t listener_versions;
     struct part_table parts;
     struct part_releaser releaser;
     struct cluster_registry *registry;
@@ -126,10 +127,11 @@ static void process_init(void)
         .node_cluster = "",
         .node_zone = "",
         .hostname = "host",
+        .drain = {.policy = {.time_ms = 10}},
     };
     pr.context.clusters = cluster_manager_new(&pr.context);
     pr.registry = cluster_registry_new(pr.stats);
-    pr.listeners = listener_manager_new(pr.stats, N_WORKERS);
+    pr.listeners = listener_manager_new(pr.stats, N_WORKERS, &pr.listener_versions);
     pr.ads = fake_ads_new(&pr.loop);
     pr.xds = xds_client_new(&(struct xds_client_params){
         .loop = &pr.loop,
@@ -155,7 +157,7 @@ static void process_init(void)
     pr.workers = xcalloc_aligned(_Alignof(struct worker), N_WORKERS * sizeof(struct worker));
     for (int i = 0; i < N_WORKERS; i++) {
         struct worker_params p = {
-            .index = i, .main_loop = &pr.loop, .context = &pr.context, .drain_ms = 10};
+            .index = i, .main_loop = &pr.loop, .context = &pr.context, .worker_count = N_WORKERS};
 
         assert_int_equal(worker_start(&pr.workers[i], &p), 0);
     }
@@ -170,7 +172,7 @@ static void stop_loop(void *user)
 static void process_done(void)
 {
     for (int i = 0; i < N_WORKERS; i++) {
-        worker_stop(&pr.workers[i], 0);
+        worker_stop(&pr.workers[i], 0, true);
     }
     for (int i = 0; i < N_WORKERS; i++) {
         worker_join(&pr.workers[i]);

@@ -68,7 +68,8 @@ void tcp_session_close(struct tcp_session *s, enum conn_close_mode mode)
  * something moves on it. */
 static bool tcp_session_drain_close(struct tcp_session *s)
 {
-    if (!s->is_draining || !s->config->checks_drain_close || s->state == TCP_SESSION_ENDED) {
+    if (!s->config->checks_drain_close || s->state == TCP_SESSION_ENDED ||
+        !listener_connection_wants_drain(s->filter->lc)) {
         return false;
     }
     stat_inc(s->stats, TCP_PROXY_CX_DRAIN_CLOSE);

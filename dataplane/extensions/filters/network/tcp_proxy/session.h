@@ -31,10 +31,9 @@ struct tcp_session {
     struct conn *client;
     struct loop *loop;
     enum tcp_session_state state;
-    bool has_client_end;    /* the client's FIN was passed on */
-    bool has_host_end;      /* and the host's */
-    bool is_client_stopped; /* reads disabled: the host has not taken what was read before */
-    bool is_draining;
+    bool has_client_end;           /* the client's FIN was passed on */
+    bool has_host_end;             /* and the host's */
+    bool is_client_stopped;        /* reads disabled: the host has not taken what was read before */
     bool has_early_end;            /* the client ended before the host was there */
     bool is_early_stopped;         /* it has sent as much as may wait */
     struct buf early;              /* sent before the host was there */

@@ -56,13 +56,6 @@ static void tcp_proxy_on_watermark(struct network_filter *f, bool is_above)
     }
 }
 
-static void tcp_proxy_on_drain(struct network_filter *f)
-{
-    struct tcp_session *s = f->state;
-
-    s->is_draining = true;
-}
-
 static void tcp_proxy_on_closed(struct network_filter *f, enum conn_close_cause cause)
 {
     struct tcp_session *s = f->state;
@@ -88,6 +81,5 @@ const struct network_filter_type network_filter_tcp_proxy = {
     .on_handshake = tcp_proxy_on_handshake,
     .on_data = tcp_proxy_on_data,
     .on_watermark = tcp_proxy_on_watermark,
-    .on_drain = tcp_proxy_on_drain,
     .on_closed = tcp_proxy_on_closed,
 };
