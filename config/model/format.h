@@ -16,9 +16,11 @@
 enum format_op {
     FORMAT_LITERAL,
     FORMAT_REQ, /* arg1 header, arg2 alternative header */
+    FORMAT_REQ_WITHOUT_QUERY,
     FORMAT_RESP,
     FORMAT_TRAILER,
-    FORMAT_START_TIME, /* arg1: strftime format with %3f ..., empty for the default */
+    FORMAT_START_TIME, /* arg1: strftime format with %3f ..., empty for the default; is_local */
+    FORMAT_EMIT_TIME,  /* the same, of now */
     FORMAT_PROTOCOL,
     FORMAT_UPSTREAM_PROTOCOL,
     FORMAT_RESPONSE_CODE,
@@ -74,8 +76,7 @@ enum format_op {
     FORMAT_VIRTUAL_CLUSTER_NAME,
     FORMAT_HOSTNAME,
     FORMAT_ENVIRONMENT, /* arg1: the value, read when parsed */
-    FORMAT_METADATA,    /* arg1: kind, arg2: namespace:key... */
-    FORMAT_DYNAMIC_METADATA,
+    FORMAT_METADATA,    /* `metadata`; arg1: namespace:key... */
     FORMAT_FILTER_STATE,
     FORMAT_GRPC_STATUS,
     FORMAT_PATH,
@@ -84,6 +85,25 @@ enum format_op {
     FORMAT_RESPONSE_TRAILERS_BYTES,
     FORMAT_LOCAL_REPLY_BODY,
     FORMAT_DOWNSTREAM_TRANSPORT_FAILURE_REASON,
+    FORMAT_ACCESS_LOG_TYPE,
+    FORMAT_LISTENER_NAME,
+    FORMAT_FILTER_CHAIN_NAME,
+    FORMAT_UNIQUE_ID,
+    FORMAT_QUERY_PARAM, /* arg1: its name */
+    FORMAT_QUERY_PARAMS,
+    FORMAT_UPSTREAM_HOST_NAME_WITHOUT_PORT,
+    FORMAT_UPSTREAM_CONNECTION_ID,
+    FORMAT_UPSTREAM_CONNECTION_IDS_ATTEMPTED,
+    FORMAT_UPSTREAM_HOSTS_ATTEMPTED,
+    FORMAT_UPSTREAM_HOSTS_ATTEMPTED_WITHOUT_PORT,
+    FORMAT_UPSTREAM_HOST_NAMES_ATTEMPTED,
+    FORMAT_UPSTREAM_HOST_NAMES_ATTEMPTED_WITHOUT_PORT,
+    FORMAT_UPSTREAM_CONNECTION_POOL_READY_DURATION,
+    FORMAT_UPSTREAM_SERVER_NAME,
+    FORMAT_DOWNSTREAM_CX_RTT,
+    FORMAT_NEVER_THERE, /* of protocols and features that there are none of: traces, HTTP/3 */
+    FORMAT_ALWAYS_ZERO,
+    FORMAT_ALWAYS_EMPTY,
     FORMAT_TLS_JA3_FINGERPRINT,
     FORMAT_TLS_JA4_FINGERPRINT,
     FORMAT_DOWNSTREAM_TLS, /* `tls_field`; arg1: the time format of V_START and V_END */
@@ -125,6 +145,26 @@ enum format_tls_field {
     FORMAT_TLS_FIELD_COUNT
 };
 
+enum format_metadata {
+    FORMAT_METADATA_DYNAMIC,
+    FORMAT_METADATA_ROUTE,
+    FORMAT_METADATA_VIRTUAL_HOST,
+    FORMAT_METADATA_CLUSTER,
+    FORMAT_METADATA_UPSTREAM_HOST,
+    FORMAT_METADATA_LISTENER,
+    FORMAT_METADATA_FILTER_CHAIN,
+};
+
+/* REQUESTED_SERVER_NAME: where the name is looked for, first to last. */
+enum format_server_name {
+    FORMAT_NAME_SNI_ONLY,
+    FORMAT_NAME_SNI_FIRST,
+    FORMAT_NAME_HOST_FIRST,
+};
+
+/* Which host header it takes. */
+enum format_host { FORMAT_HOST_ORIG_OR_HOST, FORMAT_HOST_ORIG, FORMAT_HOST_NOW };
+
 /* Moments of a request, for %COMMON_DURATION()%. */
 enum format_moment {
     FORMAT_DS_RX_BEG, /* the request began */
@@ -135,6 +175,10 @@ enum format_moment {
     FORMAT_US_RX_END,
     FORMAT_DS_TX_BEG,
     FORMAT_DS_TX_END,
+    FORMAT_US_CX_BEG, /* the connection was begun, maybe for a request before */
+    FORMAT_US_CX_END,
+    FORMAT_US_HS_END,
+    FORMAT_US_RX_BODY_BEG,
     FORMAT_NO_MOMENT, /* a name that nobody notes: no interval */
     FORMAT_MOMENT_COUNT
 };
@@ -149,6 +193,12 @@ struct format_item {
     enum format_op op;
     enum format_tls_field tls_field;
     struct format_interval interval;
+    enum format_metadata metadata;
+    enum format_server_name server_name;
+    enum format_host host;
+    bool is_local;       /* times: of this machine's zone, else UTC */
+    bool has_prefix_len; /* addresses: masked, as a range */
+    uint32_t prefix_len;
     struct str arg1; /* header names are lower-cased */
     struct str arg2;
     bool has_max_len;
@@ -177,7 +227,7 @@ struct format_json {
     enum format_json_kind kind;
     struct str key; /* inside an object */
     struct format leaf;
-    double number;
+    struct str number; /* as it is written */
     bool boolean;
     const struct format_json *children;
     size_t count;

@@ -97,6 +97,8 @@ struct parse_context {
     /* While a secret is parsed: what it is wanted for, and what was read. */
     enum secret_kind secret_kind;
     const struct secret_file *files;
+    /* While a format is parsed whose `formatters` say so: %REQ_WITHOUT_QUERY()% is there. */
+    bool has_req_without_query;
     /* While a listener is parsed: its name in stats ("127.0.0.1_80" or its stat_prefix). */
     struct str listener_stat_name;
     /* While a cluster is parsed: likewise (its name or alt_stat_name). */

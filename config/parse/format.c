@@ -2,11 +2,15 @@
 
 #include "config/parse/format.h"
 
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "config/parse/check.h"
 #include "config/parse/core.h"
 #include "dataplane/base/xalloc.h"
+
+#define ADDRESS_BITS_MAX 128
 
 /* --- commands ------------------------------------------------------------------------------- */
 
@@ -112,6 +116,7 @@ static int argument_time(struct arena *a, const struct command *c, struct format
                          "Invalid header configuration. Format string contains newline.");
     }
     item->arg1 = arena_str(a, c->argument);
+    item->is_local = str_ends(c->name, STR("_LOCAL"));
     return 0;
 }
 
@@ -128,19 +133,32 @@ static int argument_environment(struct arena *a, const struct command *c, struct
     return 0;
 }
 
-/* "TYPE:namespace:key:...". Of Envoy's types CLUSTER, UPSTREAM_HOST, LISTENER, VIRTUAL_HOST and
- * LISTENER_FILTER_CHAIN are not there yet. */
+/* "TYPE:namespace:key:..." */
 static int argument_metadata(struct arena *a, const struct command *c, struct format_item *item,
                              struct error *reterr)
 {
+    static const struct {
+        const char *name;
+        enum format_metadata kind;
+    } kinds[] = {
+        {"DYNAMIC", FORMAT_METADATA_DYNAMIC},
+        {"ROUTE", FORMAT_METADATA_ROUTE},
+        {"VIRTUAL_HOST", FORMAT_METADATA_VIRTUAL_HOST},
+        {"CLUSTER", FORMAT_METADATA_CLUSTER},
+        {"UPSTREAM_HOST", FORMAT_METADATA_UPSTREAM_HOST},
+        {"LISTENER", FORMAT_METADATA_LISTENER},
+        {"LISTENER_FILTER_CHAIN", FORMAT_METADATA_FILTER_CHAIN},
+    };
     struct str rest = c->argument;
     struct str type = STR_NONE;
 
     (void)str_split(&rest, ':', &type); /* an empty argument leaves an empty type */
-    if (str_eq(type, STR("ROUTE")) || str_eq(type, STR("DYNAMIC"))) {
-        item->arg1 = arena_str(a, type);
-        item->arg2 = arena_str(a, rest);
-        return 0;
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        if (str_eq(type, str_c(kinds[i].name))) {
+            item->metadata = kinds[i].kind;
+            item->arg1 = arena_str(a, rest);
+            return 0;
+        }
     }
     return error_set(reterr, E_INVALID, "%.*s is not supported type of metadata", STR_ARG(type));
 }
@@ -153,6 +171,11 @@ static int argument_path(struct arena *a, const struct command *c, struct format
     size_t len = 0;
 
     (void)reterr;
+    if (str_eq(c->name, STR("CLUSTER_METADATA"))) {
+        item->metadata = FORMAT_METADATA_CLUSTER;
+    } else if (str_eq(c->name, STR("UPSTREAM_METADATA"))) {
+        item->metadata = FORMAT_METADATA_UPSTREAM_HOST;
+    }
     if (c->argument.ptr[0] != '[') {
         item->arg1 = arena_str(a, c->argument);
         return 0;
@@ -254,15 +277,59 @@ static int argument_url_path(struct arena *a, const struct command *c, struct fo
     return 0;
 }
 
+/* "SNI_FIRST", "HOST_FIRST" or "SNI_ONLY", then ":ORIG", ":HOST" or ":ORIG_OR_HOST" */
 static int argument_server_name(struct arena *a, const struct command *c, struct format_item *item,
                                 struct error *reterr)
 {
+    struct str rest = c->argument;
+    struct str order = STR_NONE;
+    struct str host = STR_NONE;
+
+    (void)a;
+    (void)str_split(&rest, ':', &order); /* absent: the defaults below */
+    (void)str_split(&rest, ':', &host);
+    if (str_eq(order, STR("SNI_FIRST"))) {
+        item->server_name = FORMAT_NAME_SNI_FIRST;
+    } else if (str_eq(order, STR("HOST_FIRST"))) {
+        item->server_name = FORMAT_NAME_HOST_FIRST;
+    } else if (order.len > 0 && !str_eq(order, STR("SNI_ONLY"))) {
+        return error_set(reterr, E_INVALID,
+                         "Invalid REQUESTED_SERVER_NAME option: '%.*s', only "
+                         "'SNI_ONLY'/'SNI_FIRST'/'HOST_FIRST' are allowed",
+                         STR_ARG(order));
+    }
+    if (str_eq(host, STR("ORIG"))) {
+        item->host = FORMAT_HOST_ORIG;
+    } else if (str_eq(host, STR("HOST"))) {
+        item->host = FORMAT_HOST_NOW;
+    } else if (host.len > 0 && !str_eq(host, STR("ORIG_OR_HOST"))) {
+        return error_set(reterr, E_INVALID,
+                         "Invalid REQUESTED_SERVER_NAME option: '%.*s', only "
+                         "'ORIG_OR_HOST'/'HOST'/'ORIG' are allowed",
+                         STR_ARG(host));
+    }
+    return 0;
+}
+
+static int argument_text(struct arena *a, const struct command *c, struct format_item *item,
+                         struct error *reterr)
+{
+    (void)reterr;
+    item->arg1 = arena_str(a, c->argument);
+    return 0;
+}
+
+static int argument_query(struct arena *a, const struct command *c, struct format_item *item,
+                          struct error *reterr)
+{
     (void)a;
     (void)item;
-    if (c->argument.len > 0 && !str_eq(c->argument, STR("SNI_ONLY"))) {
-        return error_set(reterr, E_UNSUPPORTED,
-                         "Invalid REQUESTED_SERVER_NAME option: '%.*s', only 'SNI_ONLY' is "
-                         "supported",
+    if (str_eq(c->argument, STR("DECODED"))) {
+        return error_set(reterr, E_UNSUPPORTED, "QUERY_PARAMS: DECODED is not supported");
+    }
+    if (c->argument.len > 0 && !str_eq(c->argument, STR("ORIG"))) {
+        return error_set(reterr, E_INVALID,
+                         "Invalid QUERY_PARAMS option: '%.*s', only 'ORIG'/'DECODED' are allowed",
                          STR_ARG(c->argument));
     }
     return 0;
@@ -276,15 +343,17 @@ static int argument_whitespace(struct arena *a, const struct command *c, struct 
     return 0;
 }
 
-/* Envoy takes a prefix length here (masks the address). */
-static int argument_unmasked(struct arena *a, const struct command *c, struct format_item *item,
-                             struct error *reterr)
+/* As Envoy: what is no number is as if it were not there. */
+static int argument_prefix_len(struct arena *a, const struct command *c, struct format_item *item,
+                               struct error *reterr)
 {
+    uint64_t n;
+
     (void)a;
-    (void)item;
-    if (c->argument.len > 0) {
-        return error_set(reterr, E_UNSUPPORTED, "%.*s: a prefix length is not supported",
-                         STR_ARG(c->name));
+    (void)reterr;
+    if (parse_u64(c->argument, &n) == 0) {
+        item->has_prefix_len = true;
+        item->prefix_len = n < ADDRESS_BITS_MAX ? (uint32_t)n : ADDRESS_BITS_MAX;
     }
     return 0;
 }
@@ -296,26 +365,19 @@ static const char *const moment_names[FORMAT_NO_MOMENT] = {
     [FORMAT_US_TX_BEG] = "US_TX_BEG", [FORMAT_US_TX_END] = "US_TX_END",
     [FORMAT_US_RX_BEG] = "US_RX_BEG", [FORMAT_US_RX_END] = "US_RX_END",
     [FORMAT_DS_TX_BEG] = "DS_TX_BEG", [FORMAT_DS_TX_END] = "DS_TX_END",
+    [FORMAT_US_CX_BEG] = "US_CX_BEG", [FORMAT_US_CX_END] = "US_CX_END",
+    [FORMAT_US_HS_END] = "US_HS_END", [FORMAT_US_RX_BODY_BEG] = "US_RX_BODY_BEG",
 };
 
 /* Any other name is one that some filter of Envoy's may have noted: accepted, never there. */
-static int moment_parse(struct str name, enum format_moment *ret, struct error *reterr)
+static enum format_moment moment_parse(struct str name)
 {
-    static const char *const not_noted[] = {"US_CX_BEG", "US_CX_END", "US_HS_END",
-                                            "US_RX_BODY_BEG"};
     size_t i = 0;
 
-    for (size_t n = 0; n < ARRAY_LEN(not_noted); n++) {
-        if (str_eq(name, str_c(not_noted[n]))) {
-            return error_set(reterr, E_UNSUPPORTED, "COMMON_DURATION: %s is not supported",
-                             not_noted[n]);
-        }
-    }
     while (i < FORMAT_NO_MOMENT && !str_eq(name, str_c(moment_names[i]))) {
         i++;
     }
-    *ret = (enum format_moment)i;
-    return 0;
+    return (enum format_moment)i;
 }
 
 static int unit_parse(struct str name, uint32_t *ret_ns, struct error *reterr)
@@ -350,10 +412,9 @@ static int argument_interval(struct arena *a, const struct command *c, struct fo
                          STR_ARG(c->argument));
     }
     r = unit_parse(unit, &item->interval.unit_ns, reterr);
-    if (r == 0) {
-        r = moment_parse(from, &item->interval.from, reterr);
-    }
-    return r == 0 ? moment_parse(to, &item->interval.to, reterr) : r;
+    item->interval.from = moment_parse(from);
+    item->interval.to = moment_parse(to);
+    return r;
 }
 
 /* --- TLS operators -------------------------------------------------------------------------- */
@@ -416,25 +477,32 @@ static int argument_tls_time(struct arena *a, const struct command *c, struct fo
 
 /* Sorted by name. */
 static const struct command_type command_types[] = {
+    {"ACCESS_LOG_TYPE", FORMAT_ACCESS_LOG_TYPE, BARE, NULL},
     {"BYTES_RECEIVED", FORMAT_BYTES_RECEIVED, BARE, NULL},
+    {"BYTES_RETRANSMITTED", FORMAT_ALWAYS_ZERO, BARE, NULL},
     {"BYTES_SENT", FORMAT_BYTES_SENT, BARE, NULL},
+    {"CLUSTER_METADATA", FORMAT_METADATA, REQUIRED, argument_path},
     {"COMMON_DURATION", FORMAT_COMMON_DURATION, REQUIRED, argument_interval},
     {"CONNECTION_ID", FORMAT_CONNECTION_ID, BARE, NULL},
     {"CONNECTION_TERMINATION_DETAILS", FORMAT_CONNECTION_TERMINATION_DETAILS, BARE, NULL},
+    {"CUSTOM_FLAGS", FORMAT_ALWAYS_EMPTY, BARE, NULL},
+    {"DOWNSTREAM_CX_RTT", FORMAT_DOWNSTREAM_CX_RTT, BARE, NULL},
     {"DOWNSTREAM_DIRECT_LOCAL_ADDRESS", FORMAT_DOWNSTREAM_DIRECT_LOCAL_ADDRESS, BARE, NULL},
+    {"DOWNSTREAM_DIRECT_LOCAL_ADDRESS_ENDPOINT_ID", FORMAT_ALWAYS_EMPTY, BARE, NULL},
     {"DOWNSTREAM_DIRECT_LOCAL_ADDRESS_WITHOUT_PORT",
-     FORMAT_DOWNSTREAM_DIRECT_LOCAL_ADDRESS_WITHOUT_PORT, OPTIONAL, argument_unmasked},
+     FORMAT_DOWNSTREAM_DIRECT_LOCAL_ADDRESS_WITHOUT_PORT, OPTIONAL, argument_prefix_len},
     {"DOWNSTREAM_DIRECT_LOCAL_PORT", FORMAT_DOWNSTREAM_DIRECT_LOCAL_PORT, BARE, NULL},
     {"DOWNSTREAM_DIRECT_REMOTE_ADDRESS", FORMAT_DOWNSTREAM_DIRECT_REMOTE_ADDRESS, BARE, NULL},
     {"DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT",
-     FORMAT_DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT, OPTIONAL, argument_unmasked},
+     FORMAT_DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT, OPTIONAL, argument_prefix_len},
     {"DOWNSTREAM_DIRECT_REMOTE_PORT", FORMAT_DOWNSTREAM_DIRECT_REMOTE_PORT, BARE, NULL},
     {"DOWNSTREAM_HANDSHAKE_DURATION", FORMAT_DOWNSTREAM_HANDSHAKE_DURATION, BARE, NULL},
     {"DOWNSTREAM_HEADER_BYTES_RECEIVED", FORMAT_DOWNSTREAM_HEADER_BYTES_RECEIVED, BARE, NULL},
     {"DOWNSTREAM_HEADER_BYTES_SENT", FORMAT_DOWNSTREAM_HEADER_BYTES_SENT, BARE, NULL},
     {"DOWNSTREAM_LOCAL_ADDRESS", FORMAT_DOWNSTREAM_LOCAL_ADDRESS, BARE, NULL},
+    {"DOWNSTREAM_LOCAL_ADDRESS_ENDPOINT_ID", FORMAT_ALWAYS_EMPTY, BARE, NULL},
     {"DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT", FORMAT_DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT,
-     OPTIONAL, argument_unmasked},
+     OPTIONAL, argument_prefix_len},
     {"DOWNSTREAM_LOCAL_DNS_SAN", FORMAT_DOWNSTREAM_TLS, BARE, argument_tls},
     {"DOWNSTREAM_LOCAL_EMAIL_SAN", FORMAT_DOWNSTREAM_TLS, BARE, argument_tls},
     {"DOWNSTREAM_LOCAL_IP_SAN", FORMAT_DOWNSTREAM_TLS, BARE, argument_tls},
@@ -463,7 +531,7 @@ static const struct command_type command_types[] = {
     {"DOWNSTREAM_PEER_URI_SAN", FORMAT_DOWNSTREAM_TLS, BARE, argument_tls},
     {"DOWNSTREAM_REMOTE_ADDRESS", FORMAT_DOWNSTREAM_REMOTE_ADDRESS, BARE, NULL},
     {"DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT", FORMAT_DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT,
-     OPTIONAL, argument_unmasked},
+     OPTIONAL, argument_prefix_len},
     {"DOWNSTREAM_REMOTE_PORT", FORMAT_DOWNSTREAM_REMOTE_PORT, BARE, NULL},
     {"DOWNSTREAM_TLS_CIPHER", FORMAT_DOWNSTREAM_TLS, BARE, argument_tls},
     {"DOWNSTREAM_TLS_GROUP", FORMAT_DOWNSTREAM_TLS, BARE, argument_tls},
@@ -473,16 +541,23 @@ static const struct command_type command_types[] = {
     {"DOWNSTREAM_WIRE_BYTES_RECEIVED", FORMAT_DOWNSTREAM_WIRE_BYTES_RECEIVED, BARE, NULL},
     {"DOWNSTREAM_WIRE_BYTES_SENT", FORMAT_DOWNSTREAM_WIRE_BYTES_SENT, BARE, NULL},
     {"DURATION", FORMAT_DURATION, BARE, NULL},
-    {"DYNAMIC_METADATA", FORMAT_DYNAMIC_METADATA, REQUIRED_SIZED, argument_path},
+    {"DYNAMIC_METADATA", FORMAT_METADATA, REQUIRED_SIZED, argument_path},
+    {"EMIT_TIME", FORMAT_EMIT_TIME, OPTIONAL, argument_time},
+    {"EMIT_TIME_LOCAL", FORMAT_EMIT_TIME, OPTIONAL, argument_time},
     {"ENVIRONMENT", FORMAT_ENVIRONMENT, REQUIRED_SIZED, argument_environment},
+    {"FILTER_CHAIN_NAME", FORMAT_FILTER_CHAIN_NAME, BARE, NULL},
     {"FILTER_STATE", FORMAT_FILTER_STATE, OPTIONAL_SIZED, argument_filter_state},
     {"GRPC_STATUS", FORMAT_GRPC_STATUS, OPTIONAL, argument_grpc_status},
     {"GRPC_STATUS_NUMBER", FORMAT_GRPC_STATUS, BARE, argument_grpc_status_number},
     {"HOSTNAME", FORMAT_HOSTNAME, BARE, NULL},
+    {"LISTENER_NAME", FORMAT_LISTENER_NAME, BARE, NULL},
     {"LOCAL_REPLY_BODY", FORMAT_LOCAL_REPLY_BODY, BARE, NULL},
     {"METADATA", FORMAT_METADATA, OPTIONAL_SIZED, argument_metadata},
+    {"PACKETS_RETRANSMITTED", FORMAT_ALWAYS_ZERO, BARE, NULL},
     {"PATH", FORMAT_PATH, OPTIONAL_SIZED, argument_url_path},
     {"PROTOCOL", FORMAT_PROTOCOL, BARE, NULL},
+    {"QUERY_PARAM", FORMAT_QUERY_PARAM, REQUIRED_SIZED, argument_text},
+    {"QUERY_PARAMS", FORMAT_QUERY_PARAMS, OPTIONAL_SIZED, argument_query},
     {"REQ", FORMAT_REQ, REQUIRED_SIZED, argument_headers},
     {"REQUESTED_SERVER_NAME", FORMAT_REQUESTED_SERVER_NAME, OPTIONAL, argument_server_name},
     {"REQUEST_DURATION", FORMAT_REQUEST_DURATION, BARE, NULL},
@@ -497,25 +572,43 @@ static const struct command_type command_types[] = {
     {"RESPONSE_HEADERS_BYTES", FORMAT_RESPONSE_HEADERS_BYTES, BARE, NULL},
     {"RESPONSE_TRAILERS_BYTES", FORMAT_RESPONSE_TRAILERS_BYTES, BARE, NULL},
     {"RESPONSE_TX_DURATION", FORMAT_RESPONSE_TX_DURATION, BARE, NULL},
+    {"ROUNDTRIP_DURATION", FORMAT_NEVER_THERE, BARE, NULL},
     {"ROUTE_NAME", FORMAT_ROUTE_NAME, BARE, NULL},
+    {"SPAN_ID", FORMAT_NEVER_THERE, BARE, NULL},
     {"START_TIME", FORMAT_START_TIME, OPTIONAL, argument_time},
+    {"START_TIME_LOCAL", FORMAT_START_TIME, OPTIONAL, argument_time},
     {"STREAM_ID", FORMAT_STREAM_ID, BARE, NULL},
     {"TLS_JA3_FINGERPRINT", FORMAT_TLS_JA3_FINGERPRINT, BARE, NULL},
     {"TLS_JA4_FINGERPRINT", FORMAT_TLS_JA4_FINGERPRINT, BARE, NULL},
+    {"TRACE_ID", FORMAT_NEVER_THERE, BARE, NULL},
     {"TRAILER", FORMAT_TRAILER, REQUIRED_SIZED, argument_headers},
+    {"UNIQUE_ID", FORMAT_UNIQUE_ID, BARE, NULL},
     {"UPSTREAM_CLUSTER", FORMAT_UPSTREAM_CLUSTER, BARE, NULL},
     {"UPSTREAM_CLUSTER_RAW", FORMAT_UPSTREAM_CLUSTER_RAW, BARE, NULL},
+    {"UPSTREAM_CONNECTION_ID", FORMAT_UPSTREAM_CONNECTION_ID, BARE, NULL},
+    {"UPSTREAM_CONNECTION_IDS_ATTEMPTED", FORMAT_UPSTREAM_CONNECTION_IDS_ATTEMPTED, BARE, NULL},
+    {"UPSTREAM_CONNECTION_POOL_READY_DURATION", FORMAT_UPSTREAM_CONNECTION_POOL_READY_DURATION,
+     BARE, NULL},
+    {"UPSTREAM_FILTER_STATE", FORMAT_NEVER_THERE, OPTIONAL_SIZED, argument_filter_state},
     {"UPSTREAM_HEADER_BYTES_RECEIVED", FORMAT_UPSTREAM_HEADER_BYTES_RECEIVED, BARE, NULL},
     {"UPSTREAM_HEADER_BYTES_SENT", FORMAT_UPSTREAM_HEADER_BYTES_SENT, BARE, NULL},
     {"UPSTREAM_HOST", FORMAT_UPSTREAM_HOST, BARE, NULL},
+    {"UPSTREAM_HOSTS_ATTEMPTED", FORMAT_UPSTREAM_HOSTS_ATTEMPTED, BARE, NULL},
+    {"UPSTREAM_HOSTS_ATTEMPTED_WITHOUT_PORT", FORMAT_UPSTREAM_HOSTS_ATTEMPTED_WITHOUT_PORT, BARE,
+     NULL},
     {"UPSTREAM_HOST_NAME", FORMAT_UPSTREAM_HOST_NAME, BARE, NULL},
+    {"UPSTREAM_HOST_NAMES_ATTEMPTED", FORMAT_UPSTREAM_HOST_NAMES_ATTEMPTED, BARE, NULL},
+    {"UPSTREAM_HOST_NAMES_ATTEMPTED_WITHOUT_PORT",
+     FORMAT_UPSTREAM_HOST_NAMES_ATTEMPTED_WITHOUT_PORT, BARE, NULL},
+    {"UPSTREAM_HOST_NAME_WITHOUT_PORT", FORMAT_UPSTREAM_HOST_NAME_WITHOUT_PORT, BARE, NULL},
     {"UPSTREAM_LOCAL_ADDRESS", FORMAT_UPSTREAM_LOCAL_ADDRESS, BARE, NULL},
     {"UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT", FORMAT_UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT, OPTIONAL,
-     argument_unmasked},
+     argument_prefix_len},
     {"UPSTREAM_LOCAL_DNS_SAN", FORMAT_UPSTREAM_TLS, BARE, argument_tls},
     {"UPSTREAM_LOCAL_IP_SAN", FORMAT_UPSTREAM_TLS, BARE, argument_tls},
     {"UPSTREAM_LOCAL_PORT", FORMAT_UPSTREAM_LOCAL_PORT, BARE, NULL},
     {"UPSTREAM_LOCAL_URI_SAN", FORMAT_UPSTREAM_TLS, BARE, argument_tls},
+    {"UPSTREAM_METADATA", FORMAT_METADATA, REQUIRED, argument_path},
     {"UPSTREAM_PEER_CERT", FORMAT_UPSTREAM_TLS, BARE, argument_tls},
     {"UPSTREAM_PEER_CERT_V_END", FORMAT_UPSTREAM_TLS, OPTIONAL, argument_tls_time},
     {"UPSTREAM_PEER_CERT_V_START", FORMAT_UPSTREAM_TLS, OPTIONAL, argument_tls_time},
@@ -526,10 +619,12 @@ static const struct command_type command_types[] = {
     {"UPSTREAM_PEER_URI_SAN", FORMAT_UPSTREAM_TLS, BARE, argument_tls},
     {"UPSTREAM_PROTOCOL", FORMAT_UPSTREAM_PROTOCOL, BARE, NULL},
     {"UPSTREAM_REMOTE_ADDRESS", FORMAT_UPSTREAM_REMOTE_ADDRESS, BARE, NULL},
+    {"UPSTREAM_REMOTE_ADDRESS_ENDPOINT_ID", FORMAT_ALWAYS_EMPTY, BARE, NULL},
     {"UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT", FORMAT_UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT, OPTIONAL,
-     argument_unmasked},
+     argument_prefix_len},
     {"UPSTREAM_REMOTE_PORT", FORMAT_UPSTREAM_REMOTE_PORT, BARE, NULL},
     {"UPSTREAM_REQUEST_ATTEMPT_COUNT", FORMAT_UPSTREAM_REQUEST_ATTEMPT_COUNT, BARE, NULL},
+    {"UPSTREAM_SERVER_NAME", FORMAT_UPSTREAM_SERVER_NAME, BARE, NULL},
     {"UPSTREAM_TLS_CIPHER", FORMAT_UPSTREAM_TLS, BARE, argument_tls},
     {"UPSTREAM_TLS_GROUP", FORMAT_UPSTREAM_TLS, BARE, argument_tls},
     {"UPSTREAM_TLS_SESSION_ID", FORMAT_UPSTREAM_TLS, BARE, argument_tls},
@@ -560,12 +655,18 @@ static int command_check_syntax(const struct command_type *t, const struct comma
     return 0;
 }
 
-static int command_parse(struct arena *a, const struct command *c, struct format_item *item,
-                         struct error *reterr)
+static int command_parse(struct arena *a, bool has_req_without_query, const struct command *c,
+                         struct format_item *item, struct error *reterr)
 {
+    static const struct command_type req_without_query = {
+        "REQ_WITHOUT_QUERY", FORMAT_REQ_WITHOUT_QUERY, REQUIRED_SIZED, argument_headers};
     const struct command_type *t = bsearch(&c->name, command_types, ARRAY_LEN(command_types),
                                            sizeof(*command_types), command_type_cmp);
     int r;
+
+    if (has_req_without_query && str_eq(c->name, str_c(req_without_query.name))) {
+        t = &req_without_query;
+    }
 
     if (t == NULL) {
         return error_set(reterr, E_INVALID, "Not supported field in StreamInfo: %.*s",
@@ -684,7 +785,8 @@ static size_t format_count_max(struct str text)
     return n;
 }
 
-int format_parse(struct arena *a, struct str text, struct format *ret, struct error *reterr)
+static int format_parse_with(struct arena *a, bool has_req_without_query, struct str text,
+                             struct format *ret, struct error *reterr)
 {
     struct format_item *items;
     size_t count = 0;
@@ -712,7 +814,7 @@ int format_parse(struct arena *a, struct str text, struct format *ret, struct er
                              "position %zu",
                              STR_ARG(text), pos);
         }
-        r = command_parse(a, &c, &items[count++], reterr);
+        r = command_parse(a, has_req_without_query, &c, &items[count++], reterr);
         if (r < 0) {
             return r;
         }
@@ -728,6 +830,11 @@ int format_parse(struct arena *a, struct str text, struct format *ret, struct er
     return 0;
 }
 
+int format_parse(struct arena *a, struct str text, struct format *ret, struct error *reterr)
+{
+    return format_parse_with(a, false, text, ret, reterr);
+}
+
 /* --- messages ------------------------------------------------------------------------------- */
 
 int parse_format(struct parse_context *ctx, const char *field, struct str text, struct format *ret)
@@ -736,7 +843,7 @@ int parse_format(struct parse_context *ctx, const char *field, struct str text, 
     int r;
 
     error_init(&why);
-    r = format_parse(parse_arena(ctx), text, ret, &why);
+    r = format_parse_with(parse_arena(ctx), ctx->has_req_without_query, text, ret, &why);
     if (r < 0) {
         (void)parse_fail(ctx, r, field, "%s", error_message(&why)); /* r is returned */
     }
@@ -746,6 +853,28 @@ int parse_format(struct parse_context *ctx, const char *field, struct str text, 
 
 static int parse_format_value(struct parse_context *ctx, const struct value *v,
                               struct format_json *ret);
+
+/* As Envoy: the shorter of 1e+06 and 1000000, in as few digits as read back as the same number. */
+static struct str format_number(struct arena *a, double v)
+{
+    char plain[400];
+    char scientific[40];
+    int digits = 0;
+    size_t n;
+
+    if (isnan(v) || isinf(v)) {
+        return isnan(v) ? STR("\"NaN\"") : v > 0 ? STR("\"Infinity\"") : STR("\"-Infinity\"");
+    }
+    do {
+        (void)snprintf(scientific, sizeof(scientific), "%.*e", digits, v);
+    } while (strtod(scientific, NULL) != v && ++digits <= 17);
+    digits = 0;
+    do {
+        n = (size_t)snprintf(plain, sizeof(plain), "%.*f", digits, v);
+    } while (strtod(plain, NULL) != v && ++digits <= 30);
+    return arena_str(a,
+                     n <= strlen(scientific) && digits <= 30 ? str_n(plain, n) : str_c(scientific));
+}
 
 static int parse_format_children(struct parse_context *ctx, const struct value *v,
                                  struct format_json *ret)
@@ -779,7 +908,7 @@ static int parse_format_value(struct parse_context *ctx, const struct value *v,
         return 0;
     case VALUE_NUMBER:
         ret->kind = FORMAT_JSON_NUMBER;
-        ret->number = v->number;
+        ret->number = format_number(parse_arena(ctx), v->number);
         return 0;
     case VALUE_BOOL:
         ret->kind = FORMAT_JSON_BOOL;
@@ -838,7 +967,8 @@ static int parse_format_specifier(struct parse_context *ctx,
     return r;
 }
 
-/* Formatter extensions add commands; %METADATA()% is built in, so its extension adds nothing. */
+/* Formatter extensions add commands; %METADATA()% is built in, so its extension adds nothing. What
+ * they add is there until parse_substitution_format returns. */
 static int parse_formatters(struct parse_context *ctx,
                             const Envoy__Config__Core__V3__SubstitutionFormatString *m)
 {
@@ -846,7 +976,10 @@ static int parse_formatters(struct parse_context *ctx,
         const Envoy__Config__Core__V3__TypedExtensionConfig *f = m->formatters[i];
         struct str url = f->typed_config != NULL ? str_c(f->typed_config->type_url) : STR_NONE;
 
-        if (!str_ends(url, STR("/envoy.extensions.formatter.metadata.v3.Metadata"))) {
+        if (str_ends(url,
+                     STR("/envoy.extensions.formatter.req_without_query.v3.ReqWithoutQuery"))) {
+            ctx->has_req_without_query = true;
+        } else if (!str_ends(url, STR("/envoy.extensions.formatter.metadata.v3.Metadata"))) {
             return parse_fail(ctx, E_UNSUPPORTED, "formatters", "Formatter not found: %s", f->name);
         }
     }
@@ -868,5 +1001,7 @@ int parse_substitution_format(struct parse_context *ctx,
         return r;
     }
     ret->content_type = parse_str(ctx, m->content_type);
-    return parse_format_specifier(ctx, m, ret);
+    r = parse_format_specifier(ctx, m, ret);
+    ctx->has_req_without_query = false;
+    return r;
 }

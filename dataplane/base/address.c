@@ -218,6 +218,24 @@ bool address_is_private(const struct address *a)
     return IN6_IS_ADDR_LOOPBACK(&a->in6.sin6_addr) || (ip[0] & 0xfe) == 0xfc;
 }
 
+uint32_t address_mask(struct address *a, uint32_t prefix_len)
+{
+    uint8_t *ip =
+        a->sa.sa_family == AF_INET6 ? a->in6.sin6_addr.s6_addr : (uint8_t *)&a->in.sin_addr.s_addr;
+    size_t len = a->sa.sa_family == AF_INET6 ? 16 : 4;
+
+    CHECK(address_is_ip(a));
+    if (prefix_len >= len * 8) {
+        return (uint32_t)len * 8;
+    }
+    for (size_t i = prefix_len / 8; i < len; i++) {
+        uint32_t kept = i == prefix_len / 8 ? prefix_len % 8 : 0;
+
+        ip[i] &= (uint8_t)(0xff00 >> kept);
+    }
+    return prefix_len;
+}
+
 int cidr_parse(struct str ip, uint32_t prefix_len, struct cidr *ret_cidr)
 {
     struct address a;

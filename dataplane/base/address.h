@@ -47,6 +47,10 @@ bool address_is_loopback(const struct address *a);
 /* RFC 1918, loopback and ULA: what Envoy calls internal by default. */
 bool address_is_private(const struct address *a);
 
+/* Zeroes the bits of an IP address behind the first `prefix_len`; returns how many are kept: all,
+ * when there are fewer. */
+uint32_t address_mask(struct address *a, uint32_t prefix_len);
+
 struct cidr {
     uint8_t bytes[16];
     uint8_t prefix_len;

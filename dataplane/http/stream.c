@@ -180,6 +180,7 @@ static void stream_apply_route(struct http_stream *s)
     }
     s->info.route_name = r->name;
     s->info.route_metadata = r->metadata;
+    s->info.virtual_host_metadata = s->match.vhost != NULL ? s->match.vhost->metadata : NULL;
     if (r->action == ROUTE_FORWARD) {
         stream_limit_duration(s, &r->forward);
     }
@@ -639,6 +640,8 @@ static void stream_init_info(struct http_stream *s)
     if (s->cm->lc != NULL) {
         si->requested_server_name = s->cm->lc->requested_server_name;
         si->connection_info = s->cm->lc->info;
+        si->listener = s->cm->lc->listener;
+        si->filter_chain = s->cm->lc->chain;
     }
 }
 

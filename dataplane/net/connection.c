@@ -16,6 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "dataplane/base/clock.h"
 #include "dataplane/base/error.h"
 #include "dataplane/base/log.h"
 #include "dataplane/base/xalloc.h"
@@ -770,6 +771,7 @@ static void conn_connected(struct conn *c)
 static void conn_on_connect_result(struct conn *c, int error)
 {
     if (error == 0) {
+        c->connected_ns = clock_mono_ns();
         conn_connected(c);
         return;
     }

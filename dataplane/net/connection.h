@@ -96,6 +96,7 @@ struct conn {
     int fd;
     struct loop *loop;
     uint64_t id;
+    uint64_t connected_ns; /* when the socket was connected, if we connected it */
     const struct conn_ops *ops;
     void *user;
     struct buf in;          /* left over by the consumer */

@@ -91,6 +91,11 @@ struct worker_listener {
     void *on_closed_user;
 };
 
+const struct listener_config *worker_listener_config(const struct worker_listener *wl)
+{
+    return wl->params.config;
+}
+
 size_t worker_listener_connections(const struct worker_listener *wl)
 {
     return wl->connection_count;
@@ -153,6 +158,7 @@ static void lc_log(struct listener_connection *lc, enum conn_close_cause cause)
                             .local = &lc->conn->local,
                             .info = lc->info,
                             .chain = lc->chain,
+                            .listener = lc->listener,
                             .accepted_ns = lc->accepted_ns,
                             .termination_details = cause == CONN_CLOSED_CONNECT_TIMEOUT
                                                        ? STR("transport socket timeout was reached")

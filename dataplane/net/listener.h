@@ -74,6 +74,9 @@ struct listener_connection {
 #define LISTENER_DEFAULT_WATERMARK (32u * 1024)
 #define LISTENER_DEFAULT_BUFFER_LIMIT (1024u * 1024)
 
+/* Its current version. */
+const struct listener_config *worker_listener_config(const struct worker_listener *wl);
+
 /* A connection that has ended, or never became one, for the listener's access logs. */
 struct listener_log {
     const struct listener_config *config;
@@ -82,6 +85,7 @@ struct listener_log {
     const struct address *local;
     const struct connection_info *info; /* NULL: nothing */
     const struct filter_chain_config *chain;
+    const struct worker_listener *listener;
     uint64_t accepted_ns;
     struct str termination_details; /* why we ended it; empty: the peer did, or a filter knows */
     bool has_no_chain;              /* none matched */

@@ -27,6 +27,8 @@ void listener_log_write(struct thread_context *t, const struct listener_log *l)
         .remote = *l->remote,
         .direct_remote = l->remote,
         .connection_info = l->info,
+        .listener = l->listener,
+        .filter_chain = l->chain,
         .requested_server_name = l->info != NULL ? l->info->server_name : STR_NONE,
         .connection_termination_details = l->termination_details,
     };

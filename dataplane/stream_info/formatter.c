@@ -5,6 +5,8 @@
 
 #include "dataplane/stream_info/formatter.h"
 
+#include <string.h>
+
 #include "dataplane/base/check.h"
 #include "dataplane/base/json.h"
 #include "dataplane/runtime/thread_context.h"
@@ -130,19 +132,28 @@ static bool formatter_leaf_is_typed(const struct format *f)
     return !f->is_literal && f->count == 1 && f->items[0].op != FORMAT_LITERAL;
 }
 
+/* At most so many bytes stand for one in a JSON string. */
+#define JSON_ESCAPE_MAX 6
+
+/* The pieces go to the end of the output first, and their JSON behind them: no memory of its own.
+ */
 static void formatter_json_string(const struct format *f, const struct format_source *src,
                                   bool omit_empty, struct json_writer *w)
 {
-    struct strbuf text;
+    struct strbuf *out = w->out;
+    size_t start = out->len;
+    size_t raw_len;
 
     if (f->is_literal) {
         json_str(w, f->literal);
         return;
     }
-    strbuf_init(&text);
-    formatter_items(f, src, omit_empty ? STR_NONE : STR("-"), &text);
-    json_str(w, strbuf_str(&text));
-    strbuf_done(&text);
+    formatter_items(f, src, omit_empty ? STR_NONE : STR("-"), out);
+    raw_len = out->len - start;
+    (void)strbuf_reserve(out, raw_len * JSON_ESCAPE_MAX + 4); /* it stays where it is */
+    json_str(w, str_n(out->ptr + start, raw_len));
+    memmove(out->ptr + start, out->ptr + start + raw_len, out->len - start - raw_len);
+    strbuf_truncate(out, out->len - raw_len);
 }
 
 static void formatter_json_typed(const struct format_item *item, const struct formatted *v,
@@ -162,7 +173,11 @@ static void formatter_json_typed(const struct format_item *item, const struct fo
         json_i64(w, -(int64_t)v->u64);
         break;
     case FORMATTED_VALUE:
-        formatter_add_value(w, v->value);
+        if (v->value->kind == VALUE_STRING) {
+            json_str(w, formatter_cut(item, v->value->string));
+        } else {
+            formatter_add_value(w, v->value);
+        }
         break;
     }
 }
@@ -192,20 +207,40 @@ static void formatter_json_leaf(const struct format_json *f, const struct format
     formatter_json_typed(&f->leaf.items[0], &v, w);
 }
 
+/* As Envoy: with omit_empty_values, what has no value goes with its key, and so does an object of
+ * which nothing is left. */
+static void formatter_json_child(const struct format_json *f, const struct format_source *src,
+                                 bool omit_empty, bool has_key, struct json_writer *w)
+{
+    size_t start = w->out->len;
+    int depth = w->depth;
+    bool had_member = w->has_member[depth];
+    size_t body;
+
+    if (f->kind == FORMAT_JSON_LEAF) {
+        formatter_json_leaf(f, src, omit_empty, has_key, w);
+        return;
+    }
+    if (f->kind == FORMAT_JSON_NULL && omit_empty) {
+        return;
+    }
+    if (has_key) {
+        json_key(w, f->key);
+    }
+    body = w->out->len;
+    formatter_json_node(f, src, omit_empty, w);
+    if (f->kind == FORMAT_JSON_OBJECT && omit_empty && w->out->ptr[w->out->len - 2] == '{') {
+        CHECK(w->out->len > body);
+        strbuf_truncate(w->out, start);
+        w->has_member[depth] = had_member;
+    }
+}
+
 static void formatter_json_children(const struct format_json *f, const struct format_source *src,
                                     bool omit_empty, bool has_keys, struct json_writer *w)
 {
     for (size_t i = 0; i < f->count; i++) {
-        const struct format_json *child = &f->children[i];
-
-        if (child->kind == FORMAT_JSON_LEAF) {
-            formatter_json_leaf(child, src, omit_empty, has_keys, w);
-            continue;
-        }
-        if (has_keys) {
-            json_key(w, child->key);
-        }
-        formatter_json_node(child, src, omit_empty, w);
+        formatter_json_child(&f->children[i], src, omit_empty, has_keys, w);
     }
 }
 
@@ -217,7 +252,7 @@ static void formatter_json_node(const struct format_json *f, const struct format
         formatter_json_leaf(f, src, omit_empty, false, w);
         break;
     case FORMAT_JSON_NUMBER:
-        json_double(w, f->number);
+        json_raw(w, f->number);
         break;
     case FORMAT_JSON_BOOL:
         json_bool(w, f->boolean);

@@ -38,13 +38,27 @@ struct formatted {
 void format_item_eval(const struct format_item *item, const struct format_source *src,
                       struct formatted *out);
 
+/* What is not there stays FORMATTED_NONE. An empty optional is not there: Envoy's optional strings.
+ * set_scratch: the first `len` bytes of `scratch`. */
+void formatted_set_string(struct formatted *out, struct str s);
+void formatted_set_optional(struct formatted *out, struct str s);
+void formatted_set_scratch(struct formatted *out, size_t len);
+void formatted_set_u64(struct formatted *out, uint64_t v);
+
+/* Of the request's head (formatter_request.c) and of the hosts that were tried
+ * (formatter_attempts.c). False when the operator is none of these. */
+bool format_request(const struct format_item *item, const struct access_log_entry *e,
+                    struct formatted *out);
+bool format_attempts(const struct format_item *item, const struct stream_info *si,
+                     struct formatted *out);
+
 /* FORMAT_DOWNSTREAM_TLS, FORMAT_UPSTREAM_TLS and FORMAT_DOWNSTREAM_HANDSHAKE_DURATION; `out` is
  * FORMATTED_NONE before. */
 void format_tls(const struct format_item *item, const struct stream_info *si,
                 struct formatted *out);
 
-/* strftime in UTC with Envoy's extensions: %s and %f with a width (%3f milliseconds), %E3S, %E*S.
- * Writes at most `cap` bytes, returns how many. */
-size_t format_time(struct str format, uint64_t wall_ns, char *out, size_t cap);
+/* strftime in UTC, or in the zone of this machine, with Envoy's extensions: %s and %f with a width
+ * (%3f milliseconds), %E3S, %E*S. Writes at most `cap` bytes, returns how many. */
+size_t format_time(struct str format, uint64_t wall_ns, bool is_local, char *out, size_t cap);
 
 #endif

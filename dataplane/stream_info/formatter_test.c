@@ -96,7 +96,18 @@ static void test_nothing_known(void **state)
         FORMAT_STREAM_ID,
         FORMAT_ENVIRONMENT,
         FORMAT_METADATA,
-        FORMAT_DYNAMIC_METADATA,
+        FORMAT_UPSTREAM_CONNECTION_ID,
+        FORMAT_UPSTREAM_CONNECTION_IDS_ATTEMPTED,
+        FORMAT_UPSTREAM_HOSTS_ATTEMPTED,
+        FORMAT_UPSTREAM_HOST_NAME_WITHOUT_PORT,
+        FORMAT_UPSTREAM_HOST_NAMES_ATTEMPTED_WITHOUT_PORT,
+        FORMAT_UPSTREAM_SERVER_NAME,
+        FORMAT_LISTENER_NAME,
+        FORMAT_FILTER_CHAIN_NAME,
+        FORMAT_QUERY_PARAM,
+        FORMAT_QUERY_PARAMS,
+        FORMAT_DOWNSTREAM_CX_RTT,
+        FORMAT_NEVER_THERE,
         FORMAT_FILTER_STATE,
         FORMAT_GRPC_STATUS,
         FORMAT_PATH,
@@ -266,7 +277,8 @@ static const struct value metadata = {.kind = VALUE_STRUCT, .fields = &name_spac
 
 static struct format_item metadata_item(const char *path)
 {
-    return (struct format_item){.op = FORMAT_METADATA, .arg1 = STR("ROUTE"), .arg2 = str_c(path)};
+    return (struct format_item){
+        .op = FORMAT_METADATA, .metadata = FORMAT_METADATA_ROUTE, .arg1 = str_c(path)};
 }
 
 static void test_metadata(void **state)
@@ -299,7 +311,7 @@ static void test_json(void **state)
     static const struct format_item code = {.op = FORMAT_RESPONSE_CODE};
     static const struct format_item none = {.op = FORMAT_REQ, .arg1 = {"none", 4}};
     static const struct format_item meta = {
-        .op = FORMAT_METADATA, .arg1 = {"ROUTE", 5}, .arg2 = {"ns", 2}};
+        .op = FORMAT_METADATA, .metadata = FORMAT_METADATA_ROUTE, .arg1 = {"ns", 2}};
     static const struct format_item mixed[] = {{.op = FORMAT_LITERAL, .arg1 = {"\"a", 2}},
                                                {.op = FORMAT_REQ, .arg1 = {"none", 4}}};
     static const struct format_json items[] = {
@@ -314,7 +326,7 @@ static void test_json(void **state)
          .key = {"lit", 3},
          .leaf = {.is_literal = true, .literal = {"x", 1}}},
         {.kind = FORMAT_JSON_LEAF, .key = {"md", 2}, .leaf = {.items = &meta, .count = 1}},
-        {.kind = FORMAT_JSON_NUMBER, .key = {"n", 1}, .number = 5},
+        {.kind = FORMAT_JSON_NUMBER, .key = {"n", 1}, .number = {"5", 1}},
         {.kind = FORMAT_JSON_BOOL, .key = {"b", 1}, .boolean = true},
         {.kind = FORMAT_JSON_ARRAY, .key = {"arr", 3}, .children = items, .count = 2},
         {.kind = FORMAT_JSON_OBJECT, .key = {"o", 1}},

@@ -1,5 +1,5 @@
 /*
- * %START_TIME(...)%: strftime with the sub-second directives that Envoy adds. UTC. Any thread.
+ * %START_TIME(...)%: strftime with the sub-second directives that Envoy adds. Any thread.
  * The default format does not come here: clock_iso_ms is faster.
  */
 
@@ -95,9 +95,9 @@ static size_t time_directive(char c, const struct tm *tm, char *text, size_t cap
     case 'Y':
         return strftime(text, cap, "%Y", tm);
     case 'z':
-        return strftime(text, cap, "+0000", tm);
+        return strftime(text, cap, "%z", tm);
     case 'Z':
-        return strftime(text, cap, "UTC", tm);
+        return strftime(text, cap, "%Z", tm);
     case 'D':
         return time_short_date(tm, text, cap);
     case 'c':
@@ -110,6 +110,19 @@ static size_t time_directive(char c, const struct tm *tm, char *text, size_t cap
         return strftime(text, cap, "%%", tm);
     default:
         return 0;
+    }
+}
+
+/* "+02:00" */
+static void time_add_zone(struct time_writer *w)
+{
+    char text[16];
+    size_t n = strftime(text, sizeof(text), "%z", &w->tm);
+
+    if (n == 5) {
+        time_add(w, text, 3);
+        time_add(w, ":", 1);
+        time_add(w, text + 3, 2);
     }
 }
 
@@ -138,14 +151,14 @@ static size_t time_extended(struct time_writer *w, struct str rest)
         return 2;
     }
     if (rest.len >= 1 && rest.ptr[0] == 'z') {
-        time_add(w, "+00:00", 6);
+        time_add_zone(w);
         return 1;
     }
     time_add(w, "%E", 2);
     return 0;
 }
 
-size_t format_time(struct str format, uint64_t wall_ns, char *out, size_t cap)
+size_t format_time(struct str format, uint64_t wall_ns, bool is_local, char *out, size_t cap)
 {
     struct time_writer w = {.out = out, .cap = cap};
     time_t seconds = (time_t)(wall_ns / NS_PER_S);
@@ -153,8 +166,11 @@ size_t format_time(struct str format, uint64_t wall_ns, char *out, size_t cap)
 
     w.seconds = wall_ns / NS_PER_S;
     w.nanos = (uint32_t)(wall_ns % NS_PER_S);
-    if (gmtime_r(&seconds, &w.tm) == NULL) {
+    if ((is_local ? localtime_r(&seconds, &w.tm) : gmtime_r(&seconds, &w.tm)) == NULL) {
         return 0;
+    }
+    if (!is_local) {
+        w.tm.tm_zone = "UTC"; /* glibc says GMT */
     }
     for (size_t i = 0; i < format.len; i++) {
         struct str rest = str_sub(format, i + 1, format.len);

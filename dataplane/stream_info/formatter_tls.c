@@ -14,7 +14,7 @@ static void set_time(const struct format_item *item, int64_t seconds, struct for
     size_t len = CLOCK_ISO_MS_BYTES;
 
     if (item->arg1.len > 0) {
-        len = format_time(item->arg1, ns, out->scratch, FORMATTED_SCRATCH);
+        len = format_time(item->arg1, ns, false, out->scratch, FORMATTED_SCRATCH);
     } else {
         clock_iso_ms(ns, out->scratch);
     }

@@ -16,10 +16,21 @@
 #include "dataplane/codec/codec.h"
 #include "dataplane/stream_info/response_flags.h"
 
+struct arena;
 struct conn;                /* dataplane/net/connection.h */
 struct connection_info;     /* dataplane/net/listener_filter.h */
+struct filter_chain_config; /* config/model/listener.h */
 struct filter_state_object; /* filter_state.h */
 struct tls_info;            /* dataplane/tls/info.h */
+struct worker_listener;     /* dataplane/net/listener.h */
+
+/* A host that was tried before the one that stream_info shows. */
+struct upstream_attempt {
+    struct upstream_attempt *next;
+    struct address remote;
+    struct str host_name;
+    uint64_t connection_id; /* 0: there was no connection */
+};
 
 struct stream_info {
     uint64_t start_wall_ns;
@@ -33,6 +44,12 @@ struct stream_info {
     uint64_t first_downstream_tx_ns;
     uint64_t last_downstream_tx_ns;
     uint64_t end_ns;
+    /* The connection to the host, and the way there. */
+    uint64_t upstream_request_ns; /* a connection was asked for, and there */
+    uint64_t upstream_ready_ns;
+    uint64_t upstream_connect_start_ns;
+    uint64_t upstream_connect_end_ns;
+    uint64_t first_upstream_body_rx_ns;
 
     enum http_protocol protocol;
     bool has_protocol;
@@ -64,11 +81,14 @@ struct stream_info {
     struct address remote; /* after x-forwarded-for */
     struct str requested_server_name;
     const struct connection_info *connection_info; /* what listener filters found; NULL: nothing */
+    const struct worker_listener *listener;        /* NULL: none (a request of our own) */
+    const struct filter_chain_config *filter_chain;
 
     /* Route. */
     struct str route_name;
     struct str virtual_cluster_name;
     const struct value *route_metadata;
+    const struct value *virtual_host_metadata;
 
     /* Upstream. */
     struct str upstream_cluster; /* observability name (alt_stat_name) */
@@ -77,7 +97,12 @@ struct stream_info {
     struct str upstream_host_name;
     struct address upstream_local;
     struct str upstream_transport_failure_reason;
-    struct tls_info *upstream_tls; /* stream_info_set_upstream_tls; NULL: none */
+    struct tls_info *upstream_tls;   /* stream_info_set_upstream_tls; NULL: none */
+    uint64_t upstream_connection_id; /* 0: none */
+    const struct value *cluster_metadata;
+    /* Where the host has its own, which an update may change. */
+    const struct value *const *upstream_host_metadata;
+    struct upstream_attempt *earlier_attempts; /* latest first */
 
     const struct filter_state_object *filter_state; /* what filters left; NULL: nothing */
     bool is_health_check;
@@ -87,6 +112,10 @@ struct stream_info {
 /* The TLS story of the connection to the host, kept for the log when that connection has gone;
  * takes a reference. NULL: none any more, as when the stream_info ends. */
 void stream_info_set_upstream_tls(struct stream_info *si, struct tls_info *tls);
+
+/* Another host is tried: what is known of this one moves to the earlier attempts. Nothing where
+ * none was chosen yet. */
+void stream_info_next_attempt(struct stream_info *si, struct arena *a);
 
 static inline void stream_info_set_flag(struct stream_info *si, enum response_flag f)
 {

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "config/model/part_handle.h"
+#include "dataplane/base/clock.h"
 #include "dataplane/base/log.h"
 #include "dataplane/base/xalloc.h"
 #include "dataplane/net/transport_options.h"
@@ -430,6 +431,8 @@ void pool_request_connection(const struct pool_request *rq, struct pool_connecti
         .remote = &pc->conn->remote,
         .protocol = pc->codec->ops->protocol,
         .connection_id = pc->conn->id,
+        .connect_start_ns = pc->started_ns,
+        .connect_end_ns = pc->conn->connected_ns,
         .requests_before = pc->requests - 1,
     };
 }
@@ -577,6 +580,7 @@ static void pool_conn_start(struct conn_pool *p)
     pc->type = p->type;
     pc->host = p->host;
     pc->started_ms = loop_now_ms(p->loop);
+    pc->started_ns = clock_mono_ns();
     pc->requests_left = max_requests > 0 ? max_requests : UINT64_MAX;
     timer_init(&pc->idle_timer, pool_conn_on_idle);
     timer_init(&pc->duration_timer, pool_conn_on_max_duration);

@@ -86,6 +86,7 @@ struct pool_conn {
     uint32_t assumed;  /* the capacity to come, while the peer has not said; else `capacity` */
     uint64_t promised; /* requests that it will take, but cannot yet */
     uint64_t started_ms;
+    uint64_t started_ns;
     uint64_t requests;
     uint64_t idle_since;    /* after how many requests the idle timer was armed */
     uint64_t requests_left; /* UINT64_MAX: no limit */

@@ -90,6 +90,7 @@ void host_update(struct host *h, const struct endpoint *e,
     h->health = host_health_of(e->health);
     h->is_excluded = e->health == HEALTH_DRAINING;
     h->is_canary = endpoint_is_canary(e);
+    h->metadata = e->metadata;
 }
 
 void host_ref(struct host *h)
@@ -142,6 +143,7 @@ void host_detach(struct host *h)
 {
     CHECK(!h->is_detached);
     h->is_detached = true;
+    h->metadata = NULL;
     cluster_ref(h->cluster);
     host_drain(h);
     host_unref(h);
@@ -150,6 +152,11 @@ void host_detach(struct host *h)
 const struct address *host_address(const struct host *h)
 {
     return &h->addresses[0];
+}
+
+const struct value *const *host_metadata(const struct host *h)
+{
+    return &h->metadata;
 }
 
 struct str host_name(const struct host *h)

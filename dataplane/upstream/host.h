@@ -67,7 +67,8 @@ struct host {
     /* Of the cluster's configuration. */
     const struct transport_socket *transport; /* NULL: raw */
     const void *transport_config;
-    uint64_t transport_hash; /* of the one of transport_socket_matches; 0: the cluster's */
+    uint64_t transport_hash;      /* of the one of transport_socket_matches; 0: the cluster's */
+    const struct value *metadata; /* of its endpoint; NULL: none, or the endpoint has gone */
     struct str hostname;
     size_t address_count; /* at least 1: the address, then additional_addresses */
     struct address addresses[];

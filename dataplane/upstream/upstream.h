@@ -62,6 +62,8 @@ void host_ref(struct host *h);
 void host_unref(struct host *h);
 const struct address *host_address(const struct host *h);
 struct str host_name(const struct host *h); /* Endpoint.hostname or the DNS name */
+/* Where its metadata stands, for as long as the host is held. */
+const struct value *const *host_metadata(const struct host *h);
 /* What its connections speak through: that of the first of transport_socket_matches that is its,
  * else the cluster's; NULL: raw. */
 const struct transport_socket *host_transport(const struct host *h);
@@ -137,6 +139,8 @@ struct pool_connection_info {
     const struct address *remote;
     enum http_protocol protocol;
     uint64_t connection_id;
+    uint64_t connect_start_ns;
+    uint64_t connect_end_ns;  /* of the socket, not of its transport */
     uint64_t requests_before; /* on this connection: 0 means fresh */
 };
 void pool_request_connection(const struct pool_request *rq, struct pool_connection_info *ret_info);

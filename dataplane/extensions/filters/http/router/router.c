@@ -69,6 +69,7 @@ static void router_note_cluster(struct http_filter *f, const struct cluster *c, 
     info->upstream_cluster_raw = name;
     info->upstream_cluster =
         str_eq(stat_name, name) ? name : arena_str(http_filter_arena(f), stat_name);
+    info->cluster_metadata = cluster_config_of(c)->metadata;
 }
 
 /* --- Timeouts and x-envoy-*

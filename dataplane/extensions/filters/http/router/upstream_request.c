@@ -335,7 +335,11 @@ static void request_on_1xx(void *user, struct header_map *headers)
 static void request_on_data(void *user, struct buf *data, bool end_stream)
 {
     struct upstream_request *rq = user;
+    struct stream_info *info = request_info(rq);
 
+    if (info->first_upstream_body_rx_ns == 0 && buf_len(data) > 0) {
+        info->first_upstream_body_rx_ns = router_now_ns(rq->router, info->first_upstream_rx_ns);
+    }
     if (end_stream) {
         if (rq->awaits_grpc_status) {
             request_charge_grpc(rq, NULL);
@@ -392,6 +396,7 @@ static void request_note_host(struct upstream_request *rq)
     rq->has_host_info = true;
     info->upstream_remote = *host_address(rq->host);
     info->upstream_host_name = arena_str(request_arena(rq), host_name(rq->host));
+    info->upstream_host_metadata = host_metadata(rq->host);
 }
 
 static void request_note_connection(struct upstream_request *rq)
@@ -401,6 +406,9 @@ static void request_note_connection(struct upstream_request *rq)
 
     pool_request_connection(&rq->pool_request, &connection);
     info->upstream_local = *connection.local;
+    info->upstream_connection_id = connection.connection_id;
+    info->upstream_connect_start_ns = connection.connect_start_ns;
+    info->upstream_connect_end_ns = connection.connect_end_ns;
     info->upstream_protocol = connection.protocol;
     info->has_upstream_protocol = rq->protocol != POOL_TCP;
     stream_info_set_upstream_tls(info, conn_tls_info(pool_request_conn(&rq->pool_request)));
@@ -443,6 +451,7 @@ static void request_on_ready(struct pool_request *pool_request)
     request_note_connection(rq);
     info->first_upstream_tx_ns = router_now_ns(r, is_at_once ? info->start_mono_ns : 0);
     info->last_upstream_tx_ns = info->first_upstream_tx_ns;
+    info->upstream_ready_ns = info->first_upstream_tx_ns;
     if (r->timeouts.max_stream_ms > 0) {
         timer_arm(request_loop(rq), &rq->duration_timer, r->timeouts.max_stream_ms);
     }
@@ -513,7 +522,11 @@ void upstream_request_init(struct upstream_request *rq, struct router *r)
 void upstream_request_start(struct upstream_request *rq, struct host *take_host)
 {
     struct router *r = rq->router;
+    struct stream_info *info = request_info(rq);
+    bool is_at_once = r->was_answered != NULL; /* inside decode_headers */
 
+    stream_info_next_attempt(info, request_arena(rq));
+    info->upstream_request_ns = router_now_ns(r, is_at_once ? info->start_mono_ns : 0);
     host_unref(rq->host);
     rq->host = take_host;
     rq->has_host_info = false;

@@ -15,6 +15,7 @@ void tcp_session_init_info(struct tcp_session *s)
 
     info->start_mono_ns = lc->accepted_ns;
     info->start_wall_ns = loop_wall_ns(s->loop, info->start_mono_ns);
+    info->connection = s->client;
     info->connection_id = s->client->id;
     info->stream_id = s->client->id;
     info->local = &s->client->local;
@@ -22,6 +23,8 @@ void tcp_session_init_info(struct tcp_session *s)
     info->remote = s->client->remote;
     info->requested_server_name = lc->requested_server_name;
     info->connection_info = lc->info;
+    info->listener = lc->listener;
+    info->filter_chain = lc->chain;
     if (lc->cluster_name.len > 0) {
         struct filter_state_object *o = ARENA_NEW(&s->arena, struct filter_state_object);
 

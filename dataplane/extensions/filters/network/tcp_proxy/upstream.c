@@ -3,6 +3,7 @@
  * there is one. The connection's thread.
  */
 
+#include "dataplane/base/clock.h"
 #include "dataplane/base/hash.h"
 #include "dataplane/event/loop.h"
 #include "dataplane/extensions/filters/network/tcp_proxy/session.h"
@@ -166,6 +167,7 @@ static void session_note_host(struct tcp_session *s)
 {
     s->info.upstream_remote = *host_address(s->host);
     s->info.upstream_host_name = host_name(s->host);
+    s->info.upstream_host_metadata = host_metadata(s->host);
 }
 
 static void session_on_ready(struct pool_request *rq)
@@ -177,7 +179,11 @@ static void session_on_ready(struct pool_request *rq)
     pool_request_connection(rq, &conn);
     s->protocol = rq->protocol; /* what a tunnel's connection negotiated */
     session_note_host(s);
+    s->info.upstream_ready_ns = clock_mono_ns();
     s->info.upstream_local = *conn.local;
+    s->info.upstream_connection_id = conn.connection_id;
+    s->info.upstream_connect_start_ns = conn.connect_start_ns;
+    s->info.upstream_connect_end_ns = conn.connect_end_ns;
     s->info.upstream_remote = *conn.remote;
     stream_info_set_upstream_tls(&s->info, conn_tls_info(pool_request_conn(rq)));
     if (s->protocol == POOL_TCP) {
@@ -269,6 +275,7 @@ static bool session_find_cluster(struct tcp_session *s)
     s->cluster = c;
     s->info.upstream_cluster = cluster_config_of(c)->stat_name;
     s->info.upstream_cluster_raw = name;
+    s->info.cluster_metadata = cluster_config_of(c)->metadata;
     return true;
 }
 
@@ -300,8 +307,10 @@ void tcp_upstream_connect(struct tcp_session *s)
         session_fail(s, FLAG_NO_HEALTHY_UPSTREAM);
         return;
     }
+    stream_info_next_attempt(&s->info, &s->arena);
     host_unref(s->host);
     s->host = host;
+    s->info.upstream_request_ns = clock_mono_ns();
     s->info.attempt_count++;
     tcp_session_set_state(s, TCP_SESSION_CONNECTING);
     s->protocol = s->config->tunnel != NULL ? cluster_pool_protocol(s->cluster, HTTP_11) : POOL_TCP;

@@ -1,0 +1,179 @@
+/*
+ * What operators say of a request's head: its path, its query, the name it was sent to. Owns
+ * nothing; the thread of the stream. Plain header values are formatter_ops.c's.
+ */
+
+#include "dataplane/stream_info/formatter_ops.h"
+
+#include <string.h>
+
+/* --- the name ----------------------------------------------------------------------------- */
+
+static bool is_of_hostname(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '-';
+}
+
+/* What a client claims as server name may be any bytes: a log shows them as Envoy does. */
+static void set_server_name(struct formatted *out, struct str name)
+{
+    static const char MARK[] = "invalid:";
+    size_t len = sizeof(MARK) - 1;
+    bool is_valid = true;
+
+    for (size_t i = 0; i < name.len; i++) {
+        is_valid = is_valid && is_of_hostname(name.ptr[i]);
+    }
+    if (is_valid) {
+        formatted_set_optional(out, name);
+        return;
+    }
+    memcpy(out->scratch, MARK, len);
+    for (size_t i = 0; i < name.len && len < sizeof(out->scratch); i++) {
+        out->scratch[len++] = is_of_hostname(name.ptr[i]) ? name.ptr[i] : '_';
+    }
+    formatted_set_scratch(out, len);
+}
+
+static struct str host_of(enum format_host which, const struct header_map *request)
+{
+    struct str host = STR_NONE;
+
+    if (request == NULL) {
+        return host;
+    }
+    if (which != FORMAT_HOST_NOW) {
+        host = header_get(request, HDR_X_ENVOY_ORIGINAL_HOST);
+    }
+    if (host.len == 0 && which != FORMAT_HOST_ORIG) {
+        host = header_get(request, HDR_AUTHORITY);
+    }
+    return host;
+}
+
+static void set_requested_name(struct formatted *out, const struct format_item *item,
+                               const struct access_log_entry *e)
+{
+    bool is_host_first = item->server_name == FORMAT_NAME_HOST_FIRST;
+
+    if (!is_host_first) {
+        set_server_name(out, e->info->requested_server_name);
+    }
+    if (out->kind == FORMATTED_NONE && item->server_name != FORMAT_NAME_SNI_ONLY) {
+        formatted_set_optional(out, host_of(item->host, e->request_headers));
+    }
+    if (out->kind == FORMATTED_NONE && is_host_first) {
+        set_server_name(out, e->info->requested_server_name);
+    }
+}
+
+/* --- path and query ----------------------------------------------------------------------- */
+
+/* arg1: "WQ" (with query, default) or "NQ"; arg2: "PATH", "ORIG" or "ORIG_OR_PATH" (default). */
+static void set_path(struct formatted *out, const struct format_item *item,
+                     const struct header_map *request)
+{
+    struct str path = STR_NONE;
+
+    if (request == NULL) {
+        out->kind = FORMATTED_NONE;
+        return;
+    }
+    if (!str_eq(item->arg2, STR("PATH"))) {
+        path = header_get(request, HDR_X_ENVOY_ORIGINAL_PATH);
+    }
+    if (path.len == 0 && !str_eq(item->arg2, STR("ORIG"))) {
+        path = header_get(request, HDR_PATH);
+    }
+    if (str_eq(item->arg1, STR("NQ"))) {
+        path = str_sub(path, 0, str_find_char(path, '?'));
+    }
+    formatted_set_optional(out, path);
+}
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    c = ascii_lower(c);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* As Envoy: what is not percent-encoded right is left as it is. */
+static struct str percent_decode(struct str s, struct arena *a)
+{
+    char *text;
+    size_t len = 0;
+
+    if (str_find_char(s, '%') == STR_NPOS) {
+        return s;
+    }
+    text = arena_alloc(a, s.len);
+    for (size_t i = 0; i < s.len; i++) {
+        int high = s.ptr[i] == '%' && i + 2 < s.len ? hex_digit(s.ptr[i + 1]) : -1;
+        int low = high >= 0 ? hex_digit(s.ptr[i + 2]) : -1;
+
+        text[len++] = low >= 0 ? (char)(high << 4 | low) : s.ptr[i];
+        i += low >= 0 ? 2 : 0;
+    }
+    return str_n(text, len);
+}
+
+/* What follows '?'; ptr NULL: there is none. */
+static struct str query_of(const struct header_map *request)
+{
+    struct str path = request != NULL ? header_get(request, HDR_PATH) : STR_NONE;
+    size_t at = str_find_char(path, '?');
+
+    return at != STR_NPOS ? str_sub(path, at + 1, path.len) : STR_NONE;
+}
+
+/* As Envoy: the first of that name, decoded; it is there without a value too. */
+static void set_query_param(struct formatted *out, struct str name,
+                            const struct header_map *request)
+{
+    struct str query = query_of(request);
+    struct str pair;
+
+    while (query.ptr != NULL && str_split(&query, '&', &pair)) {
+        size_t eq = str_find_char(pair, '=');
+
+        if (str_eq(percent_decode(str_sub(pair, 0, eq), request->arena), name)) {
+            pair = eq == STR_NPOS ? STR("") : str_sub(pair, eq + 1, pair.len);
+            formatted_set_string(out, percent_decode(pair, request->arena));
+            return;
+        }
+    }
+}
+
+static void set_query(struct formatted *out, const struct header_map *request)
+{
+    struct str query = query_of(request);
+
+    if (query.ptr != NULL) {
+        formatted_set_string(out, query);
+    }
+}
+
+bool format_request(const struct format_item *item, const struct access_log_entry *e,
+                    struct formatted *out)
+{
+    switch (item->op) {
+    case FORMAT_PATH:
+        set_path(out, item, e->request_headers);
+        return true;
+    case FORMAT_QUERY_PARAM:
+        set_query_param(out, item->arg1, e->request_headers);
+        return true;
+    case FORMAT_QUERY_PARAMS:
+        set_query(out, e->request_headers);
+        return true;
+    case FORMAT_REQUESTED_SERVER_NAME:
+        set_requested_name(out, item, e);
+        return true;
+    default:
+        return false;
+    }
+}
