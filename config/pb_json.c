@@ -23,6 +23,7 @@ struct pb_writer {
     struct json_writer *json;
     bool is_secret; /* inside of a field that must not be shown */
     int any_depth;
+    const struct field_mask *mask; /* of the message that comes next; NULL: all of it */
 };
 
 static void write_message(struct pb_writer *w, const ProtobufCMessage *m);
@@ -434,9 +435,12 @@ static void write_fields(struct pb_writer *w, const ProtobufCMessage *m)
     for (unsigned i = 0; i < d->n_fields; i++) {
         const ProtobufCFieldDescriptor *f = &d->fields[i];
         struct pb_writer inner = *w;
+        struct field_mask mask;
 
         inner.is_secret = w->is_secret || (is_checked && is_secret_field(d, f));
-        if (!is_set(m, f) || is_left_out(&inner, f->type)) {
+        inner.mask = w->mask != NULL ? &mask : NULL;
+        if (!is_set(m, f) || is_left_out(&inner, f->type) ||
+            (w->mask != NULL && !field_mask_enter(w->mask, f->name, &mask))) {
             continue;
         }
         json_key(w->json, str_c(f->name));
@@ -504,16 +508,18 @@ void pb_json(struct json_writer *w, const ProtobufCMessage *m)
     write_message(&writer, m);
 }
 
-void pb_json_any(struct json_writer *w, struct str type_url, const uint8_t *bytes, size_t len)
+void pb_json_any(struct json_writer *w, struct str type_url, const uint8_t *bytes, size_t len,
+                 const struct field_mask *mask)
 {
-    struct pb_writer writer = {.json = w};
+    struct pb_writer writer = {.json = w, .mask = mask};
 
     write_any(&writer, type_url, bytes, len);
 }
 
 void pb_json_bytes(struct json_writer *w, const ProtobufCMessageDescriptor *d, const uint8_t *bytes,
-                   size_t len)
+                   size_t len, const struct field_mask *mask)
 {
+    struct pb_writer writer = {.json = w, .mask = mask};
     ProtobufCMessage *m = NULL;
     struct arena arena;
     struct error err;
@@ -521,7 +527,7 @@ void pb_json_bytes(struct json_writer *w, const ProtobufCMessageDescriptor *d, c
     arena_init(&arena, NULL);
     error_init(&err);
     if (pb_unpack(d, bytes, len, &arena, &m, &err) == 0) {
-        pb_json(w, m);
+        write_message(&writer, m);
     } else {
         json_object_begin(w);
         json_object_end(w);

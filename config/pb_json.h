@@ -10,13 +10,16 @@
 
 #include <protobuf-c/protobuf-c.h>
 
+#include "config/field_mask.h"
 #include "dataplane/base/json.h"
 
 void pb_json(struct json_writer *w, const ProtobufCMessage *m);
-/* The same from serialized bytes; an empty object when they are malformed. */
+/* The same from serialized bytes; an empty object when they are malformed. With a mask, only the
+ * fields that it names. NULL: all. */
 void pb_json_bytes(struct json_writer *w, const ProtobufCMessageDescriptor *d, const uint8_t *bytes,
-                   size_t len);
+                   size_t len, const struct field_mask *mask);
 /* Serialized bytes of a message, printed as an opened Any with this type URL. */
-void pb_json_any(struct json_writer *w, struct str type_url, const uint8_t *bytes, size_t len);
+void pb_json_any(struct json_writer *w, struct str type_url, const uint8_t *bytes, size_t len,
+                 const struct field_mask *mask);
 
 #endif

@@ -82,11 +82,11 @@ static void test_malformed_bytes(void **state)
 
     strbuf_init(&out);
     json_init(&w, &out, false);
-    pb_json_bytes(&w, &google__protobuf__duration__descriptor, (const uint8_t *)"\x08", 1);
+    pb_json_bytes(&w, &google__protobuf__duration__descriptor, (const uint8_t *)"\x08", 1, NULL);
     assert_string_equal(out.ptr, "{}");
     strbuf_reset(&out);
     json_init(&w, &out, false);
-    pb_json_any(&w, STR("x/google.protobuf.Duration"), (const uint8_t *)"\x08", 1);
+    pb_json_any(&w, STR("x/google.protobuf.Duration"), (const uint8_t *)"\x08", 1, NULL);
     assert_string_equal(out.ptr, "{\"@type\":\"x/google.protobuf.Duration\"}");
     strbuf_done(&out);
 }

@@ -6,8 +6,10 @@
 #include "dataplane/upstream/admin_clusters.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "dataplane/base/json.h"
+#include "dataplane/base/regex.h"
 #include "dataplane/base/xalloc.h"
 #include "dataplane/upstream/cluster_registry_internal.h"
 
@@ -27,27 +29,6 @@ static const struct host_stat_name host_stats[] = {
 };
 
 _Static_assert(ARRAY_LEN(host_stats) == HOST_STAT_COUNT, "every count is shown");
-
-static int registered_cmp(const void *pa, const void *pb)
-{
-    const struct registered_cluster *a = *(const struct registered_cluster *const *)pa;
-    const struct registered_cluster *b = *(const struct registered_cluster *const *)pb;
-
-    return str_cmp(a->config->name, b->config->name);
-}
-
-/* By name; the caller frees. */
-static struct registered_cluster **sorted_clusters(const struct cluster_registry *r)
-{
-    struct registered_cluster **list = xcalloc(r->clusters.count + 1, sizeof(*list));
-    size_t n = 0;
-
-    map_for_each (e, &r->clusters) {
-        list[n++] = e->value;
-    }
-    qsort(list, n, sizeof(*list), registered_cmp);
-    return list;
-}
 
 static const char *health_flags(enum health_status s)
 {
@@ -70,11 +51,10 @@ static const char *eds_health_name(enum health_status s)
 {
     switch (s) {
     case HEALTH_UNHEALTHY:
+    case HEALTH_TIMEOUT: /* as Envoy */
         return "UNHEALTHY";
     case HEALTH_DRAINING:
         return "DRAINING";
-    case HEALTH_TIMEOUT:
-        return "TIMEOUT";
     case HEALTH_DEGRADED:
         return "DEGRADED";
     case HEALTH_UNKNOWN:
@@ -84,8 +64,7 @@ static const char *eds_health_name(enum health_status s)
     return "HEALTHY";
 }
 
-/* --- Text
- * ------------------------------------------------------------------------------------------ */
+/* --- text --------------------------------------------------------------------------------- */
 
 static void text_limits(struct strbuf *out, const struct cluster_config *c, enum routing_priority p)
 {
@@ -153,8 +132,7 @@ static void text_cluster(struct strbuf *out, const struct registered_cluster *rc
     }
 }
 
-/* --- JSON: envoy.admin.v3.Clusters, default values left out
- * ------------------------------------------ */
+/* --- JSON: envoy.admin.v3.Clusters, default values left out ------------------------------- */
 
 static void json_field(struct json_writer *w, const char *key, struct str value)
 {
@@ -297,47 +275,132 @@ static void json_cluster(struct json_writer *w, const struct registered_cluster 
     json_object_end(w);
 }
 
-/* --- The endpoint
- * ------------------------------------------------------------------------------------ */
+/* --- the page ----------------------------------------------------------------------------- */
 
-static void render_json(const struct cluster_registry *r, struct registered_cluster **clusters,
-                        struct admin_response *rs)
-{
+/* An answer under way. A cluster that has gone meanwhile is left out. */
+struct clusters_page {
+    const struct cluster_registry *registry;
+    char **names; /* sorted, heap */
+    size_t count;
+    size_t next;
+    bool is_json;
     struct json_writer w;
+};
 
-    rs->content_type = "application/json";
-    json_init(&w, &rs->body, true);
-    json_object_begin(&w);
-    if (r->clusters.count > 0) {
-        json_key(&w, STR("cluster_statuses"));
-        json_array_begin(&w);
-        for (size_t i = 0; i < r->clusters.count; i++) {
-            json_cluster(&w, clusters[i]);
-        }
-        json_array_end(&w);
-    }
-    json_object_end(&w);
+static int name_cmp(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
+
+static void page_free(void *state)
+{
+    struct clusters_page *p = state;
+
+    for (size_t i = 0; i < p->count; i++) {
+        free(p->names[i]);
+    }
+    free(p->names);
+    free(p);
+}
+
+static struct clusters_page *page_new(const struct cluster_registry *r, const struct regex *filter)
+{
+    struct clusters_page *p = xcalloc(1, sizeof(*p));
+
+    p->registry = r;
+    p->names = xcalloc(r->clusters.count + 1, sizeof(*p->names));
+    map_for_each (e, &r->clusters) {
+        if (filter == NULL || regex_partial_match(filter, e->key)) {
+            p->names[p->count++] = xstrndup(e->key.ptr, e->key.len);
+        }
+    }
+    qsort(p->names, p->count, sizeof(*p->names), name_cmp);
+    return p;
+}
+
+static void page_json_begin(struct clusters_page *p, struct strbuf *out)
+{
+    json_init(&p->w, out, true);
+    json_object_begin(&p->w);
+    if (p->count > 0) {
+        json_key(&p->w, STR("cluster_statuses"));
+        json_array_begin(&p->w);
+    }
+}
+
+static void page_json_end(struct clusters_page *p)
+{
+    if (p->count > 0) {
+        json_array_end(&p->w);
+    }
+    json_object_end(&p->w);
+    strbuf_add_char(p->w.out, '\n');
+}
+
+static bool page_next(void *state, struct strbuf *out)
+{
+    struct clusters_page *p = state;
+
+    p->w.out = out;
+    while (p->next < p->count && out->len < ADMIN_PIECE_BYTES) {
+        const struct registered_cluster *rc =
+            map_get(&p->registry->clusters, str_c(p->names[p->next++]));
+
+        if (rc == NULL) {
+            continue;
+        }
+        if (p->is_json) {
+            json_cluster(&p->w, rc);
+        } else {
+            text_cluster(out, rc);
+        }
+    }
+    if (p->next < p->count) {
+        return true;
+    }
+    if (p->is_json) {
+        page_json_end(p);
+    }
+    return false;
+}
+
+static const struct admin_pieces clusters_pieces = {.next = page_next, .free = page_free};
 
 static void admin_clusters_render(void *context, const struct admin_request *rq,
                                   struct admin_response *rs)
 {
-    const struct cluster_registry *r = context;
     const struct str *format = admin_param(rq, STR("format"));
-    struct registered_cluster **clusters = sorted_clusters(r);
+    const struct str *pattern = admin_param(rq, STR("filter"));
+    struct regex *filter = NULL;
+    struct clusters_page *p;
+    struct error err;
 
-    if (format != NULL && str_eq(*format, STR("json"))) {
-        render_json(r, clusters, rs);
-    } else {
-        for (size_t i = 0; i < r->clusters.count; i++) {
-            text_cluster(&rs->body, clusters[i]);
-        }
+    error_init(&err);
+    if (pattern != NULL && pattern->len > 0 && regex_new(*pattern, 0, &filter, &err) != 0) {
+        rs->status = 400;
+        strbuf_add_c(&rs->body, "Invalid re2 regex");
+        error_done(&err);
+        return;
     }
-    free(clusters);
+    p = page_new(context, filter);
+    regex_free(filter);
+    p->is_json = format != NULL && str_eq(*format, STR("json"));
+    if (p->is_json) {
+        rs->content_type = "application/json";
+        page_json_begin(p, &rs->body);
+    }
+    rs->pieces = &clusters_pieces;
+    rs->pieces_state = p;
 }
+
+static const struct admin_param_doc clusters_params[] = {
+    {.name = "filter", .help = "Regular expression (Google re2) for filtering clusters by name"},
+};
 
 const struct admin_endpoint admin_clusters_endpoint = {
     .path = "/clusters",
     .help = "upstream cluster status",
+    .params = clusters_params,
+    .param_count = ARRAY_LEN(clusters_params),
     .render = admin_clusters_render,
 };

@@ -48,6 +48,7 @@ static char *render(const struct admin_request *rq)
 
     strbuf_init(&rs.body);
     admin_clusters_endpoint.render(u.registry, rq, &rs);
+    admin_response_gather(&rs);
     return strbuf_take(&rs.body);
 }
 
