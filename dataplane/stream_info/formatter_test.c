@@ -346,7 +346,7 @@ static void test_json(void **state)
     formatter_json(&root, &entry, NULL, true, &out);
     assert_string_equal(out.ptr, "{\"code\":204,\"mix\":\"\\\"a\",\"lit\":\"x\","
                                  "\"md\":{\"k\":\"v\",\"n\":1},\"n\":5,\"b\":true,"
-                                 "\"arr\":[204],\"o\":{}}\n");
+                                 "\"arr\":[204]}\n");
     strbuf_done(&out);
 }
 
