@@ -203,3 +203,75 @@ const struct admin_endpoint admin_unsupported_endpoint = {
     .help = "print configured fields that this build ignores",
     .render = unsupported_render,
 };
+
+/* --- /init_dump --------------------------------------------------------------------------- */
+
+struct init_page {
+    struct json_writer w;
+    size_t count;
+};
+
+/* A listener that waits, with what for. */
+static void init_row(void *user, const struct resource *r)
+{
+    struct init_page *p = user;
+    struct strbuf text;
+
+    if (resource_state_of(r) != RESOURCE_WARMING) {
+        return;
+    }
+    if (p->count++ == 0) {
+        json_key(&p->w, STR("unready_targets_dumps"));
+        json_array_begin(&p->w);
+    }
+    strbuf_init(&text);
+    strbuf_addf(&text, "init manager Listener-local-init-manager %.*s", STR_ARG(r->slot->name));
+    json_object_begin(&p->w);
+    member_str(&p->w, "name", strbuf_str(&text));
+    strbuf_reset(&text);
+    resource_waits_for(r, &text);
+    json_key(&p->w, STR("target_names"));
+    json_array_begin(&p->w);
+    if (text.len > 0) {
+        json_str(&p->w, strbuf_str(&text));
+    }
+    json_array_end(&p->w);
+    json_object_end(&p->w);
+    strbuf_done(&text);
+}
+
+/* As Envoy: listeners are the only component, and `mask` names those that are wanted. */
+static void init_dump_render(void *context, const struct admin_request *rq,
+                             struct admin_response *rs)
+{
+    const struct admin_config *c = context;
+    const struct str *mask = admin_param(rq, STR("mask"));
+    struct init_page p = {.count = 0};
+
+    rs->content_type = "application/json";
+    json_init(&p.w, &rs->body, true);
+    json_object_begin(&p.w);
+    if (mask == NULL || mask->len == 0 || str_eq(*mask, STR("listener"))) {
+        config_store_visit(c->store, PART_LISTENER, init_row, &p);
+    }
+    if (p.count > 0) {
+        json_array_end(&p.w);
+    }
+    json_object_end(&p.w);
+    strbuf_add_char(&rs->body, '\n');
+}
+
+static const struct admin_param_doc init_dump_params[] = {
+    {.name = "mask",
+     .help = "The desired component to dump unready targets. The mask is parsed as a "
+             "Protobuf::FieldMask. For example, get the unready targets of all listeners with "
+             "/init_dump?mask=listener`"},
+};
+
+const struct admin_endpoint admin_init_dump_endpoint = {
+    .path = "/init_dump",
+    .help = "dump current Envoy init manager information (experimental)",
+    .params = init_dump_params,
+    .param_count = ARRAY_LEN(init_dump_params),
+    .render = init_dump_render,
+};

@@ -17,6 +17,7 @@ struct admin_config {
 
 /* The context of all of them is a struct admin_config. */
 extern const struct admin_endpoint admin_config_dump_endpoint; /* as Envoy's */
+extern const struct admin_endpoint admin_init_dump_endpoint;   /* as Envoy's */
 extern const struct admin_endpoint admin_xds_endpoint;         /* nuncio's own */
 extern const struct admin_endpoint admin_unsupported_endpoint; /* nuncio's own */
 

@@ -10,6 +10,8 @@
 #include "config/parse/check.h"
 #include "config/parse/context.h"
 #include "config/parse/core.h"
+#include "config/parse/log_filter.h"
+#include "config/parse/matcher.h"
 #include "config/parse/runtime.h"
 #include "config/pb_arena.h"
 #include "config/pb_text.h"
@@ -192,17 +194,73 @@ static int load_message(const struct bootstrap_params *p, struct arena *a, Proto
     return 0;
 }
 
+static int read_allow_paths(struct parse_context *ctx, const Envoy__Config__Bootstrap__V3__Admin *m,
+                            struct bootstrap *b)
+{
+    struct string_matcher *paths =
+        ARENA_ARRAY(parse_arena(ctx), struct string_matcher, m->n_allow_paths + 1);
+
+    for (size_t i = 0; i < m->n_allow_paths; i++) {
+        size_t at = path_push_index(ctx, "allow_paths", i);
+        int r = parse_string_matcher(ctx, m->allow_paths[i], &paths[i]);
+
+        if (r < 0) {
+            return r;
+        }
+        path_pop(ctx, at);
+    }
+    b->admin_allow_paths = paths;
+    b->admin_allow_path_count = m->n_allow_paths;
+    return 0;
+}
+
+/* Loggers that send to a cluster need one, and no cluster is there yet. */
+static int check_admin_loggers(struct parse_context *ctx,
+                               const Envoy__Config__Bootstrap__V3__Admin *m)
+{
+    for (size_t i = 0; i < m->n_access_log; i++) {
+        const Envoy__Config__Accesslog__V3__AccessLog *l = m->access_log[i];
+
+        if (l->config_type_case !=
+                ENVOY__CONFIG__ACCESSLOG__V3__ACCESS_LOG__CONFIG_TYPE_TYPED_CONFIG ||
+            str_find(str_c(l->typed_config->type_url), STR("access_loggers.file.")) != STR_NPOS ||
+            str_find(str_c(l->typed_config->type_url), STR("access_loggers.stream.")) != STR_NPOS) {
+            continue;
+        }
+        return parse_fail(ctx, E_UNSUPPORTED, "access_log",
+                          "the admin interface logs to files and streams only");
+    }
+    return 0;
+}
+
 static int read_admin(struct parse_context *ctx, struct bootstrap *b)
 {
+    const Envoy__Config__Bootstrap__V3__Admin *m = b->message->admin;
     size_t at;
+    size_t inner;
     int r;
 
-    if (b->message->admin == NULL || b->message->admin->address == NULL) {
+    if (m == NULL || m->address == NULL) {
         return 0;
     }
     at = path_push(ctx, "admin");
-    (void)path_push(ctx, "address");
-    r = parse_address(ctx, b->message->admin->address, &b->admin_address, NULL);
+    inner = path_push(ctx, "address");
+    r = parse_address(ctx, m->address, &b->admin_address, NULL);
+    path_pop(ctx, inner);
+    if (r == 0) {
+        r = parse_socket_options(ctx, "socket_options", m->n_socket_options, m->socket_options,
+                                 &b->admin_socket_options, &b->admin_socket_option_count);
+    }
+    if (r == 0) {
+        r = check_admin_loggers(ctx, m);
+    }
+    if (r == 0) {
+        r = parse_access_logs(ctx, "access_log", m->n_access_log, m->access_log,
+                              &b->admin_access_logs);
+    }
+    if (r == 0) {
+        r = read_allow_paths(ctx, m, b);
+    }
     path_pop(ctx, at);
     b->has_admin = r == 0;
     return r;
@@ -368,6 +426,7 @@ int bootstrap_load(const struct bootstrap_params *p, struct bootstrap **ret_boot
     arena_init(&b->arena, NULL);
     parse_context_init(&ctx, part, p->registry, NULL, reterr);
     ctx.is_strict = p->is_strict;
+    ctx.access_logs = p->access_logs;
     ctx.is_static = true;
     ctx.rejects_unknown = !p->allow_unknown_fields;
     r = load_message(p, &b->arena, &m, reterr);

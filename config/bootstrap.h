@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 
+#include "config/model/access_log.h"
 #include "config/model/cluster.h"
 #include "config/model/extension.h"
 #include "dataplane/base/address.h"
@@ -15,12 +16,15 @@
 #include "dataplane/runtime/layers.h"
 #include "proto/envoy/config/bootstrap/v3/bootstrap.pb-c.h"
 
+struct access_log_hub;
+
 struct bootstrap_params {
     const char *config_path; /* NULL: none */
     const char *config_yaml; /* NULL: none */
     bool allow_unknown_fields;
     bool is_strict;
     const struct extension_registry *registry;
+    struct access_log_hub *access_logs; /* for the admin interface's; outlives the bootstrap */
 };
 
 /* When a thread that does not answer counts as stuck; 0: the process is not ended for it. */
@@ -47,7 +51,12 @@ struct bootstrap {
     size_t len;
     bool has_admin;
     struct address admin_address;
-    struct config_source ads; /* kind CONFIG_SOURCE_NONE: not given */
+    const struct socket_option *admin_socket_options;
+    size_t admin_socket_option_count;
+    struct access_logs admin_access_logs;
+    const struct string_matcher *admin_allow_paths;
+    size_t admin_allow_path_count; /* 0: everything is allowed */
+    struct config_source ads;      /* kind CONFIG_SOURCE_NONE: not given */
     struct config_source cds;
     struct config_source lds;
     struct runtime_config runtime;

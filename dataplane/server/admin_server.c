@@ -66,6 +66,7 @@ static struct admin *admin_build(struct server *s, struct admin_server *a)
         .loaded_wall_ns = s->start_wall_ns,
     };
     admin_set_refresh(admin, admin_refresh, s);
+    admin_allow_paths(admin, s->bootstrap->admin_allow_paths, s->bootstrap->admin_allow_path_count);
     admin_add(admin, &admin_home_endpoint, admin);
     for (size_t i = 0; i < admin_profiler_endpoint_count; i++) {
         admin_add(admin, admin_profiler_endpoints[i], NULL);
@@ -79,6 +80,7 @@ static struct admin *admin_build(struct server *s, struct admin_server *a)
     admin_add(admin, &admin_runtime_endpoint, s->runtime_layers);
     admin_add(admin, &admin_runtime_modify_endpoint, s->runtime_layers);
     admin_add(admin, &admin_config_dump_endpoint, &a->config_pages);
+    admin_add(admin, &admin_init_dump_endpoint, &a->config_pages);
     admin_add(admin, &admin_xds_endpoint, &a->config_pages);
     admin_add(admin, &admin_unsupported_endpoint, &a->config_pages);
     return admin;
@@ -113,6 +115,7 @@ static void admin_configure_http(struct server *s, struct admin_server *a)
         .use_remote_address = true,
         .local_ip = local_ip(&s->arena),
         .server_name = STR("envoy"),
+        .access_logs = s->bootstrap->admin_access_logs,
     };
 }
 
@@ -131,6 +134,8 @@ static void admin_configure_listener(struct server *s, struct admin_server *a)
         .addresses = &s->bootstrap->admin_address,
         .address_count = 1,
         .bind_to_port = true,
+        .socket_options = s->bootstrap->admin_socket_options,
+        .socket_option_count = s->bootstrap->admin_socket_option_count,
         .per_connection_buffer_limit_bytes = {true, ADMIN_BUFFER_BYTES},
         .chains = a->chains,
         .chain_count = 1,

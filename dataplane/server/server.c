@@ -245,9 +245,8 @@ static void server_init_context(struct server *s)
         .node_cluster = s->node.message->cluster,
         .node_zone = s->node.message->locality != NULL ? s->node.message->locality->zone : "",
         .hostname = hostname,
+        .access_logs = s->context.access_logs,
     };
-    s->context.access_logs = access_log_hub_new(s->options.file_flush_interval_ms,
-                                                (size_t)s->options.file_flush_min_kb * 1024);
     s->context.clusters = cluster_manager_new(&s->context);
     server_runtime_start(s);
 }
@@ -491,6 +490,9 @@ int server_init(struct server *s, const struct options *o, struct error *reterr)
     server_raise_fd_limit();
     (void)mallopt(M_ARENA_MAX, (int)s->worker_count + 1);
     (void)mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES);
+    s->context.access_logs = access_log_hub_new(s->options.file_flush_interval_ms,
+                                                (size_t)s->options.file_flush_min_kb * 1024);
+    bp.access_logs = s->context.access_logs;
     r = bootstrap_load(&bp, &s->bootstrap, reterr);
     if (r != 0) {
         return r;
@@ -623,12 +625,12 @@ static void server_teardown(struct server *s)
     server_admin_free(s);
     loop_done(&s->loop);
     server_runtime_free(s);
+    bootstrap_free(s->bootstrap); /* it may hold log files */
     access_log_hub_free(s->context.access_logs);
     server_stats_free(s->server_stats);
     watchdog_free(s->watchdog);
     stat_store_free(s->stats);
     overload_manager_free(s->overload);
-    bootstrap_free(s->bootstrap);
     arena_done(&s->arena);
     free(s->workers);
 }
