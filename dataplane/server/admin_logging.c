@@ -119,7 +119,12 @@ static const char *const LEVELS[] = {"",      "trace",    "debug", "info", "warn
 static const struct admin_param_doc logging_params[] = {
     {.name = "paths",
      .help = "Change multiple logging levels by setting to "
-             "<logger_name1>:<desired_level1>,<logger_name2>:<desired_level2>."},
+             "<logger_name1>:<desired_level1>,<logger_name2>:<desired_level2>. If fine grain "
+             "logging is enabled, use __FILE__ or a glob experision as the logger name. For "
+             "example, source/common*:warning"},
+    {.name = "group",
+     .help = "Change given logger group to desired level, set to "
+             "<logger_group_name>:<desired_level>. logger_group_name must be a logger name."},
     {.name = "level",
      .help = "desired logging level, this will change all loggers's level",
      .choices = LEVELS},

@@ -146,9 +146,28 @@ static const struct admin_endpoint health_ok_endpoint = {
     .render = health_ok_render,
 };
 
+static const struct admin_param_doc drain_listeners_params[] = {
+    {.name = "graceful",
+     .help = "When draining listeners, enter a graceful drain period prior to closing listeners. "
+             "This behaviour and duration is configurable via server options or CLI",
+     .is_flag = true},
+    {.name = "skip_exit",
+     .help = "When draining listeners, drain the connections but never stop the listeners. The "
+             "graceful parameter has no effect when this is set, since the drain period only "
+             "delays stopping the listeners",
+     .is_flag = true},
+    {.name = "inboundonly",
+     .help = "Drains all inbound listeners. traffic_direction field in "
+             "envoy_v3_api_msg_config.listener.v3.Listener is used to determine whether a "
+             "listener is inbound or outbound.",
+     .is_flag = true},
+};
+
 static const struct admin_endpoint drain_listeners_endpoint = {
     .path = "/drain_listeners",
     .help = "drain listeners",
+    .params = drain_listeners_params,
+    .param_count = ARRAY_LEN(drain_listeners_params),
     .needs_post = true,
     .render = drain_listeners_render,
 };

@@ -9,6 +9,7 @@
 #include "dataplane/base/json.h"
 #include "dataplane/base/regex.h"
 #include "dataplane/base/xalloc.h"
+#include "dataplane/stats/admin_stats_params.h"
 #include "dataplane/stats/stats.h"
 
 static const double QUANTILES[] = {0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 1};
@@ -495,12 +496,16 @@ static void reset_counters_render(void *context, const struct admin_request *rq,
 const struct admin_endpoint admin_stats_endpoint = {
     .path = "/stats",
     .help = "print server stats",
+    .params = admin_stats_params,
+    .param_count = ADMIN_STATS_PARAM_COUNT,
     .render = stats_render,
 };
 
 const struct admin_endpoint admin_stats_prometheus_endpoint = {
     .path = "/stats/prometheus",
     .help = "print server stats in prometheus format",
+    .params = admin_prometheus_params,
+    .param_count = ADMIN_PROMETHEUS_PARAM_COUNT,
     .render = prometheus_render,
 };
 
