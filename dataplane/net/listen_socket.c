@@ -134,6 +134,37 @@ int listen_socket_new(const struct listener_config *l, size_t address_index, siz
     return 0;
 }
 
+int listen_socket_adopt(const struct listener_config *l, size_t address_index, size_t worker_count,
+                        const int *take_fds, size_t count, struct listen_socket **ret,
+                        struct error *reterr)
+{
+    struct address a = l->addresses[address_index];
+    bool is_reuse_port = l->reuse_port && address_is_ip(&a);
+    size_t n = is_reuse_port && worker_count > count ? worker_count : count;
+    struct listen_socket *s = xcalloc(1, sizeof(*s) + n * sizeof(int));
+    char text[ADDRESS_TEXT_MAX];
+
+    s->refs = 1;
+    s->is_reuse_port = is_reuse_port;
+    s->options_hash = listen_socket_options_hash(l, address_index);
+    s->is_ip = address_is_ip(&a);
+    s->bound = a;
+    memcpy(s->fds, take_fds, count * sizeof(int));
+    for (s->fd_count = count; s->fd_count < n; s->fd_count++) {
+        if (listen_fd_new(l, &a, true, &s->fds[s->fd_count]) != 0) {
+            if (errno == EADDRINUSE) {
+                break; /* there it was shared, and so it stays */
+            }
+            address_format(&a, text);
+            (void)error_set(reterr, E_SYS, "cannot bind '%s': %s", text, strerror(errno));
+            listen_socket_unref(s);
+            return E_SYS;
+        }
+    }
+    *ret = s;
+    return 0;
+}
+
 int listen_socket_listen(struct listen_socket *s, int backlog, struct error *reterr)
 {
     char text[ADDRESS_TEXT_MAX];

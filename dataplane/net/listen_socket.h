@@ -32,6 +32,12 @@ uint64_t listen_socket_options_hash(const struct listener_config *l, size_t addr
  * not listen yet. */
 int listen_socket_new(const struct listener_config *l, size_t address_index, size_t worker_count,
                       struct listen_socket **ret, struct error *reterr) MUST_CHECK;
+/* The same from descriptors that already listen on the address, of a process before this one: takes
+ * all `count` of them, also on error. Where each worker is to have one, those that are too few are
+ * made. E_SYS. */
+int listen_socket_adopt(const struct listener_config *l, size_t address_index, size_t worker_count,
+                        const int *take_fds, size_t count, struct listen_socket **ret,
+                        struct error *reterr) MUST_CHECK;
 /* Starts listening (refused connections until then). E_SYS. */
 int listen_socket_listen(struct listen_socket *s, int backlog, struct error *reterr) MUST_CHECK;
 /* The descriptors of worker `worker` of `worker_count`: each is some worker's, and each worker has

@@ -49,8 +49,9 @@ enum overload_point {
         OVERLOAD_POINT_COUNT
 };
 
-#define OVERLOAD_FULL 1000000u /* a level: parts per million; full is what Envoy calls saturated   \
-                                */
+#define OVERLOAD_FULL                                                                              \
+    1000000u /* a level: parts per million; full is what Envoy calls saturated                     \
+              */
 
 struct overload {
     _Alignas(64) _Atomic(uint32_t) levels[OVERLOAD_POINT_COUNT];

@@ -9,6 +9,7 @@
 #include "dataplane/base/clock.h"
 #include "dataplane/base/json.h"
 #include "dataplane/base/log.h"
+#include "dataplane/server/hot_restart_wire.h"
 #include "dataplane/server/listener_manager.h"
 #include "dataplane/server/server.h"
 
@@ -155,9 +156,10 @@ static const struct admin_endpoint reopen_logs_endpoint = {
 static void hot_restart_version_render(void *context, const struct admin_request *rq,
                                        struct admin_response *rs)
 {
-    (void)context;
+    const struct server *s = context;
+
     (void)rq;
-    strbuf_add_c(&rs->body, "disabled");
+    strbuf_add_c(&rs->body, s->hot_restart != NULL ? hot_restart_version() : "disabled");
 }
 
 static const struct admin_endpoint hot_restart_version_endpoint = {

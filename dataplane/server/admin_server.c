@@ -16,6 +16,7 @@
 #include "dataplane/net/listener.h"
 #include "dataplane/runtime/layers.h"
 #include "dataplane/server/admin_endpoints.h"
+#include "dataplane/server/hot_restart.h"
 #include "dataplane/server/listener_manager.h"
 #include "dataplane/server/local_ip.h"
 #include "dataplane/server/server.h"
@@ -168,21 +169,20 @@ static int admin_write_address(const struct server *s, const struct address *bou
     return 0;
 }
 
-static int admin_listen(struct server *s, struct admin_server *a, struct error *reterr)
+static int admin_make_socket(struct server *s, struct admin_server *a, struct error *reterr)
 {
-    struct worker_listener_params p;
-    int r = listen_socket_new(&a->listener_config, 0, 1, &a->socket, reterr);
+    const struct address *address = &s->bootstrap->admin_address;
+    bool may_inherit = !address_is_ip(address) || address_port(address) != 0;
+    int fd = may_inherit ? hot_restart_inherit_admin(s->hot_restart, address) : -1;
 
-    if (r == 0) {
-        r = filter_chain_index_new(&a->listener_config, &a->index, reterr);
-    }
-    if (r == 0) {
-        r = listen_socket_listen(a->socket, 0, reterr);
-    }
-    if (r != 0) {
-        return r;
-    }
-    p = (struct worker_listener_params){
+    return fd >= 0 ? listen_socket_adopt(&a->listener_config, 0, 1, &fd, 1, &a->socket, reterr)
+                   : listen_socket_new(&a->listener_config, 0, 1, &a->socket, reterr);
+}
+
+static struct worker_listener_params admin_listener_params(struct server *s,
+                                                           const struct admin_server *a)
+{
+    return (struct worker_listener_params){
         .thread = &s->context,
         .config = &a->listener_config,
         .chains = a->index,
@@ -190,11 +190,31 @@ static int admin_listen(struct server *s, struct admin_server *a, struct error *
         .fd_count = 1,
         .scope = a->listener_stats,
     };
-    r = worker_listener_new(&p, &a->listener);
-    if (r != 0) {
-        return error_set(reterr, r, "cannot serve the admin address");
+}
+
+static int admin_serve(struct server *s, struct admin_server *a, struct error *reterr)
+{
+    struct worker_listener_params p = admin_listener_params(s, a);
+
+    return worker_listener_new(&p, &a->listener) == 0
+               ? 0
+               : error_set(reterr, E_SYS, "cannot serve the admin address");
+}
+
+static int admin_listen(struct server *s, struct admin_server *a, struct error *reterr)
+{
+    int r = admin_make_socket(s, a, reterr);
+
+    if (r == 0) {
+        r = filter_chain_index_new(&a->listener_config, &a->index, reterr);
     }
-    return admin_write_address(s, &a->socket->bound, reterr);
+    if (r == 0) {
+        r = listen_socket_listen(a->socket, 0, reterr);
+    }
+    if (r == 0) {
+        r = admin_serve(s, a, reterr);
+    }
+    return r != 0 ? r : admin_write_address(s, &a->socket->bound, reterr);
 }
 
 int server_admin_start(struct server *s, struct error *reterr)
@@ -222,6 +242,53 @@ void server_admin_stop(struct server *s, void (*on_closed)(void *user), void *us
     }
     s->admin->listener = NULL;
     worker_listener_close(wl, false, 0, on_closed, user);
+}
+
+int server_admin_pause(struct server *s, const struct address *address)
+{
+    struct admin_server *a = s->admin;
+
+    if (a == NULL || a->listener == NULL || !address_eq(&a->socket->bound, address)) {
+        return -1;
+    }
+    worker_listener_stop_accepting(a->listener);
+    a->socket->is_handed_over = true;
+    return a->socket->fds[0];
+}
+
+static bool admin_keep_chain(void *user, const struct filter_chain_config *chain)
+{
+    (void)user;
+    (void)chain;
+    return true;
+}
+
+static void admin_ignore(void *user)
+{
+    (void)user;
+}
+
+void server_admin_resume(struct server *s)
+{
+    struct admin_server *a = s->admin;
+    struct worker_listener_params p;
+
+    if (a == NULL || a->listener == NULL) {
+        return;
+    }
+    p = admin_listener_params(s, a);
+    a->socket->is_handed_over = false;
+    if (worker_listener_update(a->listener, &p, admin_keep_chain, 0, admin_ignore, NULL) != 0) {
+        log_error(LOG_C_ADMIN, "cannot accept on the admin address any more");
+    }
+}
+
+void server_admin_hand_over(struct server *s)
+{
+    server_admin_stop(s, admin_ignore, NULL);
+    if (s->admin != NULL) {
+        listen_socket_close_fds(s->admin->socket);
+    }
 }
 
 void server_admin_free(struct server *s)

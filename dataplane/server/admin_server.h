@@ -8,6 +8,7 @@
 
 #include "dataplane/base/error.h"
 
+struct address;
 struct server;
 struct admin_server;
 
@@ -17,6 +18,12 @@ int server_admin_start(struct server *s, struct error *reterr) MUST_CHECK;
 /* Closes the listener and its connections. `on_closed` comes when the last is gone, at once when
  * there is none. */
 void server_admin_stop(struct server *s, void (*on_closed)(void *user), void *user);
+/* Hot restart: the socket that listens on `a`, for the next process; -1: admin listens elsewhere.
+ * Stops accepting until resumed. */
+int server_admin_pause(struct server *s, const struct address *a);
+void server_admin_resume(struct server *s);
+/* The next process is live: closes the listener, its connections and the socket. */
+void server_admin_hand_over(struct server *s);
 /* After that. */
 void server_admin_free(struct server *s);
 

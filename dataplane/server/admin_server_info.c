@@ -10,6 +10,7 @@
 #include "dataplane/base/json.h"
 #include "dataplane/base/log.h"
 #include "dataplane/server/admin_endpoints.h"
+#include "dataplane/server/hot_restart_wire.h"
 #include "dataplane/server/server.h"
 
 static void member_str(struct json_writer *w, const char *key, const char *value)
@@ -57,6 +58,8 @@ static void member_empty_array(struct json_writer *w, const char *key)
     json_array_end(w);
 }
 
+#define NS_PER_S 1000000000ull
+
 /* --- command_line_options ----------------------------------------------------------------- */
 
 /* Flags that are taken and have no effect show Envoy's defaults. */
@@ -83,7 +86,7 @@ static void write_options(struct json_writer *w, const struct server *s)
     member_ms(w, "drain_time", (uint64_t)o->drain_time_s * 1000);
     member_ms(w, "parent_shutdown_time", (uint64_t)o->parent_shutdown_time_s * 1000);
     member_str(w, "mode", o->mode == MODE_SERVE ? "Serve" : "Validate");
-    member_bool(w, "disable_hot_restart", true);
+    member_bool(w, "disable_hot_restart", o->disable_hot_restart);
     member_bool(w, "enable_mutex_tracing", false);
     member_u64(w, "restart_epoch", o->restart_epoch);
     member_bool(w, "cpuset_threads", false);
@@ -91,15 +94,15 @@ static void write_options(struct json_writer *w, const struct server *s)
     member_bool(w, "log_format_escaped", false);
     member_empty_array(w, "disabled_extensions");
     member_bool(w, "ignore_unknown_dynamic_fields", o->ignore_unknown_dynamic_fields);
-    member_bool(w, "use_dynamic_base_id", false);
+    member_bool(w, "use_dynamic_base_id", o->use_dynamic_base_id);
     member_str(w, "base_id_path", o->base_id_path);
     member_str(w, "drain_strategy", o->drain_strategy == DRAIN_GRADUAL ? "Gradual" : "Immediate");
     member_bool(w, "enable_fine_grain_logging", false);
-    member_str(w, "socket_path", "@envoy_domain_socket");
-    member_u64(w, "socket_mode", 0);
+    member_str(w, "socket_path", o->socket_path != NULL ? o->socket_path : HOT_RESTART_SOCKET_PATH);
+    member_u64(w, "socket_mode", o->socket_mode);
     member_bool(w, "enable_core_dump", false);
     member_empty_array(w, "stats_tag");
-    member_bool(w, "skip_hot_restart_on_no_parent", false);
+    member_bool(w, "skip_hot_restart_on_no_parent", o->skip_hot_restart_on_no_parent);
     member_bool(w, "skip_hot_restart_parent_stats", false);
     member_bool(w, "skip_deprecated_logs", false);
     member_u64(w, "file_flush_min_size", o->file_flush_min_kb);
@@ -172,7 +175,7 @@ static void server_info_render(void *context, const struct admin_request *rq,
                                struct admin_response *rs)
 {
     const struct server *s = context;
-    uint64_t uptime_ms = (clock_wall_ns() - s->start_wall_ns) / 1000000000 * 1000;
+    uint64_t now = clock_wall_ns();
     struct json_writer w;
 
     (void)rq;
@@ -181,9 +184,10 @@ static void server_info_render(void *context, const struct admin_request *rq,
     json_object_begin(&w);
     member_str(&w, "version", options_version());
     member_str(&w, "state", server_state_name(server_visible_state(s)));
-    member_ms(&w, "uptime_current_epoch", uptime_ms);
-    member_ms(&w, "uptime_all_epochs", uptime_ms);
-    member_str(&w, "hot_restart_version", "disabled");
+    member_ms(&w, "uptime_current_epoch", (now - s->start_wall_ns) / NS_PER_S * 1000);
+    member_ms(&w, "uptime_all_epochs", (now - server_first_start_ns(s)) / NS_PER_S * 1000);
+    member_str(&w, "hot_restart_version",
+               s->hot_restart != NULL ? hot_restart_version() : "disabled");
     json_key(&w, STR("command_line_options"));
     json_object_begin(&w);
     write_options(&w, s);

@@ -9,6 +9,9 @@
 #include "dataplane/base/log.h"
 #include "dataplane/base/xalloc.h"
 #include "dataplane/net/listener.h"
+#include "dataplane/server/hot_restart.h"
+
+#define INHERITED_MAX 1024 /* sockets of one address: a process has no more workers */
 
 struct listener_manager {
     struct list versions; /* the prepared ones that are not discarded */
@@ -16,6 +19,7 @@ struct listener_manager {
     const struct config_store *store;
     size_t worker_count;
     size_t *version_count;
+    struct hot_restart *hot_restart;
     enum drain_direction stopped;
 };
 
@@ -34,6 +38,11 @@ struct listener_manager *listener_manager_new(struct stat_store *stats, size_t w
 void listener_manager_set_store(struct listener_manager *m, const struct config_store *s)
 {
     m->store = s;
+}
+
+void listener_manager_set_hot_restart(struct listener_manager *m, struct hot_restart *h)
+{
+    m->hot_restart = h;
 }
 
 /* --- versions ----------------------------------------------------------------------------- */
@@ -237,6 +246,20 @@ static struct listen_socket *listener_find_socket(const struct listener_manager 
     return NULL;
 }
 
+/* Of the process before this one, else a new one. */
+static int listener_make_socket(struct listener_manager *m, const struct listener_config *l,
+                                size_t index, struct listen_socket **ret, struct error *reterr)
+{
+    const struct address *a = &l->addresses[index];
+    int fds[INHERITED_MAX];
+    size_t n = address_is_ip(a) && address_port(a) == 0
+                   ? 0
+                   : hot_restart_inherit(m->hot_restart, a, fds, ARRAY_LEN(fds));
+
+    return n > 0 ? listen_socket_adopt(l, index, m->worker_count, fds, n, ret, reterr)
+                 : listen_socket_new(l, index, m->worker_count, ret, reterr);
+}
+
 static int listener_version_bind(struct listener_manager *m, struct listener_version *v,
                                  struct error *reterr)
 {
@@ -252,7 +275,7 @@ static int listener_version_bind(struct listener_manager *m, struct listener_ver
         if (s != NULL) {
             listen_socket_ref(s);
         } else {
-            r = listen_socket_new(l, i, m->worker_count, &s, reterr);
+            r = listener_make_socket(m, l, i, &s, reterr);
             if (r != 0) {
                 return r;
             }
@@ -337,6 +360,33 @@ void listener_manager_visit(const struct listener_manager *m, listener_visit_fn 
 
     list_for_each (v, &m->versions, struct listener_version, node) {
         visit(user, v);
+    }
+}
+
+const struct listen_socket *listener_manager_hand_over(struct listener_manager *m,
+                                                       const struct address *a)
+{
+    struct listener_version *v;
+
+    list_for_each (v, &m->versions, struct listener_version, node) {
+        for (size_t i = 0; i < v->socket_count; i++) {
+            if (address_eq(&v->sockets[i]->bound, a) && v->sockets[i]->fd_count > 0) {
+                v->sockets[i]->is_handed_over = true;
+                return v->sockets[i];
+            }
+        }
+    }
+    return NULL;
+}
+
+void listener_manager_take_back(struct listener_manager *m)
+{
+    struct listener_version *v;
+
+    list_for_each (v, &m->versions, struct listener_version, node) {
+        for (size_t i = 0; i < v->socket_count; i++) {
+            v->sockets[i]->is_handed_over = false;
+        }
     }
 }
 

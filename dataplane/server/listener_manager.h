@@ -22,6 +22,7 @@
 
 struct listener_manager;
 struct config_store;
+struct hot_restart;
 
 /* What workers need beside the model of one listener version. Counted on main: one by the manager
  * while it is the newest, one per publication, one per worker. Immutable. */
@@ -54,6 +55,13 @@ struct listener_count {
 struct listener_manager *listener_manager_new(struct stat_store *stats, size_t worker_count,
                                               size_t *version_count);
 void listener_manager_free(struct listener_manager *m);
+/* NULL: no sockets of a process before this one. */
+void listener_manager_set_hot_restart(struct listener_manager *m, struct hot_restart *h);
+/* The socket that is bound to `a`, for another process; NULL: none. It has the file names from then
+ * on, unless the sockets are taken back. */
+const struct listen_socket *listener_manager_hand_over(struct listener_manager *m,
+                                                       const struct address *a);
+void listener_manager_take_back(struct listener_manager *m);
 void listener_manager_set_store(struct listener_manager *m, const struct config_store *s);
 
 /* config_store_ops.listener_prepare and listener_discard. */

@@ -8,7 +8,7 @@
 int main(int argc, char **argv)
 {
     static struct server server;
-    struct options options;
+    struct options options = {0};
     struct error err;
     int r;
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "dataplane/base/str.h"
+#include "dataplane/server/hot_restart_wire.h"
 
 enum flag_kind {
     FLAG_STRING,
@@ -78,12 +79,15 @@ static const struct flag FLAGS[] = {
     {"version", NULL, FLAG_PRINT, 0, "prints the version"},
     {"hot-restart-version", NULL, FLAG_PRINT, 0, "prints the hot restart version"},
     {"help", "h", FLAG_PRINT, 0, "prints this"},
-    {"disable-hot-restart", NULL, FLAG_BOOL, SIZE_MAX, "no hot restart (there is none yet)"},
-    {"use-dynamic-base-id", NULL, FLAG_IGNORED_BOOL, 0, ""},
-    {"skip-hot-restart-on-no-parent", NULL, FLAG_IGNORED_BOOL, 0, ""},
+    {"disable-hot-restart", NULL, FLAG_BOOL, AT(disable_hot_restart), "no hot restart"},
+    {"use-dynamic-base-id", NULL, FLAG_BOOL, AT(use_dynamic_base_id),
+     "hot restart: any base id that is free"},
+    {"skip-hot-restart-on-no-parent", NULL, FLAG_BOOL, AT(skip_hot_restart_on_no_parent),
+     "hot restart: without a parent, start as if there were no epoch"},
     {"skip-hot-restart-parent-stats", NULL, FLAG_IGNORED_BOOL, 0, ""},
-    {"socket-path", NULL, FLAG_IGNORED_VALUE, 0, ""},
-    {"socket-mode", NULL, FLAG_IGNORED_VALUE, 0, ""},
+    {"socket-path", NULL, FLAG_STRING, AT(socket_path),
+     "hot restart: where the next process finds this one (default @envoy_domain_socket)"},
+    {"socket-mode", NULL, FLAG_SPECIAL, 0, "hot restart: permissions of that file, octal"},
     {"log-format", NULL, FLAG_IGNORED_VALUE, 0, ""},
     {"log-format-escaped", NULL, FLAG_IGNORED_BOOL, 0, ""},
     {"log-stacktrace-single-entry", NULL, FLAG_IGNORED_BOOL, 0, ""},
@@ -130,6 +134,20 @@ static const struct flag *flag_find(struct str name, bool is_short)
     return NULL;
 }
 
+static int parse_octal(struct str s, uint32_t *ret)
+{
+    uint32_t n = 0;
+
+    for (size_t i = 0; i < s.len; i++) {
+        if (s.ptr[i] < '0' || s.ptr[i] > '7' || n > 0777) {
+            return E_INVALID;
+        }
+        n = n * 8 + (uint32_t)(s.ptr[i] - '0');
+    }
+    *ret = n;
+    return s.len > 0 && n <= 0777 ? 0 : E_INVALID;
+}
+
 static int options_set_special(struct options *o, const struct flag *f, const char *value,
                                struct error *reterr)
 {
@@ -154,6 +172,11 @@ static int options_set_special(struct options *o, const struct flag *f, const ch
             return error_set(reterr, E_INVALID, "error: unknown drain-strategy '%s'", value);
         }
         return 0;
+    }
+    if (strcmp(f->name, "socket-mode") == 0) {
+        return parse_octal(v, &o->socket_mode) == 0
+                   ? 0
+                   : error_set(reterr, E_INVALID, "error: invalid socket-mode '%s'", value);
     }
     if (!log_level_parse(value, &o->log_level)) {
         return error_set(reterr, E_INVALID, "error: invalid log level specified '%s'", value);
@@ -186,6 +209,7 @@ static int options_set_value(struct options *o, const struct flag *f, const char
         }
         narrow = (uint32_t)n;
         memcpy(base + f->offset, &narrow, sizeof(narrow));
+        o->has_base_id |= f->offset == AT(base_id);
         return 0;
     }
     case FLAG_IGNORED_VALUE:
@@ -216,7 +240,8 @@ static void options_set_switch(struct options *o, const struct flag *f, const ch
         } else if (strcmp(f->name, "help") == 0) {
             options_print_help(program);
         } else {
-            puts("disabled");
+            o->wants_hot_restart_version = true;
+            return; /* which depends on flags to come */
         }
         o->should_exit = true;
     }
@@ -281,6 +306,15 @@ int options_parse(int argc, char **argv, struct options *ret_options, struct err
         if (r != 0) {
             return r;
         }
+    }
+    if (o.wants_hot_restart_version) {
+        fputs(o.disable_hot_restart ? "disabled" : hot_restart_version(), stderr); /* as Envoy */
+        o.should_exit = true;
+    }
+    if (o.use_dynamic_base_id && o.restart_epoch > 0) {
+        return error_set(reterr, E_INVALID,
+                         "error: cannot use --restart-epoch=%u with --use-dynamic-base-id",
+                         o.restart_epoch);
     }
     if (o.config_path == NULL && o.config_yaml == NULL && !o.should_exit) {
         return error_set(reterr, E_INVALID,

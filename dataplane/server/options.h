@@ -30,14 +30,21 @@ struct options {
     const char *service_zone;
     const char *admin_address_path;
     const char *base_id_path;
+    const char *socket_path; /* NULL: Envoy's */
     const char *local_address_ip_version;
     uint32_t base_id;
+    uint32_t socket_mode; /* 0: leave */
     uint32_t restart_epoch;
     uint32_t drain_time_s;
     enum drain_strategy drain_strategy;
     uint32_t parent_shutdown_time_s;
     uint32_t file_flush_interval_ms;
     uint32_t file_flush_min_kb;
+    bool has_base_id;
+    bool use_dynamic_base_id;
+    bool disable_hot_restart;
+    bool skip_hot_restart_on_no_parent;
+    bool skip_hot_restart_parent_stats;
     bool allow_unknown_static_fields;
     bool reject_unknown_dynamic_fields;
     bool ignore_unknown_dynamic_fields;
@@ -51,6 +58,7 @@ struct options {
     size_t noted_count;
     /* --help, --version, --hot-restart-version were printed. */
     bool should_exit;
+    bool wants_hot_restart_version;
 };
 
 /* E_INVALID with a sentence. Strings point into argv. */

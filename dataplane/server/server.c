@@ -25,6 +25,7 @@
 #include "dataplane/server/admin_server.h"
 #include "dataplane/server/cgroup.h"
 #include "dataplane/server/dns_clusters.h"
+#include "dataplane/server/hot_restart.h"
 #include "dataplane/server/listener_manager.h"
 #include "dataplane/server/local_ip.h"
 #include "dataplane/server/overload_manager.h"
@@ -64,6 +65,13 @@ const char *server_state_name(enum server_state s)
 enum server_state server_visible_state(const struct server *s)
 {
     return s->state == SERVER_LIVE && s->drain.has_failed_health_check ? SERVER_DRAINING : s->state;
+}
+
+uint64_t server_first_start_ns(const struct server *s)
+{
+    uint64_t first = hot_restart_first_start_ns(s->hot_restart);
+
+    return first > 0 ? first : s->start_wall_ns;
 }
 
 static void server_set_state(struct server *s, enum server_state state)
@@ -158,6 +166,7 @@ static void server_on_initialized(void *ctx)
 
     if (s->state != SERVER_DRAINING) {
         server_set_state(s, SERVER_LIVE);
+        hot_restart_on_live(s->hot_restart);
         server_stats_workers_started(s->server_stats);
         log_info(LOG_C_MAIN, "all dependencies initialized. starting workers");
     }
@@ -447,6 +456,7 @@ static int server_init_parts(struct server *s, struct error *reterr)
     server_init_context(s);
     s->overload = overload_manager_new();
     s->listeners = listener_manager_new(s->stats, s->worker_count, &s->listener_versions);
+    listener_manager_set_hot_restart(s->listeners, s->hot_restart);
     r = dns_clusters_new(&s->loop, s->registry, &s->dns);
     if (r != 0) {
         return error_set(reterr, r, "cannot start the DNS resolver");
@@ -502,7 +512,10 @@ int server_init(struct server *s, const struct options *o, struct error *reterr)
         return error_set(reterr, E_SYS, "cannot create the event loop");
     }
     s->loop.owner = s;
-    r = server_init_parts(s, reterr);
+    r = hot_restart_new(s, &s->hot_restart, reterr);
+    if (r == 0) {
+        r = server_init_parts(s, reterr);
+    }
     if (r == 0) {
         r = server_check_sources(s, reterr);
     }
@@ -575,6 +588,7 @@ void server_drain(struct server *s)
                            : s->options.sigterm_drain_s;
 
     server_set_state(s, SERVER_DRAINING);
+    hot_restart_stop_waiting(s->hot_restart);
     for (size_t i = 0; i < s->worker_count; i++) {
         worker_drain(&s->workers[i]);
     }
@@ -600,7 +614,8 @@ static void server_teardown(struct server *s)
     timer_cancel(&s->loop, &s->trim_timer);
     drain_manager_done(&s->drain);
     for (size_t i = 0; i < s->worker_count && s->workers != NULL; i++) {
-        worker_stop(&s->workers[i], s->is_drained ? DRAINED_GRACE_MS : 0, true);
+        worker_stop(&s->workers[i], s->is_drained ? DRAINED_GRACE_MS : 0,
+                    !hot_restart_shares_sockets(s->hot_restart));
     }
     for (size_t i = 0; i < s->worker_count && s->workers != NULL; i++) {
         worker_join(&s->workers[i]);
@@ -623,7 +638,9 @@ static void server_teardown(struct server *s)
     loop_signal_close(&s->sigint);
     loop_signal_close(&s->sigusr1);
     server_admin_free(s);
+    hot_restart_close(s->hot_restart);
     loop_done(&s->loop);
+    hot_restart_free(s->hot_restart);
     server_runtime_free(s);
     bootstrap_free(s->bootstrap); /* it may hold log files */
     access_log_hub_free(s->context.access_logs);

@@ -42,6 +42,7 @@ struct bootstrap;
 struct cluster_registry;
 struct config_store;
 struct dns_clusters;
+struct hot_restart;
 struct listener_manager;
 struct overload_manager;
 struct runtime;
@@ -67,6 +68,7 @@ struct server {
     struct listener_manager *listeners;
     size_t listener_versions; /* that exist */
     struct drain_manager drain;
+    struct hot_restart *hot_restart; /* NULL: none */
     struct dns_clusters *dns;
     struct xds_client *xds;
     struct xds_dialing dialing; /* how it reaches its cluster */
@@ -99,6 +101,8 @@ void server_run(struct server *s);
 /* From the loop: SIGTERM's drain; twice, or `now`: stops at once. */
 void server_drain(struct server *s);
 void server_stop(struct server *s);
+/* When the first generation of it started, wall clock. */
+uint64_t server_first_start_ns(const struct server *s);
 /* SIGUSR1 and /reopen_logs: after the files were moved away. */
 void server_reopen_logs(struct server *s);
 /* After a moment: for /quitquitquit, whose answer is still to be written. */

@@ -11,6 +11,7 @@
 #include "dataplane/base/clock.h"
 #include "dataplane/base/hash.h"
 #include "dataplane/base/xalloc.h"
+#include "dataplane/server/hot_restart.h"
 #include "dataplane/server/listener_manager.h"
 #include "dataplane/stats/stats.h"
 #include "dataplane/tls/inventory.h"
@@ -289,7 +290,9 @@ static void refresh_server(const struct server_stats *s, const struct server *se
     refresh(&s->server, SERVER_MEMORY_ALLOCATED, heap.uordblks + heap.hblkhd);
     refresh(&s->server, SERVER_MEMORY_HEAP_SIZE, heap.arena + heap.hblkhd);
     refresh(&s->server, SERVER_MEMORY_PHYSICAL_SIZE, resident_bytes());
-    refresh(&s->server, SERVER_UPTIME, (now - server->start_wall_ns) / 1000000000);
+    refresh(&s->server, SERVER_UPTIME, (now - server_first_start_ns(server)) / 1000000000);
+    refresh(&s->server, SERVER_HOT_RESTART_EPOCH, server->options.restart_epoch);
+    refresh(&s->server, SERVER_HOT_RESTART_GENERATION, hot_restart_generation(server->hot_restart));
     refresh(&s->server, SERVER_DAYS_UNTIL_FIRST_CERT_EXPIRING, expiry.days_until_first_certificate);
     refresh(&s->server, SERVER_SECONDS_UNTIL_FIRST_OCSP_RESPONSE_EXPIRING,
             expiry.seconds_until_first_staple);
