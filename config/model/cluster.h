@@ -181,9 +181,9 @@ struct cluster_config {
     uint32_t max_requests_per_connection;      /* 0: no limit */
     struct opt_u32 max_response_headers_count; /* 100 */
     enum upstream_http_protocol http_protocol;
+    struct http1_options http1;
     struct http2_options http2;
-    bool enable_trailers; /* HTTP/1 */
-    bool auto_sni;        /* these three as in struct upstream_http_options */
+    bool auto_sni; /* these three as in struct upstream_http_options */
     bool auto_san_validation;
     struct str override_auto_sni_header;
     bool added_via_api; /* from CDS, not the bootstrap */

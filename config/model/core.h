@@ -116,11 +116,33 @@ struct http_options {
     enum underscore_action headers_with_underscores;
 };
 
-/* core.v3.Http1ProtocolOptions. */
+/* How HTTP/1 writes field names. */
+enum header_key_format {
+    HEADER_KEY_LOWER,
+    HEADER_KEY_PROPER,    /* X-Like-This */
+    HEADER_KEY_PRESERVED, /* as the message's sender did */
+};
+
+/* PreserveCaseFormatterConfig. */
+struct header_case_options {
+    bool forwards_reason_phrase; /* of responses */
+    bool is_proper_otherwise;    /* names that the sender did not use: X-Like-This */
+};
+
+/* core.v3.Http1ProtocolOptions. All zero: the defaults. */
 struct http1_options {
     bool accept_http_10;
     bool enable_trailers;
+    bool allow_chunked_length;
+    bool allow_custom_methods;
+    bool ignores_absolute_url;     /* the target is taken for a path: allow_absolute_url: false */
+    bool send_fully_qualified_url; /* client */
+    enum header_key_format header_key_format;
+    struct header_case_options header_case; /* HEADER_KEY_PRESERVED */
     struct str default_host_for_http_10;
+    /* Server: upgrades to these are no upgrades (h2c never is one). */
+    const struct string_matcher *ignored_upgrades;
+    size_t ignored_upgrade_count;
     /* A request refused with 400 does not cost its connection. */
     bool stream_error_on_invalid_message;
 };

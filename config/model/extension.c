@@ -27,6 +27,8 @@ const char *extension_category_name(enum extension_category c)
         return "envoy.request_id";
     case EXT_DNS_RESOLVER:
         return "envoy.network.dns_resolver";
+    case EXT_HEADER_FORMATTER:
+        return "envoy.http.stateful_header_formatters";
     case EXT_CATEGORY_COUNT:
         break;
     }

@@ -28,6 +28,7 @@ enum extension_category {
     EXT_UPSTREAM_OPTIONS, /* typed_extension_protocol_options */
     EXT_REQUEST_ID,
     EXT_DNS_RESOLVER,
+    EXT_HEADER_FORMATTER, /* stateful ones, of HTTP/1 */
     EXT_CATEGORY_COUNT
 };
 

@@ -389,6 +389,21 @@ static uint64_t mix_opt_u32(uint64_t h, const struct opt_u32 *v)
     return v->is_set ? hash_mix(h, &v->value, sizeof(v->value)) : hash_mix(h, "-", 1);
 }
 
+/* Of what counts towards a server. */
+static uint64_t mix_http1(uint64_t h, const struct http1_options *o)
+{
+    const uint8_t flags[] = {
+        o->enable_trailers,
+        o->allow_chunked_length,
+        o->send_fully_qualified_url,
+        (uint8_t)o->header_key_format,
+        o->header_case.forwards_reason_phrase,
+        o->header_case.is_proper_otherwise,
+    };
+
+    return hash_mix(h, flags, sizeof(flags));
+}
+
 /* Field by field: what lies between them is not ours. */
 static uint64_t mix_http2(uint64_t h, const struct http2_options *o)
 {
@@ -446,8 +461,7 @@ static uint64_t pool_hash_of(const Cluster *m, const struct cluster_config *c)
     h = hash_mix(h, &c->per_connection_buffer_limit_bytes,
                  sizeof(c->per_connection_buffer_limit_bytes));
     h = hash_mix(h, &c->http_protocol, sizeof(c->http_protocol));
-    h = hash_mix(h, &c->enable_trailers, sizeof(c->enable_trailers));
-    return mix_http2(h, &c->http2);
+    return mix_http2(mix_http1(h, &c->http1), &c->http2);
 }
 
 static int parse_transport_match(struct parse_context *ctx,

@@ -197,7 +197,7 @@ static void use_http_options(struct cluster_config *c, const struct upstream_htt
 {
     c->http_protocol = o->protocol;
     c->http2 = o->http2;
-    c->enable_trailers = o->http1.enable_trailers;
+    c->http1 = o->http1;
     c->auto_sni = o->auto_sni;
     c->auto_san_validation = o->auto_san_validation;
     c->override_auto_sni_header = o->override_auto_sni_header;
@@ -244,7 +244,9 @@ static int parse_legacy_options(struct parse_context *ctx, const Cluster *m,
                                &o->common);
     }
     o->has_common = m->common_http_protocol_options != NULL;
-    o->http1 = parse_http1_options(ctx, m->http_protocol_options, false);
+    if (r == 0) {
+        r = parse_http1_options(ctx, m->http_protocol_options, false, &o->http1);
+    }
     o->protocol = is_downstream                       ? UPSTREAM_HTTP_DOWNSTREAM
                   : m->http2_protocol_options != NULL ? UPSTREAM_HTTP2
                                                       : UPSTREAM_HTTP1;

@@ -269,7 +269,7 @@ static void test_protocol_in_the_older_spelling(void **state)
                     " http_protocol_options: {enable_trailers: true},"
                     " http2_protocol_options: {allow_connect: true}}");
     assert_int_equal(p.c->http_protocol, UPSTREAM_HTTP_DOWNSTREAM);
-    assert_true(p.c->enable_trailers);
+    assert_true(p.c->http1.enable_trailers);
     assert_true(p.c->http2.allow_connect);
     parse_fixture_done(&p.f);
 }

@@ -6,6 +6,8 @@
 
 #include "config/parse/check.h"
 #include "config/parse/core.h"
+#include "config/parse/extension.h"
+#include "config/parse/matcher.h"
 
 /* RFC 9113, 6.5.2, and what came later. */
 enum settings_id {
@@ -25,8 +27,13 @@ enum settings_id {
 /* What nghttp2 takes for one field, whatever we tell it. */
 #define HEADER_FIELD_MAX_KB 64
 
+typedef Envoy__Config__Core__V3__Http1ProtocolOptions Http1;
+typedef Envoy__Config__Core__V3__Http1ProtocolOptions__HeaderKeyFormat HeaderKeyFormat;
 typedef Envoy__Config__Core__V3__Http2ProtocolOptions Http2;
 typedef Envoy__Config__Core__V3__KeepaliveSettings Keepalive;
+
+#define KEY_FORMAT_CASE(suffix)                                                                    \
+    ENVOY__CONFIG__CORE__V3__HTTP1_PROTOCOL_OPTIONS__HEADER_KEY_FORMAT__HEADER_FORMAT_##suffix
 
 /* --- common --------------------------------------------------------------------------------- */
 
@@ -115,23 +122,91 @@ int parse_upstream_http_options(struct parse_context *ctx,
 
 /* --- HTTP/1 --------------------------------------------------------------------------------- */
 
-struct http1_options parse_http1_options(struct parse_context *ctx,
-                                         const Envoy__Config__Core__V3__Http1ProtocolOptions *m,
-                                         bool stream_error)
+static int parse_key_format(struct parse_context *ctx, const HeaderKeyFormat *m,
+                            struct http1_options *o)
 {
-    struct http1_options o = {
-        .default_host_for_http_10 = STR_NONE,
-        .stream_error_on_invalid_message = stream_error,
-    };
+    struct filter_config formatter = {.ext = NULL};
+    size_t at;
+    int r;
 
-    if (m != NULL) {
-        o.accept_http_10 = m->accept_http_10;
-        o.enable_trailers = m->enable_trailers;
-        o.default_host_for_http_10 = parse_str(ctx, m->default_host_for_http_10);
-        o.stream_error_on_invalid_message =
-            parse_bool_or(m->override_stream_error_on_invalid_http_message, stream_error);
+    if (m == NULL) {
+        return 0;
     }
-    return o;
+    at = path_push(ctx, "header_key_format");
+    switch (m->header_format_case) {
+    case KEY_FORMAT_CASE(PROPER_CASE_WORDS):
+        o->header_key_format = HEADER_KEY_PROPER;
+        r = 0;
+        break;
+    case KEY_FORMAT_CASE(STATEFUL_FORMATTER): {
+        size_t inner = path_push(ctx, "stateful_formatter");
+
+        r = parse_typed_extension(ctx, EXT_HEADER_FORMATTER, m->stateful_formatter, &formatter);
+        if (r == 0) {
+            o->header_key_format = HEADER_KEY_PRESERVED;
+            o->header_case = *(const struct header_case_options *)formatter.config;
+            path_pop(ctx, inner);
+        }
+        break;
+    }
+    default:
+        r = parse_fail(ctx, E_INVALID, "header_format", "value is required");
+        break;
+    }
+    path_pop(ctx, at);
+    return r;
+}
+
+static int parse_ignored_upgrades(struct parse_context *ctx, const Http1 *m,
+                                  struct http1_options *o)
+{
+    struct string_matcher *matchers =
+        ARENA_ARRAY(parse_arena(ctx), struct string_matcher, m->n_ignore_http_11_upgrade);
+
+    for (size_t i = 0; i < m->n_ignore_http_11_upgrade; i++) {
+        size_t at = path_push_index(ctx, "ignore_http_11_upgrade", i);
+        int r = parse_string_matcher(ctx, m->ignore_http_11_upgrade[i], &matchers[i]);
+
+        if (r < 0) {
+            return r;
+        }
+        path_pop(ctx, at);
+    }
+    o->ignored_upgrades = matchers;
+    o->ignored_upgrade_count = m->n_ignore_http_11_upgrade;
+    return 0;
+}
+
+int parse_http1_options(struct parse_context *ctx, const Http1 *m, bool stream_error,
+                        struct http1_options *ret)
+{
+    struct http1_options o = {.stream_error_on_invalid_message = stream_error};
+    size_t at;
+    int r;
+
+    if (m == NULL) {
+        *ret = o;
+        return 0;
+    }
+    at = path_push(ctx, "http_protocol_options");
+    o.accept_http_10 = m->accept_http_10;
+    o.enable_trailers = m->enable_trailers;
+    o.allow_chunked_length = m->allow_chunked_length;
+    o.allow_custom_methods = m->allow_custom_methods;
+    o.ignores_absolute_url = !parse_bool_or(m->allow_absolute_url, true);
+    o.send_fully_qualified_url = m->send_fully_qualified_url;
+    o.default_host_for_http_10 = parse_str(ctx, m->default_host_for_http_10);
+    o.stream_error_on_invalid_message =
+        parse_bool_or(m->override_stream_error_on_invalid_http_message, stream_error);
+    r = parse_key_format(ctx, m->header_key_format, &o);
+    if (r == 0) {
+        r = parse_ignored_upgrades(ctx, m, &o);
+    }
+    path_pop(ctx, at);
+    if (r == 0) {
+        *ret = o;
+    }
+    return r;
 }
 
 /* --- HTTP/2: keep-alive --------------------------------------------------------------------- */

@@ -21,11 +21,12 @@ int parse_upstream_http_options(struct parse_context *ctx,
                                 const Envoy__Config__Core__V3__UpstreamHttpProtocolOptions *m,
                                 struct upstream_http_options *ret) MUST_CHECK;
 
-/* HTTP/1. NULL gives the defaults. `stream_error` is what holds unless the message overrides it:
- * the connection manager's stream_error_on_invalid_http_message. */
-struct http1_options parse_http1_options(struct parse_context *ctx,
-                                         const Envoy__Config__Core__V3__Http1ProtocolOptions *m,
-                                         bool stream_error);
+/* HTTP/1, `field` being http_protocol_options. NULL gives the defaults. `stream_error` is what
+ * holds unless the message overrides it: the connection manager's
+ * stream_error_on_invalid_http_message. */
+int parse_http1_options(struct parse_context *ctx,
+                        const Envoy__Config__Core__V3__Http1ProtocolOptions *m, bool stream_error,
+                        struct http1_options *ret) MUST_CHECK;
 
 /* HTTP/2. NULL gives the defaults of that side. `stream_error` as for HTTP/1, but here unset
  * differs from false: where it is set, the message's deprecated field does not count. */

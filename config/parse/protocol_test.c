@@ -203,16 +203,51 @@ static void http1(void **state)
     struct http1_options o;
 
     parse_fixture_init(&f, sizeof(struct part), PART_CLUSTER, "c");
-    o = parse_http1_options(&f.ctx, NULL, false);
+    assert_int_equal(parse_http1_options(&f.ctx, NULL, false, &o), 0);
     assert_false(o.accept_http_10 || o.enable_trailers || o.stream_error_on_invalid_message);
     m.accept_http_10 = true;
     m.enable_trailers = true;
     m.default_host_for_http_10 = (char *)(uintptr_t) "host";
-    o = parse_http1_options(&f.ctx, &m, true);
+    assert_int_equal(parse_http1_options(&f.ctx, &m, true, &o), 0);
     assert_true(o.accept_http_10 && o.enable_trailers && o.stream_error_on_invalid_message);
     assert_true(str_eq(o.default_host_for_http_10, STR("host")));
     m.override_stream_error_on_invalid_http_message = &no;
-    assert_false(parse_http1_options(&f.ctx, &m, true).stream_error_on_invalid_message);
+    assert_int_equal(parse_http1_options(&f.ctx, &m, true, &o), 0);
+    assert_false(o.stream_error_on_invalid_message);
+    parse_fixture_done(&f);
+}
+
+static int parse1(const char *yaml, struct http1_options *ret)
+{
+    const ProtobufCMessage *m;
+
+    parse_fixture_init(&f, sizeof(struct part), PART_CLUSTER, "c");
+    assert_int_equal(
+        parse_fixture_message(&f, &envoy__config__core__v3__http1_protocol_options__descriptor,
+                              str_c(yaml), &m),
+        0);
+    return parse_http1_options(&f.ctx, (const void *)m, false, ret);
+}
+
+static void http1_every_field(void **state)
+{
+    struct http1_options o;
+
+    assert_int_equal(parse1("{allow_absolute_url: false, allow_chunked_length: true,"
+                            " allow_custom_methods: true, send_fully_qualified_url: true,"
+                            " header_key_format: {proper_case_words: {}},"
+                            " ignore_http_11_upgrade: [{exact: a}, {prefix: b}]}",
+                            &o),
+                     0);
+    assert_true(o.ignores_absolute_url && o.allow_chunked_length && o.allow_custom_methods);
+    assert_true(o.send_fully_qualified_url);
+    assert_int_equal(o.header_key_format, HEADER_KEY_PROPER);
+    assert_int_equal(o.ignored_upgrade_count, 2);
+    assert_true(string_matcher_matches(&o.ignored_upgrades[1], STR("bc")));
+    parse_fixture_done(&f);
+    assert_int_equal(parse1("{header_key_format: {}}", &o), E_INVALID);
+    assert_non_null(strstr(error_message(&f.err),
+                           "http_protocol_options.header_key_format.header_format: value is"));
     parse_fixture_done(&f);
 }
 
@@ -227,6 +262,7 @@ int main(void)
         cmocka_unit_test(some_values_are_reported),
         cmocka_unit_test(settings_that_no_peer_may_see_are_refused),
         cmocka_unit_test(http1),
+        cmocka_unit_test(http1_every_field),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -189,7 +189,7 @@ static void put_cluster(uint32_t buffer_limit)
 {
     struct cluster_config *c = testing_cluster("c", 0);
 
-    c->enable_trailers = true;
+    c->http1.enable_trailers = true;
     c->per_connection_buffer_limit_bytes = buffer_limit;
     upstream_testing_put_cluster(&u, 0, c);
 }

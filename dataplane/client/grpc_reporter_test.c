@@ -40,7 +40,7 @@ static int setup(void **state)
     testing_origin_open(&origin, &u, 16);
     upstream_testing_put_endpoints(
         &u, 0, testing_endpoints(&(struct testing_endpoint){.port = origin.port}, 1));
-    c->enable_trailers = true;
+    c->http1.enable_trailers = true;
     c->per_connection_buffer_limit_bytes = BUFFER_LIMIT;
     upstream_testing_put_cluster(&u, 0, c);
     target = (struct grpc_client_target){.cluster = {STR("c"), 0}, .timeout = {true, 1}};

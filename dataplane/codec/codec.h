@@ -24,6 +24,7 @@
 #include "dataplane/base/str.h"
 #include "dataplane/codec/header_map.h"
 
+struct http1_options;
 struct http2_options;
 struct stat_block;
 
@@ -174,10 +175,8 @@ struct codec_limits {
     uint32_t max_headers_bytes; /* 60 KiB */
     uint32_t max_headers_count; /* 100 */
     /* HTTP/1: */
-    bool accept_http_10;
-    bool enable_trailers;                /* otherwise trailers are checked and dropped */
-    uint8_t underscores;                 /* enum header_underscores, requests only */
-    struct str default_host_for_http_10; /* empty: none */
+    uint8_t underscores;               /* enum header_underscores, requests only */
+    const struct http1_options *http1; /* as http2; NULL: all defaults */
     /* HTTP/2: */
     const struct http2_options *http2; /* of the configuration that the connection pins */
     uint32_t stream_buffer_bytes;      /* watermark for what one stream has not sent yet */

@@ -56,7 +56,7 @@ static int receive_trailers(struct h1_body *b, struct h1_parser *parser, struct 
 static void start_trailers(struct h1_body *b, struct h1_parser *parser,
                            const struct codec_limits *limits, struct arena *arena)
 {
-    if (limits->enable_trailers) {
+    if (parser->options->enable_trailers) {
         b->trailers = arena_alloc(arena, sizeof(*b->trailers));
         header_map_init(b->trailers, arena);
     }

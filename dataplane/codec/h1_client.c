@@ -384,7 +384,8 @@ static void client_encode_headers(struct codec_stream *st, const struct header_m
     struct h1_client *s = client_from_stream(st);
     struct str method = header_get(h, HDR_METHOD);
     const struct header *length = header_find(h, HDR_CONTENT_LENGTH);
-    struct h1_head_tail tail = {STR_NONE, STR_NONE};
+    const struct http1_options *options = s->base.limits.http1;
+    struct h1_head_tail tail = {.is_proper_case = options->header_key_format == HEADER_KEY_PROPER};
     size_t before = buf_len(s->base.out);
 
     if (!s->has_stream || s->send != SEND_HEAD) {
@@ -406,7 +407,8 @@ static void client_encode_headers(struct codec_stream *st, const struct header_m
     } else if (!is_bodyless_method(method)) {
         tail.framing = STR("content-length: 0\r\n");
     }
-    st->header_bytes_out += h1_encode_request_head(s->base.out, h, &tail);
+    st->header_bytes_out +=
+        h1_encode_request_head(s->base.out, h, options->send_fully_qualified_url, &tail);
     s->exchange->is_held_end = end_stream && s->tunnel != TUNNEL_NONE;
     s->send = end_stream && s->exchange->send_remaining == 0 && s->tunnel == TUNNEL_NONE
                   ? SEND_DONE
@@ -480,7 +482,7 @@ static void client_encode_trailers(struct codec_stream *st, const struct header_
         return;
     }
     if (s->is_chunked) {
-        h1_encode_last_chunk(s->base.out, s->base.limits.enable_trailers ? trailers : NULL);
+        h1_encode_last_chunk(s->base.out, s->base.limits.http1->enable_trailers ? trailers : NULL);
     }
     if (s->exchange->send_remaining == 0) {
         s->send = SEND_DONE;
@@ -596,6 +598,9 @@ struct codec *h1_client_codec_new(const struct codec_callbacks *callbacks, void 
         .out = out,
         .limits = *limits,
     };
+    if (limits->http1 == NULL) {
+        s->base.limits.http1 = &h1_default_options;
+    }
     s->magic = H1_CLIENT_MAGIC;
     s->stream.ops = &client_stream_ops;
     return &s->base;

@@ -33,11 +33,18 @@ static void feed_in_steps(struct h1_tester *t, const uint8_t *data, size_t size,
 static void run(struct h1_tester *t, bool is_server, uint8_t flags, const uint8_t *data,
                 size_t size, size_t step)
 {
+    const struct http1_options o = {
+        .accept_http_10 = (flags & 1) != 0,
+        .enable_trailers = (flags & 2) != 0,
+        .allow_custom_methods = (flags & 8) != 0,
+        .allow_chunked_length = (flags & 16) != 0,
+        .ignores_absolute_url = (flags & 32) != 0,
+        .header_key_format = (enum header_key_format)((flags >> 6) % 3),
+    };
     const struct codec_limits l = {
         .max_headers_bytes = 4096,
         .max_headers_count = 30,
-        .accept_http_10 = (flags & 1) != 0,
-        .enable_trailers = (flags & 2) != 0,
+        .http1 = &o,
     };
 
     h1_tester_init(t, is_server, &l);

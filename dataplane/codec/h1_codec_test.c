@@ -146,9 +146,10 @@ static void chunks_and_dropped_trailers(void **state)
 
 static void trailers_when_enabled(void **state)
 {
+    const struct http1_options o = {.enable_trailers = true};
     struct codec_limits l = limits;
 
-    l.enable_trailers = true;
+    l.http1 = &o;
     h1_tester_init(&t, true, &l);
     assert_int_equal(feed(POST_C "5\r\nhello\r\n0\r\nX-T: z\r\n\r\n"), 0);
     assert_log(LOG_C "D hello\nT x-t=z;.\n");
@@ -309,11 +310,80 @@ static void a_refused_stream_ends_the_connection(void **state)
     assert_log("");
 }
 
+static void names_go_out_like_this(void **state)
+{
+    const struct http1_options o = {.header_key_format = HEADER_KEY_PROPER};
+    struct codec_limits l = limits;
+    struct header_map *m;
+
+    l.http1 = &o;
+    h1_tester_init(&t, true, &l);
+    assert_int_equal(feed("GET /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"), 0);
+    m = map_with("200");
+    header_add_name(m, STR("x-envoy-some2b"), STR("a-b"));
+    t.stream->ops->encode_1xx(t.stream, m);
+    t.stream->ops->encode_headers(t.stream, m, false);
+    send_data("body", true);
+    assert_out("HTTP/1.1 200 OK\r\nX-Envoy-Some2b: a-b\r\n\r\n"
+               "HTTP/1.1 200 OK\r\nX-Envoy-Some2b: a-b\r\nConnection: close\r\n"
+               "Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n");
+}
+
+/* What a client sent goes on to a server, and the other way, as it was spelled. */
+static void spelling_and_reason_go_through(void **state)
+{
+    const struct http1_options o = {
+        .header_key_format = HEADER_KEY_PRESERVED,
+        .header_case = {.forwards_reason_phrase = true},
+    };
+    struct codec_limits l = limits;
+    static const char request[] =
+        "POST / HTTP/1.1\r\nHoSt: h\r\nx-ONE: 1\r\nX-one: 2\r\nContent-length: 0\r\n\r\n";
+    struct h1_tester peer;
+    char got[512] = {0};
+
+    l.http1 = &o;
+    h1_tester_init(&peer, true, &l);
+    assert_int_equal(h1_feed(&peer, request, sizeof(request) - 1, false), 0);
+    h1_tester_init(&t, false, &l);
+    header_map_init(&t.headers, &t.arena);
+    t.stream = t.codec->ops->new_stream(t.codec, &h1_stream_callbacks, &t, &t.arena, &t.headers);
+    header_add_name(&peer.headers, STR("x-new"), STR("3"));
+    t.stream->ops->encode_headers(t.stream, &peer.headers, true);
+    assert_out("POST / HTTP/1.1\r\nHoSt: h\r\nx-ONE: 1\r\nx-ONE: 2\r\nContent-length: 0\r\n"
+               "x-new: 3\r\n\r\n");
+    assert_int_equal(feed("HTTP/1.1 200 All Fine\r\nX-A: 1\r\ncontent-LENGTH: 0\r\n\r\n"), 0);
+    peer.stream->ops->encode_headers(peer.stream, &t.headers, true);
+    buf_copy_out(&peer.out, 0, got, sizeof(got) - 1);
+    assert_string_equal(got, "HTTP/1.1 200 All Fine\r\nX-A: 1\r\ncontent-LENGTH: 0\r\n\r\n");
+    h1_tester_done(&peer);
+}
+
+static void a_request_may_name_its_whole_url(void **state)
+{
+    const struct http1_options o = {.send_fully_qualified_url = true};
+    struct codec_limits l = limits;
+    struct header_map m;
+
+    l.http1 = &o;
+    h1_tester_init(&t, false, &l);
+    header_map_init(&t.headers, &t.arena);
+    t.stream = t.codec->ops->new_stream(t.codec, &h1_stream_callbacks, &t, &t.arena, &t.headers);
+    header_map_init(&m, &t.arena);
+    header_add(&m, HDR_METHOD, STR("GET"));
+    header_add(&m, HDR_PATH, STR("/p?q"));
+    header_add(&m, HDR_AUTHORITY, STR("h:81"));
+    header_add(&m, HDR_SCHEME, STR("https"));
+    t.stream->ops->encode_headers(t.stream, &m, true);
+    assert_out("GET https://h:81/p?q HTTP/1.1\r\nhost: h:81\r\n\r\n");
+}
+
 static void http_10_closes_unless_asked_not_to(void **state)
 {
+    const struct http1_options o = {.accept_http_10 = true};
     struct codec_limits l = limits;
 
-    l.accept_http_10 = true;
+    l.http1 = &o;
     h1_tester_init(&t, true, &l);
     t.answers = true;
     assert_int_equal(feed("GET /a HTTP/1.0\r\nHost: h\r\nConnection: keep-alive\r\n\r\n"), 0);
@@ -684,6 +754,9 @@ int main(void)
         CASE(errors_are_answered_and_close),
         CASE(an_error_in_the_body_comes_after_what_was_good),
         CASE(a_refused_stream_ends_the_connection),
+        CASE(names_go_out_like_this),
+        CASE(spelling_and_reason_go_through),
+        CASE(a_request_may_name_its_whole_url),
         CASE(http_10_closes_unless_asked_not_to),
         CASE(an_older_version_is_told_so_in_our_own),
         CASE(an_upgrade_request_is_the_last),

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "dataplane/base/xalloc.h"
+#include "dataplane/codec/header_case.h"
 
 /* Version, status, reason, separators and the tail. */
 #define HEAD_FIXED_MAX 256
@@ -177,6 +178,57 @@ static uint8_t *put_fields(uint8_t *to, const struct header_map *m)
     return to;
 }
 
+/* --- Names in another spelling ---------------------------------------------------------------- */
+
+static uint8_t *put_name(uint8_t *to, struct str name, const struct header_map *m)
+{
+    if (m->header_case != NULL) {
+        header_case_write(m->header_case, name, to);
+    } else {
+        header_case_write_proper(name, to);
+    }
+    return to + name.len;
+}
+
+static uint8_t *put_spelled_field(uint8_t *to, struct str name, struct str value,
+                                  const struct header_map *m)
+{
+    to = put_name(to, name, m);
+    to = put(to, ": ", 2);
+    to = put_str(to, value);
+    return put(to, "\r\n", 2);
+}
+
+static uint8_t *put_spelled_fields(uint8_t *to, const struct header_map *m)
+{
+    header_for_each(h, m)
+    {
+        if (is_going_out(h)) {
+            to = put_spelled_field(to, h->name, h->value, m);
+        }
+    }
+    return to;
+}
+
+/* A line, or nothing. */
+static uint8_t *put_spelled_line(uint8_t *to, struct str line, const struct header_map *m)
+{
+    size_t colon = str_find_char(line, ':');
+
+    if (line.len == 0) {
+        return to;
+    }
+    to = put_name(to, str_sub(line, 0, colon), m);
+    return put_str(to, str_sub(line, colon, line.len));
+}
+
+static bool is_spelled(const struct header_map *m, const struct h1_head_tail *tail)
+{
+    return m->header_case != NULL || tail->is_proper_case;
+}
+
+/* --- Heads ------------------------------------------------------------------------------------ */
+
 /* Room for a head with the fields of `m` and `extra` bytes. What a buf cannot reserve in one run
  * goes through the heap: head_end copies it. */
 static uint8_t *head_begin(struct buf *out, const struct header_map *m, size_t extra,
@@ -201,22 +253,31 @@ static size_t head_end(struct buf *out, uint8_t *begin, const uint8_t *end, size
     return len;
 }
 
-static uint8_t *put_tail(uint8_t *to, const struct h1_head_tail *tail)
+/* The fields, what the codec adds, and the empty line. */
+static uint8_t *put_rest(uint8_t *to, const struct header_map *m, const struct h1_head_tail *tail)
 {
-    to = put_str(to, tail->connection);
-    to = put_str(to, tail->framing);
+    if (NUNCIO_UNLIKELY(is_spelled(m, tail))) {
+        to = put_spelled_fields(to, m);
+        to = put_spelled_line(to, tail->connection, m);
+        to = put_spelled_line(to, tail->framing, m);
+    } else {
+        to = put_fields(to, m);
+        to = put_str(to, tail->connection);
+        to = put_str(to, tail->framing);
+    }
     return put(to, "\r\n", 2);
 }
 
 size_t h1_encode_response_head(struct buf *out, bool is_http10, unsigned status,
                                const struct header_map *m, const struct h1_head_tail *tail)
 {
+    struct str reason = m->header_case != NULL ? m->header_case->reason_phrase : STR_NONE;
     size_t max;
-    uint8_t *begin = head_begin(out, m, 0, &max);
+    uint8_t *begin = head_begin(out, m, reason.len, &max);
     uint8_t *to = begin;
     size_t start_line;
 
-    if (status == 200 && !is_http10) {
+    if (status == 200 && !is_http10 && reason.len == 0) {
         to = put(to, "HTTP/1.1 200 OK\r\n", 17);
     } else {
         char digits[U64_DIGITS];
@@ -224,33 +285,37 @@ size_t h1_encode_response_head(struct buf *out, bool is_http10, unsigned status,
         to = is_http10 ? put(to, "HTTP/1.0 ", 9) : put(to, "HTTP/1.1 ", 9);
         to = put(to, digits, format_u64(status, digits));
         *to++ = ' ';
-        to = put_str(to, str_c(h1_reason_phrase(status)));
+        to = put_str(to, reason.len > 0 ? reason : str_c(h1_reason_phrase(status)));
         to = put(to, "\r\n", 2);
     }
     start_line = (size_t)(to - begin);
-    to = put_fields(to, m);
-    return head_end(out, begin, put_tail(to, tail), max) - start_line - CRLF_BYTES;
+    return head_end(out, begin, put_rest(to, m, tail), max) - start_line - CRLF_BYTES;
 }
 
-size_t h1_encode_request_head(struct buf *out, const struct header_map *m,
+size_t h1_encode_request_head(struct buf *out, const struct header_map *m, bool is_absolute,
                               const struct h1_head_tail *tail)
 {
     struct str method = header_get(m, HDR_METHOD);
     struct str authority = header_get(m, HDR_AUTHORITY);
-    struct str target = str_eq(method, STR("CONNECT")) ? authority : header_get(m, HDR_PATH);
+    bool is_connect = str_eq(method, STR("CONNECT"));
     size_t max;
-    uint8_t *begin = head_begin(out, m, authority.len, &max); /* CONNECT: twice */
+    uint8_t *begin = head_begin(out, m, authority.len, &max); /* it may go out twice */
     uint8_t *to = begin;
     size_t start_line;
 
     to = put_str(to, method);
     *to++ = ' ';
-    to = put_str(to, target);
+    if (NUNCIO_UNLIKELY(is_absolute) && !is_connect) {
+        to = put_str(to, header_get(m, HDR_SCHEME));
+        to = put(to, "://", 3);
+        to = put_str(to, authority);
+    }
+    to = put_str(to, is_connect ? authority : header_get(m, HDR_PATH));
     to = put(to, " HTTP/1.1\r\n", 11);
     start_line = (size_t)(to - begin);
-    to = put_field(to, STR("host"), authority);
-    to = put_fields(to, m);
-    return head_end(out, begin, put_tail(to, tail), max) - start_line - CRLF_BYTES;
+    to = NUNCIO_UNLIKELY(is_spelled(m, tail)) ? put_spelled_field(to, STR("host"), authority, m)
+                                              : put_field(to, STR("host"), authority);
+    return head_end(out, begin, put_rest(to, m, tail), max) - start_line - CRLF_BYTES;
 }
 
 void h1_encode_chunk(struct buf *out, struct buf *take_data)

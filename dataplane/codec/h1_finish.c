@@ -123,6 +123,10 @@ static int absolute_form(struct h1_parser *p)
     if (!is_authority(authority)) {
         return refuse(p, &h1_error_message);
     }
+    if (p->options->ignores_absolute_url) {
+        set_path(p, p->target); /* refused further up for not beginning with a slash */
+        return 0;
+    }
     at = str_rfind_char(authority, '@');
     if (at != STR_NPOS) {
         authority = str_sub(authority, at + 1, authority.len);
@@ -158,7 +162,11 @@ static int finish_target(struct h1_parser *p)
         return 0;
     }
     if (p->target.ptr[0] == '*') {
-        return refuse(p, &error_url);
+        if (!p->options->ignores_absolute_url) {
+            return refuse(p, &error_url);
+        }
+        set_path(p, p->target);
+        return 0;
     }
     return absolute_form(p);
 }
@@ -243,16 +251,31 @@ static int finish_connection(struct h1_parser *p)
     return 0;
 }
 
-/* An upgrade to h2c is ignored, as Envoy does: the request goes on without it. */
-static void drop_h2c_upgrade(struct h1_parser *p)
+static bool is_ignored_upgrade(const struct http1_options *o, struct str value)
+{
+    for (size_t i = 0; i < o->ignored_upgrade_count; i++) {
+        if (string_matcher_matches(&o->ignored_upgrades[i], value)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* As Envoy: upgrades to h2c, and those that the configuration names, are ignored: the request goes
+ * on without. */
+static void drop_upgrade(struct h1_parser *p)
 {
     const struct header *upgrade = header_find(p->headers, HDR_UPGRADE);
 
-    if (upgrade == NULL || !str_eq_nocase(upgrade->value, STR("h2c"))) {
+    if (upgrade == NULL) {
+        return;
+    }
+    if (str_eq_nocase(upgrade->value, STR("h2c"))) {
+        (void)header_remove_name(p->headers, STR("http2-settings"));
+    } else if (!is_ignored_upgrade(p->options, upgrade->value)) {
         return;
     }
     (void)header_remove(p->headers, HDR_UPGRADE);
-    (void)header_remove_name(p->headers, STR("http2-settings"));
     p->wants_upgrade = false;
 }
 
@@ -264,6 +287,22 @@ static bool asks_for_tunnel(const struct h1_parser *p)
 
 /* --- Framing ---------------------------------------------------------------------------------- */
 
+/* Content-Length beside Transfer-Encoding. Where that is allowed chunked counts, the length goes,
+ * and the connection ends with the message (RFC 9112, 6.1). */
+static bool is_length_contradicted(struct h1_parser *p)
+{
+    if (p->transfer_encoding_count == 0 || !p->has_content_length) {
+        return false;
+    }
+    if (!p->is_chunked || !p->options->allow_chunked_length) {
+        return true;
+    }
+    (void)header_remove(p->headers, HDR_CONTENT_LENGTH); /* there is one */
+    p->has_content_length = false;
+    p->wants_close = true;
+    return false;
+}
+
 static int request_framing(struct h1_parser *p, enum h1_framing *ret_framing)
 {
     if (p->is_connect && p->has_content_length) {
@@ -273,7 +312,7 @@ static int request_framing(struct h1_parser *p, enum h1_framing *ret_framing)
         (void)header_remove(p->headers, HDR_CONTENT_LENGTH); /* "0" says nothing */
         p->has_content_length = false;
     }
-    if (p->transfer_encoding_count > 0 && p->has_content_length) {
+    if (is_length_contradicted(p)) {
         return refuse(p, &error_length_and_coding);
     }
     if (p->transfer_encoding_count > 0 && (!p->is_chunked || p->is_connect)) {
@@ -285,14 +324,13 @@ static int request_framing(struct h1_parser *p, enum h1_framing *ret_framing)
     return 0;
 }
 
-int h1_request_finish(struct h1_parser *p, const struct codec_limits *limits,
-                      enum h1_framing *ret_framing)
+int h1_request_finish(struct h1_parser *p, enum h1_framing *ret_framing)
 {
     const struct header *authority;
     int r;
 
     if (NUNCIO_UNLIKELY(p->wants_upgrade)) {
-        drop_h2c_upgrade(p);
+        drop_upgrade(p);
     }
     r = request_framing(p, ret_framing);
     if (r == 0 && NUNCIO_UNLIKELY(p->has_connection_options) && !asks_for_tunnel(p)) {
@@ -305,13 +343,15 @@ int h1_request_finish(struct h1_parser *p, const struct codec_limits *limits,
         return r;
     }
     if (NUNCIO_UNLIKELY(!p->is_http11)) {
-        if (!limits->accept_http_10) {
+        struct str host = p->options->default_host_for_http_10;
+
+        if (!p->options->accept_http_10) {
             return refuse(p, &h1_error_low_version);
         }
         /* Framing that HTTP/1.0 does not know (RFC 9112, 6.1). */
         p->wants_close = p->wants_close || p->is_chunked || !p->wants_keep_alive;
-        if (!header_has(p->headers, HDR_AUTHORITY) && limits->default_host_for_http_10.len > 0) {
-            header_add(p->headers, HDR_AUTHORITY, limits->default_host_for_http_10);
+        if (!header_has(p->headers, HDR_AUTHORITY) && host.len > 0) {
+            header_add(p->headers, HDR_AUTHORITY, host);
         }
     }
     /* A request without any is refused further up, where it is a stream of its own, as in Envoy. */
@@ -332,7 +372,7 @@ int h1_response_finish(struct h1_parser *p, bool is_head, enum h1_framing *ret_f
         }
         (void)header_remove(p->headers, HDR_CONTENT_LENGTH); /* "0" is harmless */
     }
-    if (p->transfer_encoding_count > 0 && p->has_content_length) {
+    if (is_length_contradicted(p)) {
         return refuse(p, &error_length_and_coding);
     }
     if (p->transfer_encoding_count > 0 && !p->is_chunked) {

@@ -75,18 +75,26 @@ static const bool is_no_trailer[HDR_COUNT] = {
     [HDR_PROXY_CONNECTION] = true,
 };
 
+const struct http1_options h1_default_options;
+
 void h1_parser_start(struct h1_parser *p, enum h1_kind kind, const struct codec_limits *limits,
                      struct arena *arena, struct header_map *headers)
 {
     *p = (struct h1_parser){
         .arena = arena,
         .headers = headers,
+        .options = limits->http1 != NULL ? limits->http1 : &h1_default_options,
         .max_bytes = limits->max_headers_bytes,
         .max_count = limits->max_headers_count,
         .kind = (uint8_t)kind,
         .underscores = kind == H1_REQUEST ? limits->underscores : (uint8_t)UNDERSCORES_ALLOW,
         .is_start_line_done = kind == H1_TRAILERS,
     };
+    if (NUNCIO_UNLIKELY(p->options->header_key_format == HEADER_KEY_PRESERVED) &&
+        kind != H1_TRAILERS) {
+        p->header_case = header_case_new(arena, &p->options->header_case);
+        headers->header_case = p->header_case;
+    }
 }
 
 static int refuse(struct h1_parser *p, const struct codec_error *e)
@@ -153,20 +161,22 @@ static void line_done(struct h1_parser *p, char *next)
 
 static int parse_request_line(struct h1_parser *p)
 {
+    bool is_any_method = p->options->allow_custom_methods;
     char *method_end = p->line;
     char *target;
     char *target_end;
     char *version;
     struct str method;
 
-    while (*method_end >= 'A' && *method_end <= 'Z') {
+    while (is_any_method ? h1_token_lower[(uint8_t)*method_end] != 0
+                         : *method_end >= 'A' && *method_end <= 'Z') {
         method_end++;
     }
     method = str_n(p->line, (size_t)(method_end - p->line));
     if (method_end == p->end) {
-        return method.len > METHOD_MAX ? refuse(p, &h1_error_message) : E_AGAIN;
+        return method.len > METHOD_MAX && !is_any_method ? refuse(p, &h1_error_message) : E_AGAIN;
     }
-    if (*method_end != ' ' || !is_known_method(method)) {
+    if (*method_end != ' ' || method.len == 0 || !(is_any_method || is_known_method(method))) {
         return refuse_byte(p, method_end);
     }
     target = method_end + 1;
@@ -244,6 +254,10 @@ static int parse_status_line(struct h1_parser *p)
     }
     if (stop[1] != '\n') {
         return refuse_byte(p, stop + 1);
+    }
+    if (NUNCIO_UNLIKELY(p->header_case != NULL) && p->options->header_case.forwards_reason_phrase &&
+        stop > code + 4) {
+        p->header_case->reason_phrase = str_n(code + 4, (size_t)(stop - code - 4));
     }
     p->is_http11 = v[7] == '1';
     p->status = (uint16_t)((code[0] - '0') * 100 + (code[1] - '0') * 10 + (code[2] - '0'));
@@ -360,11 +374,20 @@ static int end_of_fields(struct h1_parser *p, char *stop)
     return refuse_byte(p, stop);
 }
 
+/* A field's name, whose line is complete: keeps it as it is, then lower-cases it. */
+static void keep_case(struct h1_parser *p, char *name, size_t len)
+{
+    header_case_note(p->header_case, str_n(arena_memdup(p->arena, name, len), len));
+    (void)h1_scan_token_lower(name); /* it ends at the colon */
+}
+
 static int parse_fields(struct h1_parser *p)
 {
+    bool keeps_case = p->header_case != NULL;
+
     for (;;) {
         char *name = p->line;
-        char *colon = h1_scan_token_lower(name);
+        char *colon = NUNCIO_UNLIKELY(keeps_case) ? h1_scan_token(name) : h1_scan_token_lower(name);
         char *value;
         char *stop;
         char *value_end;
@@ -392,6 +415,9 @@ static int parse_fields(struct h1_parser *p)
         line_done(p, stop + 2);
         if (NUNCIO_UNLIKELY(p->head_bytes > p->max_bytes)) {
             return refuse(p, &error_too_large);
+        }
+        if (NUNCIO_UNLIKELY(keeps_case)) {
+            keep_case(p, name, (size_t)(colon - name));
         }
         r = add_field(p, str_n(name, (size_t)(colon - name)),
                       str_n(value, (size_t)(value_end - value)), is_wire_line);

@@ -18,8 +18,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "config/model/core.h"
 #include "dataplane/base/arena.h"
 #include "dataplane/codec/codec.h"
+#include "dataplane/codec/header_case.h"
 #include "dataplane/codec/header_map.h"
 
 enum h1_kind { H1_REQUEST, H1_RESPONSE, H1_TRAILERS };
@@ -30,9 +32,11 @@ enum h1_framing { H1_BODY_NONE, H1_BODY_LENGTH, H1_BODY_CHUNKED, H1_BODY_UNTIL_C
 struct h1_parser {
     struct arena *arena;
     struct header_map *headers; /* NULL (trailers only): checked and dropped */
-    char *line;                 /* first byte of the line that is to be parsed */
-    char *end;                  /* behind the last byte copied; a NUL stands there */
-    char *cap;                  /* where `end` may go; H1_SCAN_SLACK bytes follow */
+    const struct http1_options *options;
+    struct header_case *header_case; /* NULL: names are forgotten as they came */
+    char *line;                      /* first byte of the line that is to be parsed */
+    char *end;                       /* behind the last byte copied; a NUL stands there */
+    char *cap;                       /* where `end` may go; H1_SCAN_SLACK bytes follow */
     const struct codec_error *error;
     struct str target; /* request target as sent */
     uint64_t content_length;
@@ -59,7 +63,11 @@ struct h1_parser {
     bool is_options;
 };
 
-/* Begins a message; `headers` has been initialised, `arena` is its own. */
+/* Where codec_limits names none. */
+extern const struct http1_options h1_default_options;
+
+/* Begins a message; `headers` has been initialised, `arena` is its own. limits->http1 outlives it.
+ */
 void h1_parser_start(struct h1_parser *p, enum h1_kind kind, const struct codec_limits *limits,
                      struct arena *arena, struct header_map *headers);
 /* Takes bytes. 0: the head is complete; E_AGAIN: all were taken, more are needed; E_PROTOCOL:
@@ -67,8 +75,7 @@ void h1_parser_start(struct h1_parser *p, enum h1_kind kind, const struct codec_
 int h1_parser_feed(struct h1_parser *p, const char *data, size_t len, size_t *ret_used) MUST_CHECK;
 /* After a complete request head: checks its framing, Host, target and Connection header, sets
  * :authority, :path and (absolute-form) :scheme. E_PROTOCOL. */
-int h1_request_finish(struct h1_parser *p, const struct codec_limits *limits,
-                      enum h1_framing *ret_framing) MUST_CHECK;
+int h1_request_finish(struct h1_parser *p, enum h1_framing *ret_framing) MUST_CHECK;
 /* After a complete response head; `is_head`: of the request. Statuses below 200 have no body. */
 int h1_response_finish(struct h1_parser *p, bool is_head, enum h1_framing *ret_framing) MUST_CHECK;
 

@@ -48,12 +48,12 @@ static void one(struct bench *b, const char *text, size_t len, bool encodes)
     h1_parser_start(&p, H1_REQUEST, &limits, &arena, &map);
     r = h1_parser_feed(&p, text, len, &used);
     CHECK(r == 0 && used == len);
-    r = h1_request_finish(&p, &limits, &framing);
+    r = h1_request_finish(&p, &framing);
     CHECK(r == 0);
     if (encodes) {
-        const struct h1_head_tail tail = {STR_NONE, STR_NONE};
+        const struct h1_head_tail tail = {.is_proper_case = false};
 
-        h1_encode_request_head(&b->out, &map, &tail);
+        h1_encode_request_head(&b->out, &map, false, &tail);
         buf_drain(&b->out, buf_len(&b->out));
     }
     arena_done(&arena);

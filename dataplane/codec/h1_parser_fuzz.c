@@ -48,7 +48,7 @@ static void parse(struct outcome *o, enum h1_kind kind, const struct codec_limit
         o->r = h1_parser_feed(&o->parser, "\n", 1, &used);
     }
     if (o->r == 0 && kind == H1_REQUEST) {
-        o->r = h1_request_finish(&o->parser, l, &o->framing);
+        o->r = h1_request_finish(&o->parser, &o->framing);
     } else if (o->r == 0 && kind == H1_RESPONSE) {
         o->r = h1_response_finish(&o->parser, false, &o->framing);
     }
@@ -94,12 +94,20 @@ static void check_same(const struct outcome *a, const struct outcome *b)
 
 static void fuzz_head(enum h1_kind kind, uint8_t flags, const char *data, size_t len, size_t step)
 {
+    const struct http1_options o = {
+        .accept_http_10 = (flags & 1) != 0,
+        .default_host_for_http_10 = (flags & 4) != 0 ? STR("d") : STR_NONE,
+        .allow_custom_methods = (flags & 8) != 0,
+        .allow_chunked_length = (flags & 16) != 0,
+        .ignores_absolute_url = (flags & 32) != 0,
+        .header_key_format = (flags & 64) != 0 ? HEADER_KEY_PRESERVED : HEADER_KEY_LOWER,
+        .header_case = {.forwards_reason_phrase = (flags & 8) != 0},
+    };
     const struct codec_limits l = {
         .max_headers_bytes = 4096,
         .max_headers_count = 30,
-        .accept_http_10 = (flags & 1) != 0,
         .underscores = (uint8_t)(flags >> 1 & 1),
-        .default_host_for_http_10 = (flags & 4) != 0 ? STR("d") : STR_NONE,
+        .http1 = &o,
     };
     struct outcome whole;
     struct outcome cut;

@@ -15,8 +15,9 @@
 #include "dataplane/codec/h1_parser.h"
 
 static const struct codec_limits limits = {.max_headers_bytes = 8192, .max_headers_count = 20};
+static const struct http1_options options_10 = {.accept_http_10 = true};
 static const struct codec_limits limits_10 = {
-    .max_headers_bytes = 8192, .max_headers_count = 20, .accept_http_10 = true};
+    .max_headers_bytes = 8192, .max_headers_count = 20, .http1 = &options_10};
 
 static const char *const framing_names[] = {"none", "length", "chunked", "close"};
 
@@ -52,7 +53,7 @@ static char *describe(enum h1_kind kind, const struct codec_limits *l, struct st
         at += used;
     }
     if (r == 0 && kind == H1_REQUEST) {
-        r = h1_request_finish(&p, l, &framing);
+        r = h1_request_finish(&p, &framing);
     } else if (r == 0 && kind == H1_RESPONSE) {
         r = h1_response_finish(&p, false, &framing);
     }
@@ -418,11 +419,98 @@ static void response_vectors(void **state)
 
 static void default_host_of_http_10(void **state)
 {
-    struct codec_limits l = limits_10;
+    const struct http1_options o = {
+        .accept_http_10 = true,
+        .default_host_for_http_10 = STR("d"),
+    };
+    struct codec_limits l = limits;
 
-    l.default_host_for_http_10 = STR("d");
+    l.http1 = &o;
     check(H1_REQUEST, &l, STR("GET / HTTP/1.0\r\n\r\n"),
           "none close|:method=GET;:path=/;:authority=d;");
+}
+
+static void options_let_more_pass(void **state)
+{
+    static const struct string_matcher websocket = {
+        .kind = STRING_MATCH_EXACT, .ignore_case = true, .value = {"websocket", 9}};
+    static const struct http1_options methods = {.allow_custom_methods = true};
+    static const struct http1_options length = {.allow_chunked_length = true};
+    static const struct http1_options absolute = {.ignores_absolute_url = true};
+    static const struct http1_options upgrade = {.ignored_upgrades = &websocket,
+                                                 .ignored_upgrade_count = 1};
+    static const struct {
+        const struct http1_options *options;
+        struct vector v;
+    } rows[] = {
+        {&methods, V("brew-Pot / HTTP/1.1\r\n\r\n", "none|:method=brew-Pot;:path=/;")},
+        {&methods,
+         V("averyverylongmethod / HTTP/1.1\r\n\r\n", "none|:method=averyverylongmethod;:path=/;")},
+        {&methods, V(" / HTTP/1.1\r\n\r\n", BAD)},
+        {&methods, V("G{T / HTTP/1.1\r\n\r\n", BAD)},
+        {&length, V(POST_ "Content-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n",
+                    "chunked close|"
+                    ":method=POST;:authority=a;:path=/;"
+                    "transfer-encoding=chunked;")},
+        {&length, V(POST_ "Transfer-Encoding: chunked\r\nContent-Length: 9\r\n\r\n",
+                    "chunked close|"
+                    ":method=POST;:authority=a;:path=/;"
+                    "transfer-encoding=chunked;")},
+        {&length, V(POST_ "Transfer-Encoding: gzip\r\nContent-Length: 9\r\n\r\n",
+                    "400 http1.content_length_and_chunked_not_allowed")},
+        {&length, V(POST_ "Transfer-Encoding: chunked\r\nContent-Length: +9\r\n\r\n", BAD)},
+        {&absolute, V("GET http://u@a/b HTTP/1.1\r\nHost: h\r\n\r\n",
+                      "none|:method=GET;:authority=h;:path=http://u@a/b;")},
+        {&absolute,
+         V("GET * HTTP/1.1\r\nHost: h\r\n\r\n", "none|:method=GET;:authority=h;:path=*;")},
+        {&absolute, V("GET no HTTP/1.1\r\nHost: h\r\n\r\n", BAD)},
+        {&upgrade, V(GET_ "Connection: Upgrade\r\nUpgrade: WebSocket\r\n\r\n",
+                     "none|" BASE "connection=Upgrade;")},
+        {&upgrade, V(GET_ "Connection: Upgrade\r\nUpgrade: other\r\n\r\n",
+                     "none|" BASE "connection=Upgrade;upgrade=other;")},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct codec_limits l = limits;
+
+        l.http1 = rows[i].options;
+        check(H1_REQUEST, &l, rows[i].v.in, rows[i].v.want);
+    }
+}
+
+static void spellings_are_kept_however_they_come(void **state)
+{
+    static const char head[] = "HTTP/1.1 200 All Fine\r\nX-One: 1\r\nx-ONE: 2\r\n\r\n";
+    const struct http1_options o = {
+        .header_key_format = HEADER_KEY_PRESERVED,
+        .header_case = {.forwards_reason_phrase = true, .is_proper_otherwise = true},
+    };
+    struct codec_limits l = limits;
+
+    l.http1 = &o;
+    for (size_t cut = 1; cut < sizeof(head) - 1; cut++) {
+        struct arena arena;
+        struct header_map map;
+        struct h1_parser p;
+        size_t used;
+        char name[8] = {0};
+
+        arena_init(&arena, NULL);
+        header_map_init(&map, &arena);
+        h1_parser_start(&p, H1_RESPONSE, &l, &arena, &map);
+        assert_int_equal(h1_parser_feed(&p, head, cut, &used), E_AGAIN);
+        assert_int_equal(h1_parser_feed(&p, head + cut, sizeof(head) - 1 - cut, &used), 0);
+        assert_int_equal(map.count, 3);
+        assert_true(str_eq(map.items[1].name, STR("x-one")));
+        assert_true(str_eq(map.items[2].name, STR("x-one")));
+        assert_non_null(map.header_case);
+        assert_true(str_eq(map.header_case->reason_phrase, STR("All Fine")));
+        header_case_write(map.header_case, STR("x-one"), name);
+        assert_string_equal(name, "X-One");
+        header_case_write(map.header_case, STR("x-new"), name);
+        assert_string_equal(name, "X-New");
+        arena_done(&arena);
+    }
 }
 
 static void underscores_in_names(void **state)
@@ -644,6 +732,8 @@ int main(void)
         cmocka_unit_test(http_10_vectors),
         cmocka_unit_test(response_vectors),
         cmocka_unit_test(default_host_of_http_10),
+        cmocka_unit_test(options_let_more_pass),
+        cmocka_unit_test(spellings_are_kept_however_they_come),
         cmocka_unit_test(underscores_in_names),
         cmocka_unit_test(bounds_on_count_and_size),
         cmocka_unit_test(a_line_without_end_is_bounded),

@@ -168,8 +168,8 @@ static int server_head(struct h1_server *s, struct buf *in)
     st->header_bytes_in = p->field_bytes;
     if (r == 0) {
         /* As Envoy: a version that is not accepted is told so in HTTP/1.1. */
-        st->protocol = p->is_http11 || !s->base.limits.accept_http_10 ? HTTP_11 : HTTP_10;
-        r = h1_request_finish(p, &s->base.limits, &framing);
+        st->protocol = p->is_http11 || !s->base.limits.http1->accept_http_10 ? HTTP_11 : HTTP_10;
+        r = h1_request_finish(p, &framing);
     }
     if (r == E_PROTOCOL) {
         return server_error(s, p->error);
@@ -349,10 +349,15 @@ static void response_done(struct h1_server *s)
     server_end_stream(s);
 }
 
+static bool is_proper_case(const struct h1_server *s)
+{
+    return s->base.limits.http1->header_key_format == HEADER_KEY_PROPER;
+}
+
 static void server_encode_1xx(struct codec_stream *st, const struct header_map *h)
 {
     struct h1_server *s = server_from_stream(st);
-    const struct h1_head_tail tail = {STR_NONE, STR_NONE};
+    const struct h1_head_tail tail = {.is_proper_case = is_proper_case(s)};
     size_t before = buf_len(s->base.out);
 
     if (!s->has_stream || s->send != SEND_HEAD || st->protocol == HTTP_10) {
@@ -404,7 +409,10 @@ static bool is_tunnel_accepted(const struct h1_server *s, unsigned status)
 /* From here on bytes, both ways; the connection goes with them. */
 static void server_accept_tunnel(struct h1_server *s, const struct header_map *h, unsigned status)
 {
-    const struct h1_head_tail tail = {h1_connection_line(h, s->stream.arena), STR_NONE};
+    const struct h1_head_tail tail = {
+        .connection = h1_connection_line(h, s->stream.arena),
+        .is_proper_case = is_proper_case(s),
+    };
     size_t before = buf_len(s->base.out);
 
     s->stream.header_bytes_out += h1_encode_response_head(s->base.out, false, status, h, &tail);
@@ -421,7 +429,7 @@ static void server_encode_headers(struct codec_stream *st, const struct header_m
     struct h1_server *s = server_from_stream(st);
     size_t before = buf_len(s->base.out);
     unsigned status = status_of(h);
-    struct h1_head_tail tail = {STR_NONE, STR_NONE};
+    struct h1_head_tail tail = {.is_proper_case = is_proper_case(s)};
 
     if (!s->has_stream || s->send != SEND_HEAD) {
         return;
@@ -505,7 +513,7 @@ static void server_encode_trailers(struct codec_stream *st, const struct header_
         return;
     }
     if (s->send_framing == FRAME_CHUNKED) {
-        h1_encode_last_chunk(s->base.out, s->base.limits.enable_trailers ? trailers : NULL);
+        h1_encode_last_chunk(s->base.out, s->base.limits.http1->enable_trailers ? trailers : NULL);
     }
     output_added(s, before);
     response_done(s);
@@ -616,6 +624,9 @@ struct codec *h1_server_codec_new(const struct codec_callbacks *callbacks, void 
         .out = out,
         .limits = *limits,
     };
+    if (limits->http1 == NULL) {
+        s->base.limits.http1 = &h1_default_options;
+    }
     s->magic = H1_SERVER_MAGIC;
     s->stream.ops = &server_stream_ops;
     return &s->base;

@@ -8,6 +8,7 @@
  * the connection: "U" (it is a tunnel now), "F" (nothing more is sent).
  */
 
+#include "config/model/core.h"
 #include "dataplane/base/buf.h"
 #include "dataplane/base/error.h"
 #include "dataplane/codec/codec.h"

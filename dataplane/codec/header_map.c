@@ -28,6 +28,7 @@ void header_map_init(struct header_map *m, struct arena *a)
     m->byte_size = 0;
     memset(m->first, 0, sizeof(m->first));
     m->has_invalid_value = false;
+    m->header_case = NULL;
 }
 
 static uint64_t load_u64(const char *p)

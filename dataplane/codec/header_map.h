@@ -16,6 +16,8 @@
 #include "dataplane/base/arena.h"
 #include "dataplane/base/str.h"
 
+struct header_case; /* codec/header_case.h */
+
 /* X(enumerator, "name"). 0 is "unknown"; pseudo-headers come first, else the order is free. After a
  * change run dataplane/codec/header_hash_gen.py. */
 #define HEADER_LIST(X)                                                                             \
@@ -122,6 +124,8 @@ struct header_map {
     /* Set by whoever makes a value of what a peer says elsewhere (a certificate's names, SNI) and
      * finds it invalid: before the map is sent, header_find_invalid. Codecs refuse such values. */
     bool has_invalid_value;
+    /* How its sender spelled the names; NULL: nobody asked. Only an HTTP/1 encoder looks. */
+    const struct header_case *header_case;
 };
 
 /* No control characters but HTAB (RFC 9110, 5.5). */

@@ -17,6 +17,7 @@ extern const struct access_logger_type access_logger_stderr;
 extern const struct access_logger_type access_logger_stdout;
 extern const struct extension cluster_dns;
 extern const struct extension dns_resolver_cares;
+extern const struct extension header_formatter_preserve_case;
 extern const struct extension load_balancing_policy_cluster_provided;
 extern const struct extension load_balancing_policy_least_request;
 extern const struct extension load_balancing_policy_random;
@@ -48,6 +49,7 @@ static const struct extension *const extensions[] = {
     &access_logger_stdout.ext,
     &cluster_dns,
     &dns_resolver_cares,
+    &header_formatter_preserve_case,
     &http_filter_alpn.ext,
     &http_filter_grpc_http1_bridge.ext,
     &http_filter_grpc_stats.ext,

@@ -445,10 +445,8 @@ static void conn_manager_make_codec(struct conn_manager *cm, enum http_protocol 
     struct codec_limits limits = {
         .max_headers_bytes = c->max_request_headers_bytes,
         .max_headers_count = c->max_headers_count,
-        .accept_http_10 = c->http1.accept_http_10,
-        .enable_trailers = c->http1.enable_trailers,
         .underscores = (uint8_t)c->headers_with_underscores,
-        .default_host_for_http_10 = c->http1.default_host_for_http_10,
+        .http1 = &c->http1,
         .http2 = &c->http2,
         .http2_stats = cm->http2_stats,
         .stream_buffer_bytes = cm->buffer_limit_bytes,

@@ -195,6 +195,12 @@ static void pool_conn_init_http2(struct pool_conn *pc, struct codec_limits *limi
     limits->http2_stats = cluster_shared_http2_stats(config->shared, pc->pool->loop->index);
 }
 
+/* The configuration that the connection holds on to, whatever becomes of the cluster. */
+static const struct cluster_config *pool_conn_held_config(const struct pool_conn *pc)
+{
+    return (const struct cluster_config *)pc->config_handle->part;
+}
+
 static void pool_conn_on_connected(struct conn *c)
 {
     struct pool_conn *pc = pool_conn_from(c->user);
@@ -203,7 +209,7 @@ static void pool_conn_on_connected(struct conn *c)
     struct codec_limits limits = {
         .max_headers_bytes = RESPONSE_HEADERS_MAX_BYTES,
         .max_headers_count = count->is_set ? count->value : RESPONSE_HEADERS_MAX_COUNT,
-        .enable_trailers = config->enable_trailers,
+        .http1 = &pool_conn_held_config(pc)->http1,
         .stream_buffer_bytes = config->per_connection_buffer_limit_bytes,
     };
 

@@ -309,6 +309,7 @@ def view(outcome, ignore=()):
         out[f"{at} line"] = f"{seen.method} {normal(seen.target, outcome.ports)} {seen.version}"
         out[f"{at} body"] = seen.body.decode("latin-1")
         out[f"{at} framing"] = seen.framing
+        out[f"{at} names"] = sorted(n for n, _ in seen.headers if f"upstream_header:{n.lower()}" not in ignore)
         out[f"{at} trailers"] = [(n.lower(), v) for n, v in seen.trailers]
         for name, values in header_view(seen.headers, outcome.ports, ignore, "upstream_header").items():
             out[f"{at} header {name}"] = values

@@ -26,7 +26,11 @@ static int parse_versions(struct parse_context *ctx,
                           const Envoy__Config__Core__V3__Http2ProtocolOptions *http2,
                           struct upstream_http_options *o)
 {
-    o->http1 = parse_http1_options(ctx, http1, false);
+    int r = parse_http1_options(ctx, http1, false, &o->http1);
+
+    if (r < 0) {
+        return r;
+    }
     return parse_http2_options(ctx, "http2_protocol_options", http2, false,
                                (struct opt_bool){.is_set = false}, &o->http2);
 }

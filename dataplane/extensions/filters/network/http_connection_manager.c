@@ -325,7 +325,9 @@ static int hcm_parse_versions(struct parse_context *ctx, const hcm_message *m, u
         r = parse_fail(ctx, E_INVALID, "http2_protocol_options",
                        "max_header_field_size_kb must not exceed max_request_headers_kb");
     }
-    c->http1 = parse_http1_options(ctx, m->http_protocol_options, stream_error.value);
+    if (r == 0) {
+        r = parse_http1_options(ctx, m->http_protocol_options, stream_error.value, &c->http1);
+    }
     return r;
 }
 

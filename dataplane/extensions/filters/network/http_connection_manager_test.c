@@ -16,6 +16,8 @@
 
 extern const struct network_filter_type network_filter_http_connection_manager;
 
+#define PRESERVE_CASE                                                                              \
+    "envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig"
 #define ROUTER                                                                                     \
     "{name: r, typed_config: {'@type': "                                                           \
     "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}"
@@ -97,7 +99,10 @@ static void test_every_field(void **state)
         "max_headers_count: 9, max_stream_duration: 10s, headers_with_underscores_action: "
         "REJECT_REQUEST, max_requests_per_connection: 11}\n"
         "http_protocol_options: {accept_http_10: true, default_host_for_http_10: d, "
-        "enable_trailers: true, override_stream_error_on_invalid_http_message: false}\n"
+        "enable_trailers: true, override_stream_error_on_invalid_http_message: false, "
+        "header_key_format: {stateful_formatter: {name: f, typed_config: {'@type': "
+        "type.googleapis.com/" PRESERVE_CASE ", forward_reason_phrase: true, "
+        "formatter_type_on_envoy_headers: PROPER_CASE}}}}\n"
         "http2_protocol_options: {max_concurrent_streams: 16}\n"
         "stream_error_on_invalid_http_message: true\n"
         "upgrade_configs: [{upgrade_type: websocket}, {upgrade_type: CONNECT, enabled: false, "
@@ -127,6 +132,9 @@ static void test_every_field(void **state)
     assert_true(parsed->http1.accept_http_10 && parsed->http1.enable_trailers);
     assert_true(str_eq(parsed->http1.default_host_for_http_10, STR("d")));
     assert_false(parsed->http1.stream_error_on_invalid_message);
+    assert_int_equal(parsed->http1.header_key_format, HEADER_KEY_PRESERVED);
+    assert_true(parsed->http1.header_case.forwards_reason_phrase);
+    assert_true(parsed->http1.header_case.is_proper_otherwise);
     assert_int_equal(parsed->http2.max_concurrent_streams, 16);
     assert_true(parsed->http2.stream_error_on_invalid_message);
     assert_int_equal(parsed->upgrade_count, 2);
@@ -226,6 +234,18 @@ static void test_refused(void **state)
         {MINIMAL FILTERS "codec_type: 77", "codec_type: value must be one of the defined enum"},
         {MINIMAL FILTERS "codec_type: HTTP3",
          "codec_type: HTTP/3 codec configured on non-QUIC listener."},
+        {MINIMAL FILTERS
+         "http_protocol_options: {header_key_format: {stateful_formatter: {name: f, "
+         "typed_config: {'@type': type.googleapis.com/" PRESERVE_CASE
+         ", formatter_type_on_envoy_headers: 7}}}}",
+         "http_protocol_options.header_key_format.stateful_formatter.typed_config."
+         "formatter_type_on_envoy_headers"},
+        {MINIMAL FILTERS
+         "http_protocol_options: {header_key_format: {stateful_formatter: {name: f, "
+         "typed_config: {'@type': type.googleapis.com/google.protobuf.Empty}}}}",
+         "http_protocol_options.header_key_format.stateful_formatter"},
+        {MINIMAL FILTERS "http_protocol_options: {ignore_http_11_upgrade: [{exact: a}, {}]}",
+         "http_protocol_options.ignore_http_11_upgrade[1]"},
         {MINIMAL FILTERS "common_http_protocol_options: {max_headers_count: 0}",
          "common_http_protocol_options.max_headers_count"},
         {MINIMAL FILTERS "common_http_protocol_options: {idle_timeout: -1s}",
