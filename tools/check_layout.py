@@ -77,6 +77,7 @@ WITHOUT_PROTO = {
 }
 # One proto, several kinds or messages: what each exports instead of one symbol.
 SEVERAL = {
+    "access_loggers/grpc": ["access_logger_http_grpc", "access_logger_tcp_grpc"],
     "access_loggers/stream": ["access_logger_stderr", "access_logger_stdout"],
     "transport_sockets/raw_buffer": ["transport_socket_raw_buffer_downstream",
                                      "transport_socket_raw_buffer_upstream"],

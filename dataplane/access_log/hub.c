@@ -10,15 +10,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "dataplane/access_log/log_sink.h"
 #include "dataplane/base/check.h"
 #include "dataplane/base/list.h"
 #include "dataplane/base/log.h"
 #include "dataplane/base/xalloc.h"
 #include "dataplane/event/loop.h"
 #include "dataplane/runtime/thread_context.h"
-
-/* Main and its workers. */
-#define THREADS_MAX 1024
 
 struct access_log_buffer {
     struct access_log_file *file; /* one reference */
@@ -36,7 +34,7 @@ struct access_log_file {
     int fd;
     _Atomic(uint32_t) refs;
     /* Each thread touches its own only; hub_free all, when the threads are gone. */
-    struct access_log_buffer *buffers[THREADS_MAX];
+    struct access_log_buffer *buffers[ACCESS_LOG_THREADS_MAX];
 };
 
 struct access_log_hub {
@@ -44,6 +42,8 @@ struct access_log_hub {
     size_t flush_bytes;
     pthread_mutex_t mutex; /* the list of files: never taken while logging */
     struct list files;
+    struct log_sinks sinks;
+    struct str node;
     _Atomic(uint64_t) lost_batches;
 };
 
@@ -123,7 +123,7 @@ struct strbuf *access_log_file_begin(struct access_log_file *f, struct thread_co
 {
     size_t i = thread_index(t);
 
-    CHECK(i < THREADS_MAX);
+    CHECK(i < ACCESS_LOG_THREADS_MAX);
     if (f->buffers[i] == NULL) {
         f->buffers[i] = buffer_new(f, t);
     }
@@ -253,6 +253,7 @@ struct access_log_hub *access_log_hub_new(uint32_t flush_interval_ms, size_t flu
     hub->flush_bytes = flush_bytes;
     CHECK(pthread_mutex_init(&hub->mutex, NULL) == 0);
     list_init(&hub->files);
+    log_sinks_init(&hub->sinks);
     return hub;
 }
 
@@ -265,7 +266,7 @@ void access_log_hub_free(struct access_log_hub *hub)
     }
     while ((f = list_first(&hub->files, struct access_log_file, node)) != NULL) {
         atomic_fetch_add_explicit(&f->refs, 1, memory_order_relaxed); /* keeps `f` for the walk */
-        for (size_t i = 0; i < THREADS_MAX; i++) {
+        for (size_t i = 0; i < ACCESS_LOG_THREADS_MAX; i++) {
             if (f->buffers[i] != NULL) {
                 buffer_free(f->buffers[i]);
             }
@@ -273,6 +274,29 @@ void access_log_hub_free(struct access_log_hub *hub)
         CHECK(atomic_load_explicit(&f->refs, memory_order_relaxed) == 1); /* no logger is left */
         access_log_file_unref(f);
     }
+    log_sinks_done(&hub->sinks);
     pthread_mutex_destroy(&hub->mutex);
     free(hub);
+}
+
+struct log_sinks *access_log_hub_sinks(struct access_log_hub *hub)
+{
+    return &hub->sinks;
+}
+
+void access_log_hub_set_node(struct access_log_hub *hub, struct str node)
+{
+    hub->node = node;
+}
+
+struct str access_log_hub_node(const struct access_log_hub *hub)
+{
+    return hub->node;
+}
+
+void access_log_hub_stop_thread(struct access_log_hub *hub, struct thread_context *t)
+{
+    if (hub != NULL) {
+        log_sinks_stop_thread(&hub->sinks, t);
+    }
 }

@@ -19,8 +19,12 @@
 #include "dataplane/base/error.h"
 #include "dataplane/base/str.h"
 
+/* Main and its workers. */
+#define ACCESS_LOG_THREADS_MAX 1024
+
 struct access_log_file;
 struct access_log_hub;
+struct log_sinks;
 struct thread_context;
 
 /* `flush_interval_ms` and `flush_bytes`: how old and how big a buffer may get. */
@@ -33,6 +37,14 @@ int access_log_hub_open(struct access_log_hub *hub, struct str path, struct acce
                         struct error *reterr) MUST_CHECK;
 /* Main. Opens all paths anew, for log rotation; where that fails the old file goes on. */
 void access_log_hub_reopen(struct access_log_hub *hub);
+
+/* What log services are written to. */
+struct log_sinks *access_log_hub_sinks(struct access_log_hub *hub);
+/* The bootstrap's node as protobuf, for log services; lives as long as the hub. Empty until set. */
+void access_log_hub_set_node(struct access_log_hub *hub, struct str node);
+struct str access_log_hub_node(const struct access_log_hub *hub);
+/* The calling thread, before its clusters go. */
+void access_log_hub_stop_thread(struct access_log_hub *hub, struct thread_context *t);
 
 /* Any thread. The last one closes; buffers hold a reference of their own. NULL allowed. */
 void access_log_file_unref(struct access_log_file *f);

@@ -13,8 +13,10 @@
 #include "dataplane/stream_info/access_log.h"
 
 extern const struct access_logger_type access_logger_file;
+extern const struct access_logger_type access_logger_http_grpc;
 extern const struct access_logger_type access_logger_stderr;
 extern const struct access_logger_type access_logger_stdout;
+extern const struct access_logger_type access_logger_tcp_grpc;
 extern const struct extension cluster_dns;
 extern const struct extension dns_resolver_cares;
 extern const struct extension header_formatter_preserve_case;
@@ -45,8 +47,10 @@ extern const struct transport_socket transport_socket_tls_upstream;
 
 static const struct extension *const extensions[] = {
     &access_logger_file.ext,
+    &access_logger_http_grpc.ext,
     &access_logger_stderr.ext,
     &access_logger_stdout.ext,
+    &access_logger_tcp_grpc.ext,
     &cluster_dns,
     &dns_resolver_cares,
     &header_formatter_preserve_case,

@@ -256,6 +256,8 @@ static void server_init_context(struct server *s)
         .hostname = hostname,
         .access_logs = s->context.access_logs,
     };
+    access_log_hub_set_node(s->context.access_logs,
+                            str_n((const char *)s->node.bytes, s->node.len));
     s->context.clusters = cluster_manager_new(&s->context);
     server_runtime_start(s);
 }
@@ -628,6 +630,7 @@ static void server_teardown(struct server *s)
     s->closing_count += xds_dialing_close(&s->dialing, server_on_closed, s);
     loop_run(&s->loop); /* until all are closed; runs what workers posted */
     dns_clusters_close(s->dns);
+    access_log_hub_stop_thread(s->context.access_logs, &s->context);
     cluster_manager_free(s->context.clusters);
     part_table_done(&s->parts);
     listener_manager_free(s->listeners);

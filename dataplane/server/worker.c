@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "config/model/listener.h"
+#include "dataplane/access_log/hub.h"
 #include "dataplane/base/log.h"
 #include "dataplane/base/xalloc.h"
 #include "dataplane/net/listener.h"
@@ -548,6 +549,7 @@ static void *worker_thread(void *arg)
     void *crash_stack = crash_thread_init();
 
     loop_run(&w->loop);
+    access_log_hub_stop_thread(w->context.access_logs, &w->context);
     cluster_manager_free(w->context.clusters);
     part_table_done(&w->parts);
     loop_done(&w->loop);
