@@ -318,7 +318,9 @@ static void write_common(struct strbuf *out, const struct grpc_log_fields *f,
     write_times(out, si);
     write_address(out, COMMON_UPSTREAM_REMOTE, &si->upstream_remote);
     write_address(out, COMMON_UPSTREAM_LOCAL, &si->upstream_local);
-    proto_string(out, COMMON_UPSTREAM_CLUSTER, si->upstream_cluster);
+    if (address_is_set(&si->upstream_remote)) { /* as Envoy */
+        proto_string(out, COMMON_UPSTREAM_CLUSTER, si->upstream_cluster);
+    }
     write_flags(out, si->flags);
     write_metadata(out, si);
     proto_string(out, COMMON_UPSTREAM_FAILURE, si->upstream_transport_failure_reason);

@@ -184,6 +184,7 @@ static bool router_forward(struct router *r, struct header_map *h, bool end_stre
     r->is_websocket = r->is_tunnel && str_eq_nocase(header_get(h, HDR_UPGRADE), STR("websocket"));
     host = router_pick_host(r);
     if (host == NULL) {
+        http_filter_info(r->filter)->attempt_count++; /* as Envoy: it was tried */
         router_charge_code(r, 503, NULL);
         http_filter_local_reply(r->filter, 503, STR("no healthy upstream"), NULL,
                                 FLAG_NO_HEALTHY_UPSTREAM, STR("no_healthy_upstream"));
