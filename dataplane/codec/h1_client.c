@@ -196,7 +196,7 @@ static int client_head(struct h1_client *s, struct buf *in)
 
     st->wire_bytes_in += before - buf_len(in);
     if (r == 0) {
-        st->header_bytes_in += p->field_bytes;
+        st->header_bytes_in += h1_field_bytes(p);
         st->protocol = p->is_http11 ? HTTP_11 : HTTP_10;
         r = h1_response_finish(p, s->is_head, &framing);
     }
@@ -270,6 +270,9 @@ static int client_body(struct h1_client *s, struct buf *in)
     if (r == 0) {
         if (buf_len(in) > 0) {
             s->should_close = true; /* bytes that nobody asked for */
+        }
+        if (x->body.trailers != NULL && x->body.trailers->count > 0) {
+            st->header_bytes_in += h1_field_bytes(&x->parser);
         }
         finish_body(s, x->body.trailers, &data);
     } else if (buf_len(&data) > 0) {

@@ -324,6 +324,11 @@ static int note_host(struct h1_parser *p, struct str value)
     return 0;
 }
 
+uint32_t h1_field_bytes(const struct h1_parser *p)
+{
+    return p->field_bytes > 0 ? p->field_bytes : FIELD_EXTRA_BYTES;
+}
+
 static int add_field(struct h1_parser *p, struct str name, struct str value, bool is_wire_line)
 {
     enum header_id id = header_id_of(name);

@@ -43,7 +43,7 @@ struct h1_parser {
     uint32_t max_bytes;
     uint32_t max_count;
     uint32_t head_bytes;  /* of complete lines */
-    uint32_t field_bytes; /* of names and values, and three more for each field, as Envoy counts */
+    uint32_t field_bytes; /* as h1_field_bytes(), without fields 0 */
     uint32_t field_count;
     uint16_t status; /* response */
     uint8_t kind;
@@ -73,6 +73,9 @@ void h1_parser_start(struct h1_parser *p, enum h1_kind kind, const struct codec_
 /* Takes bytes. 0: the head is complete; E_AGAIN: all were taken, more are needed; E_PROTOCOL:
  * p->error says why. `*ret_used` is how many were taken, set in all cases. */
 int h1_parser_feed(struct h1_parser *p, const char *data, size_t len, size_t *ret_used) MUST_CHECK;
+/* Of a complete head or trailer section, as Envoy counts: names and values, three more for each
+ * field, and as many for a section without one. */
+uint32_t h1_field_bytes(const struct h1_parser *p);
 /* After a complete request head: checks its framing, Host, target and Connection header, sets
  * :authority, :path and (absolute-form) :scheme. E_PROTOCOL. */
 int h1_request_finish(struct h1_parser *p, enum h1_framing *ret_framing) MUST_CHECK;

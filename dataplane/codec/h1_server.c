@@ -165,8 +165,8 @@ static int server_head(struct h1_server *s, struct buf *in)
     int r = h1_feed_buf(p, in);
 
     st->wire_bytes_in += before - buf_len(in);
-    st->header_bytes_in = p->field_bytes;
     if (r == 0) {
+        st->header_bytes_in = h1_field_bytes(p);
         /* As Envoy: a version that is not accepted is told so in HTTP/1.1. */
         st->protocol = p->is_http11 || !s->base.limits.http1->accept_http_10 ? HTTP_11 : HTTP_10;
         r = h1_request_finish(p, &framing);
@@ -222,6 +222,7 @@ static int server_body(struct h1_server *s, struct buf *in)
         s->recv = RECV_DONE;
     }
     if (is_complete && x->body.trailers != NULL && x->body.trailers->count > 0) {
+        st->header_bytes_in += h1_field_bytes(&x->parser);
         if (buf_len(&data) > 0) {
             st->callbacks->on_data(st->user, &data, false);
         }

@@ -243,6 +243,17 @@ static bool step_expect(struct http_stream *s)
     return !stream_has_ended(s);
 }
 
+/* As Envoy (draft-ietf-httpbis-safe-method-w-body): what a QUERY asks is in its content. */
+static bool step_method(struct http_stream *s)
+{
+    const struct header_map *h = &s->request_headers;
+
+    return !str_eq(header_get(h, HDR_METHOD), STR("QUERY")) ||
+                   header_get(h, HDR_CONTENT_TYPE).len > 0
+               ? true
+               : refuse(s, 400, STR("query_missing_content_type"));
+}
+
 static bool step_host(struct http_stream *s)
 {
     return header_has(&s->request_headers, HDR_AUTHORITY)
@@ -399,6 +410,7 @@ static bool step_filters(struct http_stream *s)
 
 static const struct request_step request_steps[] = {
     {"expect", step_expect},
+    {"method", step_method},
     {"host", step_host},
     {"path", step_path},
     {"normalize path", step_normalize_path},

@@ -76,8 +76,8 @@ static void set_path(struct formatted *out, const struct format_item *item,
 {
     struct str path = STR_NONE;
 
+    out->kind = FORMATTED_NONE;
     if (request == NULL) {
-        out->kind = FORMATTED_NONE;
         return;
     }
     if (!str_eq(item->arg2, STR("PATH"))) {
@@ -89,7 +89,9 @@ static void set_path(struct formatted *out, const struct format_item *item,
     if (str_eq(item->arg1, STR("NQ"))) {
         path = str_sub(path, 0, str_find_char(path, '?'));
     }
-    formatted_set_optional(out, path);
+    if (path.ptr != NULL) {
+        formatted_set_string(out, path); /* as Envoy: also where nothing stands before the query */
+    }
 }
 
 static int hex_digit(char c)

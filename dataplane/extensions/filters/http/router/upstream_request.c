@@ -450,7 +450,7 @@ static void request_on_ready(struct pool_request *pool_request)
     request_note_host(rq);
     request_note_connection(rq);
     info->first_upstream_tx_ns = router_now_ns(r, is_at_once ? info->start_mono_ns : 0);
-    info->last_upstream_tx_ns = info->first_upstream_tx_ns;
+    info->last_upstream_tx_ns = r->has_end_stream ? info->first_upstream_tx_ns : 0;
     info->upstream_ready_ns = info->first_upstream_tx_ns;
     if (r->timeouts.max_stream_ms > 0) {
         timer_arm(request_loop(rq), &rq->duration_timer, r->timeouts.max_stream_ms);
