@@ -10,6 +10,7 @@
 #include "config/parse/check.h"
 #include "config/parse/context.h"
 #include "config/parse/core.h"
+#include "config/parse/extension.h"
 #include "config/parse/log_filter.h"
 #include "config/parse/matcher.h"
 #include "config/parse/runtime.h"
@@ -375,6 +376,52 @@ static int read_watchdogs(struct parse_context *ctx, struct bootstrap *b)
                   : r;
 }
 
+#define STATS_FLUSH_MS 5000
+#define STATS_FLUSH_MAX_MS (5 * 60 * 1000)
+
+static int read_stats_interval(struct parse_context *ctx, struct bootstrap *b)
+{
+    const Envoy__Config__Bootstrap__V3__Bootstrap *m = b->message;
+    struct stats_flush_config *c = &b->stats_flush;
+    int r = parse_ms_or(ctx, "stats_flush_interval", m->stats_flush_interval, DURATION_GTE_1MS,
+                        STATS_FLUSH_MS, &c->interval_ms);
+
+    if (r == 0 && c->interval_ms >= STATS_FLUSH_MAX_MS) {
+        r = parse_fail(ctx, E_INVALID, "stats_flush_interval",
+                       "value must be inside range [1ms, 5m0s)");
+    }
+    c->on_admin = m->stats_flush_case ==
+                  ENVOY__CONFIG__BOOTSTRAP__V3__BOOTSTRAP__STATS_FLUSH_STATS_FLUSH_ON_ADMIN;
+    if (r == 0 && c->on_admin && !m->stats_flush_on_admin) {
+        r = parse_fail(ctx, E_INVALID, "stats_flush_on_admin", "value must equal true");
+    }
+    if (r == 0 && c->on_admin && m->stats_flush_interval != NULL) {
+        r = error_set(ctx->err, E_INVALID,
+                      "Only one of stats_flush_interval or stats_flush_on_admin should be set!");
+    }
+    return r;
+}
+
+static int read_stats_flush(struct parse_context *ctx, struct bootstrap *b)
+{
+    const Envoy__Config__Bootstrap__V3__Bootstrap *m = b->message;
+    struct filter_config *sinks =
+        ARENA_ARRAY(parse_arena(ctx), struct filter_config, m->n_stats_sinks + 1);
+    int r = read_stats_interval(ctx, b);
+
+    for (size_t i = 0; r == 0 && i < m->n_stats_sinks; i++) {
+        const Envoy__Config__Metrics__V3__StatsSink *s = m->stats_sinks[i];
+        size_t at = path_push_index(ctx, "stats_sinks", i);
+
+        r = parse_extension(ctx, EXT_STAT_SINK, s->name, "typed_config", s->typed_config,
+                            &sinks[i]);
+        path_pop(ctx, at);
+    }
+    b->stats_flush.sinks = sinks;
+    b->stats_flush.sink_count = m->n_stats_sinks;
+    return r;
+}
+
 /* What is unsupported in the bootstrap itself; static resources report their own when they are
  * put into the store. */
 static int check_own_fields(struct parse_context *ctx, struct bootstrap *b)
@@ -445,6 +492,9 @@ int bootstrap_load(const struct bootstrap_params *p, struct bootstrap **ret_boot
     }
     if (r == 0) {
         r = read_watchdogs(&ctx, b);
+    }
+    if (r == 0) {
+        r = read_stats_flush(&ctx, b);
     }
     if (r == 0) {
         keep_report(&ctx, b);

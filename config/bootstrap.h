@@ -42,6 +42,14 @@ struct watchdogs {
     struct watchdog_rules workers;
 };
 
+/* stats_sinks, and when they get what. */
+struct stats_flush_config {
+    const struct filter_config *sinks; /* ext: a struct stat_sink_type */
+    size_t sink_count;
+    uint64_t interval_ms;
+    bool on_admin;
+};
+
 struct bootstrap {
     struct part *part; /* owns the plain values below */
     /* Text, nodes and message: large with many static resources, dropped once they are loaded. */
@@ -61,6 +69,7 @@ struct bootstrap {
     struct config_source lds;
     struct runtime_config runtime;
     struct watchdogs watchdogs;
+    struct stats_flush_config stats_flush;
     char **unsupported; /* "path (message)", outside of static resources */
     size_t unsupported_count;
 };

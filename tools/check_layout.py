@@ -28,7 +28,8 @@ STREAM_INFO = NET + ["dataplane/codec/", "dataplane/tls/", "dataplane/stream_inf
 CLIENT = STREAM_INFO + ["dataplane/http/", "dataplane/upstream/", "dataplane/client/"]
 CORE = CLIENT + ["dataplane/access_log/", "dataplane/admin/"]
 # What an extension may use of proto/ besides its own folder: messages that no extension owns.
-SHARED_PROTO = ["proto/envoy/config/", "proto/envoy/type/", "proto/google/", "proto/xds/", "proto/udpa/"]
+SHARED_PROTO = ["proto/envoy/config/", "proto/envoy/service/", "proto/envoy/type/", "proto/google/",
+                "proto/xds/", "proto/udpa/"]
 
 DIRECTION = {
     "dataplane/base/": [],
@@ -50,7 +51,7 @@ DIRECTION = {
     "dataplane/client/": CLIENT,
     "dataplane/access_log/": CLIENT,
     "dataplane/admin/": CLIENT,
-    "dataplane/extensions/": CORE + ["config/parse/"] + SHARED_PROTO,
+    "dataplane/extensions/": CORE + ["config/parse/", "config/pb_unpack.h"] + SHARED_PROTO,
     "dataplane/server/": ["dataplane/", "config/", "xds/", "proto/"],
 }
 TREES = ("dataplane/", "config/", "xds/", "proto/")
@@ -74,15 +75,20 @@ FOREIGN = {
 WITHOUT_PROTO = {
     "clusters/eds", "clusters/static", "clusters/strict_dns", "clusters/logical_dns",
     "clusters/original_dst",
+    # Their messages are of envoy.config.metrics.
+    "stat_sinks/metrics_service", "stat_sinks/statsd",
 }
 # One proto, several kinds or messages: what each exports instead of one symbol.
 SEVERAL = {
     "access_loggers/grpc": ["access_logger_http_grpc", "access_logger_tcp_grpc"],
     "access_loggers/stream": ["access_logger_stderr", "access_logger_stdout"],
+    "stat_sinks/statsd": ["stat_sink_dog_statsd", "stat_sink_graphite_statsd", "stat_sink_statsd"],
     "transport_sockets/raw_buffer": ["transport_socket_raw_buffer_downstream",
                                      "transport_socket_raw_buffer_upstream"],
     "transport_sockets/tls": ["transport_socket_tls_downstream", "transport_socket_tls_upstream"],
 }
+# Messages of an extension that stand under another name.
+ALSO_OWN = {"stat_sinks/statsd": "proto/envoy/extensions/stat_sinks/graphite_statsd/"}
 POSTURE = ("Trust:", "Buffers:", "Differs from Envoy:")
 
 # --- Rule 5 -----------------------------------------------------------------------------------------
@@ -209,7 +215,7 @@ class Checker:
                 own = [f"dataplane/extensions/{extension}/", f"dataplane/extensions/{extension}.",
                        f"dataplane/extensions/{extension}_",
                        f"proto/envoy/extensions/{extension}/", f"proto/istio/{extension}/",
-                       f"proto/nuncio/{extension}/"]
+                       f"proto/nuncio/{extension}/", ALSO_OWN.get(extension, "proto/none/")]
                 is_shared = name.startswith("proto/envoy/extensions/") and "/common/" in name
                 is_test_table = BESIDE.search(file.path) and name == "dataplane/extensions/registry.h"
                 is_own = is_shared or is_test_table or name.startswith(tuple(own))

@@ -29,6 +29,8 @@ const char *extension_category_name(enum extension_category c)
         return "envoy.network.dns_resolver";
     case EXT_HEADER_FORMATTER:
         return "envoy.http.stateful_header_formatters";
+    case EXT_STAT_SINK:
+        return "envoy.stats_sinks";
     case EXT_CATEGORY_COUNT:
         break;
     }

@@ -29,6 +29,7 @@ enum extension_category {
     EXT_REQUEST_ID,
     EXT_DNS_RESOLVER,
     EXT_HEADER_FORMATTER, /* stateful ones, of HTTP/1 */
+    EXT_STAT_SINK,
     EXT_CATEGORY_COUNT
 };
 

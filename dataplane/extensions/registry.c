@@ -5,6 +5,7 @@
 
 #include "dataplane/extensions/registry.h"
 
+#include "config/model/stat_sink.h"
 #include "dataplane/base/check.h"
 #include "dataplane/http/filter.h"
 #include "dataplane/net/listener_filter.h"
@@ -39,6 +40,10 @@ extern const struct network_filter_type network_filter_connection_limit;
 extern const struct network_filter_type network_filter_http_connection_manager;
 extern const struct network_filter_type network_filter_sni_cluster;
 extern const struct network_filter_type network_filter_tcp_proxy;
+extern const struct stat_sink_type stat_sink_dog_statsd;
+extern const struct stat_sink_type stat_sink_graphite_statsd;
+extern const struct stat_sink_type stat_sink_metrics_service;
+extern const struct stat_sink_type stat_sink_statsd;
 extern const struct transport_socket transport_socket_proxy_protocol;
 extern const struct transport_socket transport_socket_raw_buffer_downstream;
 extern const struct transport_socket transport_socket_raw_buffer_upstream;
@@ -72,6 +77,10 @@ static const struct extension *const extensions[] = {
     &network_filter_sni_cluster.ext,
     &network_filter_tcp_proxy.ext,
     &request_id_uuid,
+    &stat_sink_dog_statsd.ext,
+    &stat_sink_graphite_statsd.ext,
+    &stat_sink_metrics_service.ext,
+    &stat_sink_statsd.ext,
     &transport_socket_proxy_protocol.ext,
     &transport_socket_raw_buffer_downstream.ext,
     &transport_socket_raw_buffer_upstream.ext,

@@ -9,6 +9,7 @@
 
 #include <stdint.h>
 
+#include "dataplane/base/str.h"
 #include "dataplane/runtime/drain.h"
 
 struct loop;
@@ -27,6 +28,7 @@ struct thread_context {
     struct access_log_hub *access_logs;
     const struct runtime *runtime; /* NULL: the defaults */
     struct overload *overload;     /* NULL: never overloaded (main) */
+    struct str node; /* this node for services to know us by: core.v3.Node, serialized */
     const char *node_id;
     const char *node_cluster;
     const char *node_zone;

@@ -20,7 +20,7 @@
 #include "dataplane/server/listener_manager.h"
 #include "dataplane/server/local_ip.h"
 #include "dataplane/server/server.h"
-#include "dataplane/server/server_stats.h"
+#include "dataplane/server/stats_flush.h"
 #include "dataplane/stats/admin_stats.h"
 #include "dataplane/tls/inventory.h"
 #include "dataplane/upstream/admin_clusters.h"
@@ -52,8 +52,8 @@ static void admin_refresh(void *context)
 {
     struct server *s = context;
 
-    server_stats_refresh(s->server_stats, s);
-    cluster_registry_refresh_stats(s->registry);
+    server_refresh_stats(s);
+    stats_flusher_on_admin(s->stats_flusher);
 }
 
 static struct admin *admin_build(struct server *s, struct admin_server *a)

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "config/bootstrap.h"
+#include "config/model/stat_sink.h"
 #include "config/parse/core.h"
 #include "config/store.h"
 #include "dataplane/access_log/hub.h"
@@ -32,6 +33,7 @@
 #include "dataplane/server/publish.h"
 #include "dataplane/server/runtime_updates.h"
 #include "dataplane/server/server_stats.h"
+#include "dataplane/server/stats_flush.h"
 #include "dataplane/server/watchdog.h"
 #include "dataplane/server/xds_dialer.h"
 #include "dataplane/tls/context.h"
@@ -173,6 +175,17 @@ static void server_on_initialized(void *ctx)
     (void)malloc_trim(0); /* what reading the configuration took */
 }
 
+void server_refresh_stats(struct server *s)
+{
+    server_stats_refresh(s->server_stats, s);
+    cluster_registry_refresh_stats(s->registry);
+}
+
+static void server_on_flush(void *ctx)
+{
+    server_refresh_stats(ctx);
+}
+
 /* --- start -------------------------------------------------------------------------------- */
 
 /* CPUs this process may use: its affinity mask, cut by the cgroup's quota. */
@@ -250,6 +263,7 @@ static void server_init_context(struct server *s)
         .loop = &s->loop,
         .stats = s->stats,
         .parts = &s->parts,
+        .node = str_n((const char *)s->node.bytes, s->node.len),
         .node_id = s->node.message->id,
         .node_cluster = s->node.message->cluster,
         .node_zone = s->node.message->locality != NULL ? s->node.message->locality->zone : "",
@@ -361,12 +375,20 @@ static int server_load_static(struct server *s, struct error *reterr)
     return r;
 }
 
-/* What Envoy refuses of the bootstrap's own discovery sources. */
+/* What Envoy refuses of the bootstrap's own sinks and discovery sources. */
 static int server_check_sources(const struct server *s, struct error *reterr)
 {
     const struct bootstrap *b = s->bootstrap;
     const struct config_source *sources[] = {&b->ads, &b->cds, &b->lds};
 
+    for (size_t i = 0; i < s->bootstrap->stats_flush.sink_count; i++) {
+        const struct stat_sink_config *c = s->bootstrap->stats_flush.sinks[i].config;
+
+        if (c->cluster_name.len > 0 && !config_store_has(s->store, PART_CLUSTER, c->cluster_name)) {
+            return error_set(reterr, E_INVALID, "%s '%.*s'", c->cluster_error,
+                             STR_ARG(c->cluster_name));
+        }
+    }
     for (size_t i = 0; i < ARRAY_LEN(sources); i++) {
         const struct config_source *c = sources[i];
 
@@ -459,6 +481,8 @@ static int server_init_parts(struct server *s, struct error *reterr)
     s->overload = overload_manager_new();
     s->listeners = listener_manager_new(s->stats, s->worker_count, &s->listener_versions);
     listener_manager_set_hot_restart(s->listeners, s->hot_restart);
+    s->stats_flusher =
+        stats_flusher_new(&s->bootstrap->stats_flush, &s->context, s->stats, server_on_flush, s);
     r = dns_clusters_new(&s->loop, s->registry, &s->dns);
     if (r != 0) {
         return error_set(reterr, r, "cannot start the DNS resolver");
@@ -612,6 +636,7 @@ static void server_on_closed(void *user)
 static void server_teardown(struct server *s)
 {
     watchdog_stop(s->watchdog);
+    stats_flusher_stop(s->stats_flusher);
     timer_cancel(&s->loop, &s->drain_timer);
     timer_cancel(&s->loop, &s->trim_timer);
     drain_manager_done(&s->drain);
@@ -631,6 +656,7 @@ static void server_teardown(struct server *s)
     loop_run(&s->loop); /* until all are closed; runs what workers posted */
     dns_clusters_close(s->dns);
     access_log_hub_stop_thread(s->context.access_logs, &s->context);
+    stats_flusher_free(s->stats_flusher);
     cluster_manager_free(s->context.clusters);
     part_table_done(&s->parts);
     listener_manager_free(s->listeners);
@@ -665,6 +691,7 @@ void server_run(struct server *s)
     if (watchdog_start(s->watchdog) != 0) {
         log_error(LOG_C_MAIN, "no thread for the watchdog");
     }
+    stats_flusher_start(s->stats_flusher);
     config_store_start(s->store, &s->bootstrap->cds, &s->bootstrap->lds);
     loop_run(&s->loop);
     log_info(LOG_C_MAIN, "exiting");

@@ -48,6 +48,7 @@ struct overload_manager;
 struct runtime;
 struct runtime_layers;
 struct server_stats;
+struct stats_flusher;
 struct watchdog;
 struct xds_client;
 
@@ -64,6 +65,7 @@ struct server {
     struct stat_store *stats;
     struct overload_manager *overload;
     struct server_stats *server_stats;
+    struct stats_flusher *stats_flusher;
     struct cluster_registry *registry;
     struct listener_manager *listeners;
     size_t listener_versions; /* that exist */
@@ -103,6 +105,8 @@ void server_drain(struct server *s);
 void server_stop(struct server *s);
 /* When the first generation of it started, wall clock. */
 uint64_t server_first_start_ns(const struct server *s);
+/* What is only counted when somebody looks. */
+void server_refresh_stats(struct server *s);
 /* SIGUSR1 and /reopen_logs: after the files were moved away. */
 void server_reopen_logs(struct server *s);
 /* After a moment: for /quitquitquit, whose answer is still to be written. */

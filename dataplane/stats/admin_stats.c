@@ -12,14 +12,8 @@
 #include "dataplane/stats/admin_stats_params.h"
 #include "dataplane/stats/stats.h"
 
-static const double QUANTILES[] = {0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 1};
 static const char *const QUANTILE_NAMES[] = {"P0",  "P25", "P50",   "P75",   "P90",
                                              "P95", "P99", "P99.5", "P99.9", "P100"};
-/* Envoy's default Prometheus buckets, milliseconds. */
-static const double BUCKETS[] = {0.5,   1,      5,      10,      25,     50,    100,
-                                 250,   500,    1000,   2500,    5000,   10000, 30000,
-                                 60000, 300000, 600000, 1800000, 3600000};
-
 /* --- selection ---------------------------------------------------------------------------- */
 
 enum stat_type_filter { TYPE_ALL, TYPE_COUNTERS, TYPE_GAUGES, TYPE_HISTOGRAMS, TYPE_TEXT };
@@ -124,9 +118,9 @@ static void histogram_text(struct strbuf *out, const struct histogram *h)
         strbuf_add_c(out, "No recorded values");
         return;
     }
-    for (size_t i = 0; i < ARRAY_LEN(QUANTILES); i++) {
+    for (size_t i = 0; i < STAT_QUANTILE_COUNT; i++) {
         strbuf_addf(out, "%s%s(nan,", i == 0 ? "" : " ", QUANTILE_NAMES[i]);
-        number_add(out, histogram_quantile(h, QUANTILES[i]));
+        number_add(out, histogram_quantile(h, stat_quantiles[i]));
         strbuf_add_char(out, ')');
     }
 }
@@ -207,10 +201,10 @@ static void json_histogram(struct json_writer *w, const struct stat_sample *s)
     json_str(w, s->name);
     json_key(w, STR("values"));
     json_array_begin(w);
-    for (size_t i = 0; i < ARRAY_LEN(QUANTILES); i++) {
+    for (size_t i = 0; i < STAT_QUANTILE_COUNT; i++) {
         json_object_begin(w);
         json_key(w, STR("cumulative"));
-        json_number(w, histogram_quantile(s->histogram, QUANTILES[i]));
+        json_number(w, histogram_quantile(s->histogram, stat_quantiles[i]));
         json_key(w, STR("interval"));
         json_null(w);
         json_object_end(w);
@@ -265,8 +259,8 @@ static void json_render(struct stat_store *store, const struct selection *sel,
         json_object_begin(&p.numbers);
         json_key(&p.numbers, STR("supported_quantiles"));
         json_array_begin(&p.numbers);
-        for (size_t i = 0; i < ARRAY_LEN(QUANTILES); i++) {
-            json_double(&p.numbers, QUANTILES[i] * 100);
+        for (size_t i = 0; i < STAT_QUANTILE_COUNT; i++) {
+            json_double(&p.numbers, stat_quantiles[i] * 100);
         }
         json_array_end(&p.numbers);
         json_key(&p.numbers, STR("computed_quantiles"));
@@ -381,10 +375,10 @@ static void prometheus_histogram(struct prometheus_page *p, struct str name,
     struct str labels = strbuf_str(&p->labels);
     const char *comma = labels.len > 0 ? "," : "";
 
-    for (size_t i = 0; i < ARRAY_LEN(BUCKETS); i++) {
+    for (size_t i = 0; i < STAT_BUCKET_COUNT; i++) {
         strbuf_addf(&p->line, "%.*s_bucket{%.*s%sle=\"%.10g\"} ", STR_ARG(name), STR_ARG(labels),
-                    comma, BUCKETS[i]);
-        strbuf_add_u64(&p->line, histogram_count_le(s->histogram, BUCKETS[i]));
+                    comma, stat_buckets[i]);
+        strbuf_add_u64(&p->line, histogram_count_le(s->histogram, stat_buckets[i]));
         strbuf_add_char(&p->line, '\n');
     }
     strbuf_addf(&p->line, "%.*s_bucket{%.*s%sle=\"+Inf\"} ", STR_ARG(name), STR_ARG(labels), comma);

@@ -241,3 +241,65 @@ uint64_t histogram_count_le(const struct histogram *h, double upper)
     }
     return count;
 }
+
+void histogram_visit(const struct histogram *h, histogram_bucket_fn *visit, void *user)
+{
+    struct bucket_cursor cursor = {0};
+    struct bucket b;
+
+    while (bucket_next(h, &cursor, &b)) {
+        visit(user, b.left, b.width, b.count);
+    }
+}
+
+static uint64_t load(const _Atomic uint64_t *count)
+{
+    return atomic_load_explicit(count, memory_order_relaxed);
+}
+
+/* Adds to `into` what `h` has more than `before`. False: it has less somewhere. */
+static bool add_difference(struct histogram *into, const struct histogram *h,
+                           const struct histogram *before)
+{
+    if (load(&h->zeros) < load(&before->zeros)) {
+        return false;
+    }
+    count_add(&into->zeros, load(&h->zeros) - load(&before->zeros));
+    for (size_t power = 0; power < DECADES; power++) {
+        const struct decade *now = atomic_load_explicit(&h->decades[power], memory_order_acquire);
+        const struct decade *then =
+            atomic_load_explicit(&before->decades[power], memory_order_acquire);
+
+        if (now == NULL && then != NULL) {
+            return false;
+        }
+        for (size_t i = 0; now != NULL && i < DECADE_BUCKETS; i++) {
+            uint64_t n = load(&now->counts[i]);
+            uint64_t old = then != NULL ? load(&then->counts[i]) : 0;
+
+            if (n < old) {
+                return false;
+            }
+            if (n > old) {
+                count_add(&decade_of_writer(into, power)->counts[i], n - old);
+            }
+        }
+    }
+    return true;
+}
+
+struct histogram *histogram_since(const struct histogram *h, const struct histogram *before)
+{
+    struct histogram *since = histogram_new();
+
+    if (!add_difference(since, h, before)) {
+        histogram_free(since);
+        since = histogram_new();
+        histogram_merge(since, h);
+    }
+    if (histogram_count(since) == 0) {
+        histogram_free(since);
+        return NULL;
+    }
+    return since;
+}

@@ -24,4 +24,11 @@ double histogram_quantile(const struct histogram *h, double q);
  * that holds `upper` counts whole. */
 uint64_t histogram_count_le(const struct histogram *h, double upper);
 
+/* The non-empty buckets in ascending order: samples from `left` to below `left + width`. */
+typedef void histogram_bucket_fn(void *user, double left, double width, uint64_t count);
+void histogram_visit(const struct histogram *h, histogram_bucket_fn *visit, void *user);
+/* What came since it was as `before`, a copy of its own past; `h` itself once it was reset since.
+ * NULL: nothing. The caller frees. */
+struct histogram *histogram_since(const struct histogram *h, const struct histogram *before);
+
 #endif

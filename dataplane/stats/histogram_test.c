@@ -158,6 +158,43 @@ static void test_merge_is_exact(void **state)
     histogram_free(whole);
 }
 
+static void add_samples(void *user, double left, double width, uint64_t count)
+{
+    (void)left;
+    (void)width;
+    *(uint64_t *)user += count;
+}
+
+static void test_what_came_since(void **state)
+{
+    struct histogram *h = histogram_new();
+    struct histogram *before = histogram_new();
+    struct histogram *since;
+    uint64_t seen = 0;
+
+    (void)state;
+    assert_null(histogram_since(h, before));
+    histogram_record(h, 0);
+    histogram_record(h, 7);
+    histogram_merge(before, h);
+    assert_null(histogram_since(h, before));
+    histogram_record(h, 7);
+    histogram_record(h, 12345);
+    since = histogram_since(h, before);
+    assert_int_equal(histogram_count(since), 2);
+    assert_int_equal(histogram_count_le(since, 7), 1);
+    histogram_visit(since, add_samples, &seen);
+    assert_int_equal(seen, 2);
+    histogram_free(since);
+    /* Reset in between: all that is there is new. */
+    since = histogram_since(before, h);
+    assert_int_equal(histogram_count(since), 2);
+    assert_int_equal(histogram_count_le(since, 0), 1);
+    histogram_free(since);
+    histogram_free(h);
+    histogram_free(before);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -168,6 +205,7 @@ int main(void)
         cmocka_unit_test(test_zeros),
         cmocka_unit_test(test_quantiles_spread_inside_a_bucket),
         cmocka_unit_test(test_merge_is_exact),
+        cmocka_unit_test(test_what_came_since),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -163,6 +163,12 @@ typedef void stat_visit_fn(void *user, const struct stat_sample *s);
 /* Main thread; sorted by full name. `visit` must not make or drop scopes. Untouched lazily shown
  * cells are passed over. */
 void stat_store_visit(struct stat_store *s, stat_visit_fn *visit, void *user);
+/* What is told of histograms: Envoy's quantiles, and the upper bounds of its default buckets. */
+#define STAT_QUANTILE_COUNT 10
+#define STAT_BUCKET_COUNT 19
+extern const double stat_quantiles[STAT_QUANTILE_COUNT];
+extern const double stat_buckets[STAT_BUCKET_COUNT];
+
 /* POST /reset_counters. */
 void stat_store_reset_counters(struct stat_store *s);
 

@@ -14,6 +14,13 @@
 #include "dataplane/stats/stats.h"
 #include "dataplane/stats/stats_internal.h"
 
+const double stat_quantiles[STAT_QUANTILE_COUNT] = {0,    0.25, 0.5,   0.75,  0.9,
+                                                    0.95, 0.99, 0.995, 0.999, 1};
+/* Milliseconds. */
+const double stat_buckets[STAT_BUCKET_COUNT] = {
+    0.5,  1,    5,     10,    25,    50,     100,    250,     500,    1000,
+    2500, 5000, 10000, 30000, 60000, 300000, 600000, 1800000, 3600000};
+
 struct item {
     struct str name; /* full */
     uint32_t cell;
