@@ -177,9 +177,11 @@ struct cluster_config {
     /* HTTP protocol options towards the upstream. */
     struct opt_ms idle_timeout; /* 1 h when unset, 0 off */
     struct opt_ms max_connection_duration;
+    double max_connection_duration_jitter; /* percent of it, added at random */
     struct opt_ms max_stream_duration;
     uint32_t max_requests_per_connection;      /* 0: no limit */
     struct opt_u32 max_response_headers_count; /* 100 */
+    struct opt_u32 max_response_headers_kb;
     enum upstream_http_protocol http_protocol;
     struct http1_options http1;
     struct http2_options http2;

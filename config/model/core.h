@@ -110,9 +110,11 @@ enum underscore_action { UNDERSCORE_ALLOW, UNDERSCORE_REJECT_REQUEST, UNDERSCORE
 struct http_options {
     struct opt_ms idle_timeout; /* 0 off */
     struct opt_ms max_connection_duration;
+    double max_connection_duration_jitter; /* percent of the duration, added at random */
     struct opt_ms max_stream_duration;
     struct opt_u32 max_headers_count;
     struct opt_u32 max_requests_per_connection; /* 0: no limit */
+    struct opt_u32 max_response_headers_kb;     /* upstream only */
     enum underscore_action headers_with_underscores;
 };
 

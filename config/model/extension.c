@@ -25,6 +25,10 @@ const char *extension_category_name(enum extension_category c)
         return "envoy.upstream_options";
     case EXT_REQUEST_ID:
         return "envoy.request_id";
+    case EXT_ORIGINAL_IP_DETECTION:
+        return "envoy.http.original_ip_detection";
+    case EXT_EARLY_HEADER_MUTATION:
+        return "envoy.http.early_header_mutation";
     case EXT_DNS_RESOLVER:
         return "envoy.network.dns_resolver";
     case EXT_HEADER_FORMATTER:

@@ -27,6 +27,8 @@ enum extension_category {
     EXT_LOAD_BALANCING_POLICY,
     EXT_UPSTREAM_OPTIONS, /* typed_extension_protocol_options */
     EXT_REQUEST_ID,
+    EXT_ORIGINAL_IP_DETECTION,
+    EXT_EARLY_HEADER_MUTATION,
     EXT_DNS_RESOLVER,
     EXT_HEADER_FORMATTER, /* stateful ones, of HTTP/1 */
     EXT_STAT_SINK,

@@ -119,8 +119,9 @@ struct route_forward {
     struct str host_rewrite_header;
     bool auto_host_rewrite;
     bool append_x_forwarded_host;
-    struct opt_ms timeout;      /* unset 15 s, 0 off */
-    struct opt_ms idle_timeout; /* unset: the connection manager's */
+    struct opt_ms timeout;       /* unset 15 s, 0 off */
+    struct opt_ms idle_timeout;  /* unset: the connection manager's */
+    struct opt_ms flush_timeout; /* likewise */
     enum routing_priority priority;
     const struct route_upgrade *upgrades; /* upgrade_configs: over the connection manager's */
     size_t upgrade_count;

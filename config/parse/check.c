@@ -46,6 +46,22 @@ int parse_check_header_name(struct parse_context *ctx, const char *field, const 
     return r == 0 ? parse_check_header_text(ctx, field, s) : r;
 }
 
+static bool is_header_name(const char *s)
+{
+    s += *s == ':';
+    return *s != '\0' &&
+           s[strspn(s, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                       "!#$%&'*+,-.^_|~`")] == '\0';
+}
+
+int parse_check_strict_header_name(struct parse_context *ctx, const char *field, const char *s)
+{
+    return is_header_name(s) ? 0
+                             : parse_fail(ctx, E_INVALID, field,
+                                          "value does not match regex pattern "
+                                          "\"^:?[0-9a-zA-Z!#$%%&'*+-.^_|~`]+$\"");
+}
+
 int parse_check_enum(struct parse_context *ctx, const char *field, int value,
                      const ProtobufCEnumDescriptor *d)
 {

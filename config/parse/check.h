@@ -24,6 +24,9 @@ int parse_check_max_bytes(struct parse_context *ctx, const char *field, const ch
 int parse_check_header_text(struct parse_context *ctx, const char *field, const char *s) MUST_CHECK;
 /* The same, not empty, and at most 16384 bytes: names in header operations. */
 int parse_check_header_name(struct parse_context *ctx, const char *field, const char *s) MUST_CHECK;
+/* HTTP_HEADER_NAME: a token, perhaps after a colon. */
+int parse_check_strict_header_name(struct parse_context *ctx, const char *field,
+                                   const char *s) MUST_CHECK;
 /* enum.defined_only */
 int parse_check_enum(struct parse_context *ctx, const char *field, int value,
                      const ProtobufCEnumDescriptor *d) MUST_CHECK;

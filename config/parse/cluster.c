@@ -456,7 +456,9 @@ static uint64_t pool_hash_of(const Cluster *m, const struct cluster_config *c)
     h = hash_mix(h, &transport, sizeof(transport));
     h = mix_opt_ms(h, &c->idle_timeout);
     h = mix_opt_ms(h, &c->max_connection_duration);
+    h = hash_mix(h, &c->max_connection_duration_jitter, sizeof(c->max_connection_duration_jitter));
     h = mix_opt_u32(h, &c->max_response_headers_count);
+    h = mix_opt_u32(h, &c->max_response_headers_kb);
     h = hash_mix(h, &c->max_requests_per_connection, sizeof(c->max_requests_per_connection));
     h = hash_mix(h, &c->per_connection_buffer_limit_bytes,
                  sizeof(c->per_connection_buffer_limit_bytes));

@@ -208,6 +208,8 @@ static void use_http_options(struct cluster_config *c, const struct upstream_htt
     c->max_connection_duration = o->common.max_connection_duration;
     c->max_stream_duration = o->common.max_stream_duration;
     c->max_response_headers_count = o->common.max_headers_count;
+    c->max_response_headers_kb = o->common.max_response_headers_kb;
+    c->max_connection_duration_jitter = o->common.max_connection_duration_jitter;
     if (o->common.max_requests_per_connection.is_set) {
         c->max_requests_per_connection = o->common.max_requests_per_connection.value;
     }

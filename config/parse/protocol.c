@@ -26,6 +26,7 @@ enum settings_id {
 #define FRAME_SIZE_MAX ((1 << 24) - 1)
 /* What nghttp2 takes for one field, whatever we tell it. */
 #define HEADER_FIELD_MAX_KB 64
+#define RESPONSE_HEADERS_MAX_KB 8192
 
 typedef Envoy__Config__Core__V3__Http1ProtocolOptions Http1;
 typedef Envoy__Config__Core__V3__Http1ProtocolOptions__HeaderKeyFormat HeaderKeyFormat;
@@ -36,6 +37,44 @@ typedef Envoy__Config__Core__V3__KeepaliveSettings Keepalive;
     ENVOY__CONFIG__CORE__V3__HTTP1_PROTOCOL_OPTIONS__HEADER_KEY_FORMAT__HEADER_FORMAT_##suffix
 
 /* --- common --------------------------------------------------------------------------------- */
+
+int parse_percent(struct parse_context *ctx, const char *field, const Envoy__Type__V3__Percent *m,
+                  double *ret)
+{
+    size_t at;
+    int r;
+
+    if (m == NULL) {
+        return 0;
+    }
+    at = path_push(ctx, field);
+    r = m->value >= 0 && m->value <= 100 /* also false for what is not a number */
+            ? 0
+            : parse_fail(ctx, E_INVALID, "value", "value must be inside range [0, 100]");
+    path_pop(ctx, at);
+    *ret = m->value;
+    return r;
+}
+
+static int parse_http_limits(struct parse_context *ctx,
+                             const Envoy__Config__Core__V3__HttpProtocolOptions *m,
+                             struct http_options *ret)
+{
+    if (m->max_headers_count != NULL && m->max_headers_count->value == 0) {
+        return parse_fail(ctx, E_INVALID, "max_headers_count",
+                          "value must be greater than or equal to 1");
+    }
+    ret->max_headers_count = parse_opt_u32(m->max_headers_count);
+    ret->max_requests_per_connection = parse_opt_u32(m->max_requests_per_connection);
+    ret->max_response_headers_kb = parse_opt_u32(m->max_response_headers_kb);
+    if (ret->max_response_headers_kb.is_set &&
+        (ret->max_response_headers_kb.value == 0 ||
+         ret->max_response_headers_kb.value > RESPONSE_HEADERS_MAX_KB)) {
+        return parse_fail(ctx, E_INVALID, "max_response_headers_kb",
+                          "value must be inside range (0, %d]", RESPONSE_HEADERS_MAX_KB);
+    }
+    return 0;
+}
 
 static int parse_http_options_inner(struct parse_context *ctx,
                                     const Envoy__Config__Core__V3__HttpProtocolOptions *m,
@@ -51,15 +90,16 @@ static int parse_http_options_inner(struct parse_context *ctx,
         r = parse_opt_ms(ctx, "max_stream_duration", m->max_stream_duration, DURATION_ANY,
                          &ret->max_stream_duration);
     }
+    if (r == 0) {
+        r = parse_percent(ctx, "max_connection_duration_jitter", m->max_connection_duration_jitter,
+                          &ret->max_connection_duration_jitter);
+    }
+    if (r == 0) {
+        r = parse_http_limits(ctx, m, ret);
+    }
     if (r < 0) {
         return r;
     }
-    if (m->max_headers_count != NULL && m->max_headers_count->value == 0) {
-        return parse_fail(ctx, E_INVALID, "max_headers_count",
-                          "value must be greater than or equal to 1");
-    }
-    ret->max_headers_count = parse_opt_u32(m->max_headers_count);
-    ret->max_requests_per_connection = parse_opt_u32(m->max_requests_per_connection);
     switch (m->headers_with_underscores_action) {
     case ENVOY__CONFIG__CORE__V3__HTTP_PROTOCOL_OPTIONS__HEADERS_WITH_UNDERSCORES_ACTION__REJECT_REQUEST:
         ret->headers_with_underscores = UNDERSCORE_REJECT_REQUEST;
@@ -91,14 +131,6 @@ int parse_http_options(struct parse_context *ctx, const char *field,
     return r;
 }
 
-static bool is_header_name(const char *s)
-{
-    s += *s == ':';
-    return *s != '\0' &&
-           s[strspn(s, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                       "!#$%&'*+,-.^_|~`")] == '\0';
-}
-
 int parse_upstream_http_options(struct parse_context *ctx,
                                 const Envoy__Config__Core__V3__UpstreamHttpProtocolOptions *m,
                                 struct upstream_http_options *ret)
@@ -109,10 +141,13 @@ int parse_upstream_http_options(struct parse_context *ctx,
         return 0;
     }
     header = m->override_auto_sni_header;
-    if (header[0] != '\0' && !is_header_name(header)) {
-        return parse_fail(
-            ctx, E_INVALID, "upstream_http_protocol_options.override_auto_sni_header",
-            "value does not match regex pattern \"^:?[0-9a-zA-Z!#$%%&'*+-.^_|~`]+$\"");
+    if (header[0] != '\0') {
+        int r = parse_check_strict_header_name(
+            ctx, "upstream_http_protocol_options.override_auto_sni_header", header);
+
+        if (r < 0) {
+            return r;
+        }
     }
     ret->auto_sni = m->auto_sni;
     ret->auto_san_validation = m->auto_san_validation;

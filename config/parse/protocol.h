@@ -11,6 +11,10 @@
 #include "config/parse/context.h"
 #include "proto/envoy/config/core/v3/protocol.pb-c.h"
 
+/* type.v3.Percent, 0 to 100. NULL leaves `ret` as it is. */
+int parse_percent(struct parse_context *ctx, const char *field, const Envoy__Type__V3__Percent *m,
+                  double *ret) MUST_CHECK;
+
 /* common_http_protocol_options. NULL gives all unset. */
 int parse_http_options(struct parse_context *ctx, const char *field,
                        const Envoy__Config__Core__V3__HttpProtocolOptions *m,

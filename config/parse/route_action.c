@@ -259,6 +259,7 @@ static int parse_durations(struct parse_context *ctx,
     } durations[] = {
         {"timeout", m->timeout, &ret->timeout},
         {"idle_timeout", m->idle_timeout, &ret->idle_timeout},
+        {"flush_timeout", m->flush_timeout, &ret->flush_timeout},
         {"max_grpc_timeout", m->max_grpc_timeout, &ret->max_grpc_timeout},
         {"grpc_timeout_offset", m->grpc_timeout_offset, &ret->grpc_timeout_offset},
         {"max_stream_duration.max_stream_duration", d != NULL ? d->max_stream_duration : NULL,

@@ -114,6 +114,15 @@ double rng_unit(struct rng *r)
     return (double)(rng_next(r) >> 11) * 0x1.0p-53;
 }
 
+uint64_t rng_jittered(struct rng *r, uint64_t ms, double percent)
+{
+    double exact = (double)ms * percent / 100;
+    uint64_t most = (uint64_t)exact;
+
+    most += (double)most < exact ? 1 : 0;
+    return ms + (most > 0 ? rng_below(r, most) : 0);
+}
+
 void rng_uuid4(struct rng *r, char out[UUID_BYTES])
 {
     static const char hex[] = "0123456789abcdef";

@@ -19,6 +19,8 @@ uint64_t rng_next(struct rng *r);
 /* Uniform in [0, n), n > 0, no modulo bias. */
 uint64_t rng_below(struct rng *r, uint64_t n);
 double rng_unit(struct rng *r); /* [0, 1) */
+/* `ms` and up to `percent` (0 to 100) of it more. */
+uint64_t rng_jittered(struct rng *r, uint64_t ms, double percent);
 /* Random (version 4) UUID, 36 bytes, no terminator. */
 #define UUID_BYTES 36
 void rng_uuid4(struct rng *r, char out[UUID_BYTES]);

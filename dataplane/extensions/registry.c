@@ -7,6 +7,8 @@
 
 #include "config/model/stat_sink.h"
 #include "dataplane/base/check.h"
+#include "dataplane/http/client_address.h"
+#include "dataplane/http/early_mutation.h"
 #include "dataplane/http/filter.h"
 #include "dataplane/net/listener_filter.h"
 #include "dataplane/net/network_filter.h"
@@ -18,6 +20,7 @@ extern const struct access_logger_type access_logger_http_grpc;
 extern const struct access_logger_type access_logger_stderr;
 extern const struct access_logger_type access_logger_stdout;
 extern const struct access_logger_type access_logger_tcp_grpc;
+extern const struct early_mutation_type early_header_mutation_header_mutation;
 extern const struct extension cluster_dns;
 extern const struct extension dns_resolver_cares;
 extern const struct extension header_formatter_preserve_case;
@@ -32,6 +35,8 @@ extern const struct http_filter_type http_filter_grpc_http1_bridge;
 extern const struct http_filter_type http_filter_grpc_stats;
 extern const struct http_filter_type http_filter_grpc_web;
 extern const struct http_filter_type http_filter_router;
+extern const struct ip_detector_type original_ip_detection_custom_header;
+extern const struct ip_detector_type original_ip_detection_xff;
 extern const struct listener_filter_type listener_filter_http_inspector;
 extern const struct listener_filter_type listener_filter_original_dst;
 extern const struct listener_filter_type listener_filter_proxy_protocol;
@@ -59,6 +64,7 @@ static const struct extension *const extensions[] = {
     &cluster_dns,
     &dns_resolver_cares,
     &header_formatter_preserve_case,
+    &early_header_mutation_header_mutation.ext,
     &http_filter_alpn.ext,
     &http_filter_grpc_http1_bridge.ext,
     &http_filter_grpc_stats.ext,
@@ -76,6 +82,8 @@ static const struct extension *const extensions[] = {
     &network_filter_http_connection_manager.ext,
     &network_filter_sni_cluster.ext,
     &network_filter_tcp_proxy.ext,
+    &original_ip_detection_custom_header.ext,
+    &original_ip_detection_xff.ext,
     &request_id_uuid,
     &stat_sink_dog_statsd.ext,
     &stat_sink_graphite_statsd.ext,

@@ -151,7 +151,9 @@ void conn_manager_start_drain(struct conn_manager *cm)
 {
     CHECK(cm->drain_state == DRAIN_NONE);
     conn_manager_set_drain_state(cm, DRAIN_STARTED);
-    cm->drain_deadline_ms = loop_now_ms(cm->thread->loop) + cm->config->drain_timeout_ms;
+    cm->drain_deadline_ms = loop_now_ms(cm->thread->loop) +
+                            rng_jittered(&cm->thread->loop->rng, cm->config->drain_timeout_ms,
+                                         cm->config->drain_timeout_jitter);
     conn_manager_watch_deadline(cm, cm->drain_deadline_ms);
     if (cm->codec != NULL) {
         cm->codec->ops->drain(cm->codec);
@@ -256,6 +258,10 @@ static void conn_manager_on_age(struct conn_manager *cm, enum conn_manager_stat 
     conn_manager_count(cm, stat);
     if (cm->codec == NULL) {
         conn_manager_close(cm, CONN_CLOSE_FLUSH);
+    } else if (stat == CM_CX_MAX_DURATION_REACHED && cm->drain_state == DRAIN_NONE &&
+               cm->config->http1_safe_max_connection_duration && conn_manager_is_http1(cm)) {
+        cm->is_soft_draining = true;
+        conn_manager_gauge(cm, CM_CX_HTTP1_SOFT_DRAIN, 1);
     } else if (cm->drain_state == DRAIN_NONE) {
         conn_manager_start_drain(cm);
     }
@@ -577,9 +583,11 @@ struct conn_manager *conn_manager_new(const struct http_conn_manager_config *con
     cm->drain_deadline_ms = NO_DEADLINE;
     cm->idle_deadline_ms =
         config->idle_timeout_ms > 0 ? now + config->idle_timeout_ms : NO_DEADLINE;
-    cm->duration_deadline_ms = config->max_connection_duration_ms > 0
-                                   ? now + config->max_connection_duration_ms
-                                   : NO_DEADLINE;
+    cm->duration_deadline_ms =
+        config->max_connection_duration_ms > 0
+            ? now + rng_jittered(&t->loop->rng, config->max_connection_duration_ms,
+                                 config->max_connection_duration_jitter)
+            : NO_DEADLINE;
     if (config->stats != NULL) {
         cm->stats = stat_scope_block(config->stats, t->loop->index);
     }
@@ -621,6 +629,9 @@ static void conn_manager_count_closed(struct conn_manager *cm)
     }
     if (conn_manager_is_tls(cm)) {
         conn_manager_gauge(cm, CM_CX_SSL_ACTIVE, -1);
+    }
+    if (cm->is_soft_draining) {
+        conn_manager_gauge(cm, CM_CX_HTTP1_SOFT_DRAIN, -1);
     }
     if (cm->stats != NULL) {
         stat_record(cm->stats, CM_CX_LENGTH_MS, loop_now_ms(cm->thread->loop) - cm->opened_ms);

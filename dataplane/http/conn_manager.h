@@ -42,6 +42,7 @@ struct conn_manager {
     uint32_t request_count;
     uint8_t drain_state;   /* enum drain_state */
     bool is_closed;        /* the connection is gone; the memory follows */
+    bool is_soft_draining; /* http1_safe_max_connection_duration: closes with the next response */
     uint8_t remote_ip_len; /* 0: not formatted yet */
     uint32_t buffer_limit_bytes;
     const struct http_conn_manager_config *config;

@@ -2,6 +2,8 @@
 
 #include "dataplane/http/filter.h"
 
+#include <inttypes.h>
+
 #include "dataplane/base/check.h"
 #include "dataplane/http/conn_manager.h"
 #include "dataplane/http/filter_chain.h"
@@ -125,12 +127,26 @@ static struct header_rewrite filter_header_rewrite(const struct http_filter *f,
     };
 }
 
+/* As Envoy: the port was none of the route's business, but a tunnel needs it. */
+static void filter_restore_connect_port(struct http_stream *s)
+{
+    struct header_map *h = &s->request_headers;
+
+    if (s->connect_port > 0) {
+        header_set(h, HDR_AUTHORITY,
+                   arena_printf(&s->arena, "%.*s:%" PRIu32, STR_ARG(header_get(h, HDR_AUTHORITY)),
+                                s->connect_port));
+        s->connect_port = 0;
+    }
+}
+
 void http_filter_finalize_request(struct http_filter *f, bool keeps_original)
 {
     struct access_log_entry entry = stream_log_entry(f->stream);
     struct header_rewrite rw = filter_header_rewrite(f, &entry);
 
     CHECK(f->stream->match.route != NULL);
+    filter_restore_connect_port(f->stream);
     header_rewrite_request(&rw, keeps_original, &f->stream->request_headers);
 }
 

@@ -3,6 +3,7 @@
 #include "dataplane/http/forwarding.h"
 
 #include "dataplane/base/check.h"
+#include "dataplane/http/client_address.h"
 #include "dataplane/http/client_cert.h"
 
 /* Where a uuid's trace reason stands, and what stands there when there is no trace. */
@@ -114,88 +115,6 @@ static void drop_hop_by_hop_request(struct header_map *h)
     sanitize_referer(h);
 }
 
-/* --- requests: who the client is ------------------------------------------------------------ */
-
-/* The address that stands `skip` places before the last in x-forwarded-for. `ret_is_only`: nothing
- * else stands there. */
-static bool address_from_xff(struct str xff, uint32_t skip, struct address *ret_address,
-                             bool *ret_is_only)
-{
-    size_t comma;
-    struct str ip;
-
-    for (uint32_t i = 0; i < skip; i++) {
-        comma = str_rfind_char(xff, ',');
-        if (comma == STR_NPOS) {
-            return false;
-        }
-        xff = str_sub(xff, 0, comma);
-    }
-    comma = str_rfind_char(xff, ',');
-    ip = comma == STR_NPOS || comma + 1 >= xff.len ? xff : str_sub(xff, comma + 1, xff.len);
-    if (address_from_ip(str_trim(ip), 0, ret_address) != 0) {
-        return false;
-    }
-    *ret_is_only = comma == STR_NPOS && skip == 0;
-    return true;
-}
-
-struct client {
-    struct address address; /* len 0: not known */
-    bool may_be_internal;   /* nobody else had a say in it */
-};
-
-static void client_from_peer(const struct forwarding_request *rq, struct client *client)
-{
-    const struct http_conn_manager_config *c = rq->config;
-    struct header_map *h = rq->headers;
-    struct str ip = rq->peer->remote_ip;
-    bool ignored;
-
-    client->may_be_internal = !header_has(h, HDR_X_FORWARDED_FOR);
-    if (c->xff_num_trusted_hops == 0 ||
-        !address_from_xff(header_get(h, HDR_X_FORWARDED_FOR), c->xff_num_trusted_hops - 1,
-                          &client->address, &ignored)) {
-        client->address = *rq->peer->remote;
-    }
-    if (!c->skip_xff_append && ip.len > 0) {
-        if (address_is_loopback(rq->peer->remote) && c->local_ip.len > 0) {
-            ip = c->local_ip;
-        }
-        header_append_value(h, HDR_X_FORWARDED_FOR, ip);
-    }
-    if (c->xff_num_trusted_hops == 0 || !header_has(h, HDR_X_FORWARDED_PROTO)) {
-        header_set(h, HDR_X_FORWARDED_PROTO, rq->peer->is_tls ? STR("https") : STR("http"));
-    }
-}
-
-static void client_from_headers(const struct forwarding_request *rq, struct client *client)
-{
-    bool is_only = false;
-
-    client->may_be_internal = false;
-    if (header_has(rq->headers, HDR_X_FORWARDED_FOR) &&
-        address_from_xff(header_get(rq->headers, HDR_X_FORWARDED_FOR),
-                         rq->config->xff_num_trusted_hops, &client->address, &is_only)) {
-        client->may_be_internal = is_only;
-    } else {
-        client->address.len = 0;
-    }
-}
-
-static bool is_internal_address(const struct http_conn_manager_config *c, const struct address *a)
-{
-    if (!address_is_ip(a)) {
-        return c->unix_sockets_are_internal;
-    }
-    for (size_t i = 0; i < c->internal_range_count; i++) {
-        if (cidr_contains(&c->internal_ranges[i], a)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* --- requests: what outsiders may not say --------------------------------------------------- */
 
 static void drop_internal_headers(const struct forwarding_request *rq, bool is_edge)
@@ -286,31 +205,62 @@ static void set_scheme(const struct forwarding_request *rq)
         return;
     }
     if (!is_http_scheme(proto)) {
-        proto = rq->peer->is_tls ? STR("https") : STR("http");
+        proto = client_scheme(rq);
     }
     header_set(h, HDR_SCHEME, proto);
 }
 
-void forwarding_mutate_request(const struct forwarding_request *rq, struct address *ret_client)
+/* As Envoy: which requests this proxy has forwarded, its upstream may want to know. */
+static void add_user_agent(const struct forwarding_request *rq)
+{
+    struct header_map *h = rq->headers;
+    struct str cluster = str_c(rq->node_cluster);
+    struct str node = str_c(rq->node_id);
+
+    header_set(h, HDR_X_ENVOY_DOWNSTREAM_SERVICE_CLUSTER, cluster);
+    if (header_get(h, HDR_USER_AGENT).len == 0) {
+        header_set(h, HDR_USER_AGENT, cluster);
+    }
+    if (node.len > 0) {
+        header_set(h, HDR_X_ENVOY_DOWNSTREAM_SERVICE_NODE, node);
+    }
+}
+
+static void set_external_address(const struct forwarding_request *rq, const struct address *client)
+{
+    struct header_map *h = rq->headers;
+    struct str ip = rq->peer->remote_ip;
+
+    if (!address_eq_ip(client, rq->peer->remote)) {
+        char *text = arena_alloc(h->arena, ADDRESS_TEXT_MAX);
+
+        ip = str_n(text, address_format_ip(client, text));
+    }
+    header_set(h, HDR_X_ENVOY_EXTERNAL_ADDRESS, ip);
+}
+
+int forwarding_mutate_request(const struct forwarding_request *rq, struct address *ret_client)
 {
     const struct http_conn_manager_config *c = rq->config;
     struct header_map *h = rq->headers;
-    struct client client = {.may_be_internal = false};
+    struct client_address client = {.is_trusted = false};
     bool is_internal;
     bool is_edge;
 
     drop_hop_by_hop_request(h);
-    if (c->use_remote_address) {
-        client_from_peer(rq, &client);
-    } else {
-        client_from_headers(rq, &client);
+    client_address_find(rq, &client);
+    if (client.reject_status != 0) {
+        return client.reject_status;
     }
     if (!header_has(h, HDR_X_FORWARDED_PROTO)) {
-        header_add(h, HDR_X_FORWARDED_PROTO, rq->peer->is_tls ? STR("https") : STR("http"));
+        header_add(h, HDR_X_FORWARDED_PROTO, client_scheme(rq));
+    }
+    if (c->append_x_forwarded_port && !header_has(h, HDR_X_FORWARDED_PORT)) {
+        client_set_forwarded_port(rq);
     }
     set_scheme(rq);
-    is_internal = client.may_be_internal && address_is_set(&client.address) &&
-                  is_internal_address(c, &client.address);
+    is_internal = client.is_trusted && address_is_set(&client.address) &&
+                  client_is_internal(c, &client.address);
     if (!address_is_set(&client.address)) {
         client.address = *rq->peer->remote;
     }
@@ -320,22 +270,19 @@ void forwarding_mutate_request(const struct forwarding_request *rq, struct addre
     } else {
         drop_internal_headers(rq, is_edge);
     }
+    if (c->add_user_agent) {
+        add_user_agent(rq);
+    }
     append_via(h, c->via);
     if (is_edge && address_is_ip(&client.address)) {
-        struct str ip = rq->peer->remote_ip;
-
-        if (!address_eq_ip(&client.address, rq->peer->remote)) {
-            char *text = arena_alloc(h->arena, ADDRESS_TEXT_MAX);
-
-            ip = str_n(text, address_format_ip(&client.address, text));
-        }
-        header_set(h, HDR_X_ENVOY_EXTERNAL_ADDRESS, ip);
+        set_external_address(rq, &client.address);
     }
     if (c->generate_request_id) {
         set_request_id(rq, is_edge);
     }
     client_cert_mutate_request(c, rq->peer->tls, h);
     *ret_client = client.address;
+    return 0;
 }
 
 /* --- responses ------------------------------------------------------------------------------ */

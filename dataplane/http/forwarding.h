@@ -19,7 +19,9 @@ struct tls_info; /* dataplane/tls/info.h */
 /* The connection that a request came on. */
 struct forwarding_peer {
     const struct address *remote;
-    struct str remote_ip; /* as text; empty for a unix socket; lives as long as the request */
+    const struct address *local;
+    bool is_local_restored; /* the address it meant, not the one it has reached */
+    struct str remote_ip;   /* as text; empty for a unix socket; lives as long as the request */
     bool is_tls;
     struct tls_info *tls; /* NULL: not asked for, or none */
 };
@@ -28,13 +30,15 @@ struct forwarding_request {
     const struct http_conn_manager_config *config;
     const struct forwarding_peer *peer;
     const struct route_config *table; /* for internal_only_headers; NULL for none */
+    const char *node_id;              /* for add_user_agent, as the next one */
+    const char *node_cluster;
     struct rng *rng;
     struct header_map *headers;
 };
 
-/* Changes the headers and says who the client is: the peer, or what x-forwarded-for says where
- * that is to be believed. */
-void forwarding_mutate_request(const struct forwarding_request *rq, struct address *ret_client);
+/* Changes the headers and says who the client is (client_address.h). Returns 0, or the status with
+ * which the request is to be refused, for nobody could say who sent it. */
+int forwarding_mutate_request(const struct forwarding_request *rq, struct address *ret_client);
 
 /* The response's hop-by-hop headers, request id and via. `request` NULL: its head never came.
  * Informational responses get no via (`config` only). */

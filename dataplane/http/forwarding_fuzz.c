@@ -57,9 +57,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     arena_init(&arena, NULL);
     header_map_init(&h, &arena);
     add_lines(&h, str_n(copy + 1, size - 1));
-    forwarding_mutate_request(
-        &(struct forwarding_request){.config = &config, .peer = &peer, .rng = &rng, .headers = &h},
-        &client);
+    CHECK(forwarding_mutate_request(
+              &(struct forwarding_request){
+                  .config = &config, .peer = &peer, .rng = &rng, .headers = &h},
+              &client) == 0);
     CHECK(address_is_set(&client));
     CHECK(!header_has(&h, HDR_KEEP_ALIVE) && !header_has(&h, HDR_TRANSFER_ENCODING) &&
           !header_has(&h, HDR_PROXY_CONNECTION) && !header_has(&h, HDR_X_ENVOY_INTERNAL));

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "dataplane/http/client_address.h"
 #include "dataplane/http/forwarding.h"
 
 struct fixture {
@@ -18,6 +19,7 @@ struct fixture {
     struct rng rng;
     struct route_config table;
     struct address client;
+    int refused_with;
 };
 
 static struct fixture f;
@@ -53,11 +55,13 @@ static int teardown(void **state)
 
 static void mutate(void)
 {
-    forwarding_mutate_request(
+    f.refused_with = forwarding_mutate_request(
         &(struct forwarding_request){
             .config = &f.config,
             .peer = &f.peer,
             .table = &f.table,
+            .node_id = "node",
+            .node_cluster = "fleet",
             .rng = &f.rng,
             .headers = &f.headers,
         },
@@ -402,6 +406,136 @@ static void test_via_and_response(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* --- original_ip_detection_extensions, and what else the next one is told ------------------ */
+
+struct fake_finding {
+    const char *ip; /* NULL: none */
+    bool is_trusted;
+    bool appends_peer;
+    int reject_status;
+};
+
+static void fake_detect(const void *config, const struct header_map *h, const struct address *peer,
+                        struct client_address *ret)
+{
+    const struct fake_finding *finding = config;
+
+    if (finding->ip != NULL) {
+        assert_int_equal(address_from_ip(str_c(finding->ip), 0, &ret->address), 0);
+    }
+    ret->is_trusted = finding->is_trusted;
+    ret->appends_peer = finding->appends_peer;
+    ret->reject_status = finding->reject_status;
+}
+
+static const struct ip_detector_type fake_detector = {.detect = fake_detect};
+
+static void test_detectors(void **state)
+{
+    static const struct fake_finding nothing = {.ip = NULL, .appends_peer = true};
+    static const struct fake_finding inner = {.ip = "10.0.0.1", .is_trusted = true};
+    static const struct fake_finding outer = {.ip = "1.1.1.1"};
+    struct cidr ten;
+    const struct ip_detection detections[] = {
+        {&fake_detector, &nothing}, {&fake_detector, &inner}, {&fake_detector, &outer}};
+
+    assert_int_equal(cidr_parse(STR("10.0.0.0"), 8, &ten), 0);
+    f.config.internal_ranges = &ten;
+    f.config.internal_range_count = 1;
+    f.config.ip_detections = detections;
+    f.config.ip_detection_count = 3;
+    mutate();
+    assert_int_equal(f.refused_with, 0);
+    check_client("10.0.0.1:0"); /* the first that finds one */
+    check("x-envoy-internal", "true");
+    check("x-forwarded-for", "203.0.113.7");
+}
+
+static void test_a_detector_refuses(void **state)
+{
+    static const struct fake_finding refusal = {.reject_status = 401};
+    const struct ip_detection detections[] = {{&fake_detector, &refusal}};
+
+    f.config.ip_detections = detections;
+    f.config.ip_detection_count = 1;
+    mutate();
+    assert_int_equal(f.refused_with, 401);
+}
+
+static void check_beyond(const char *xff, const char *want, bool is_trusted)
+{
+    struct client_address got = {.is_trusted = false};
+    char text[ADDRESS_TEXT_MAX] = "";
+    struct cidr ten;
+
+    assert_int_equal(cidr_parse(STR("10.0.0.0"), 8, &ten), 0);
+    header_set(&f.headers, HDR_X_FORWARDED_FOR, str_c(xff));
+    client_from_xff_beyond(&f.headers, &ten, 1, &got);
+    if (address_is_set(&got.address)) {
+        (void)address_format_ip(&got.address, text);
+    }
+    if (strcmp(text, want) != 0 || got.is_trusted != is_trusted) {
+        fail_msg("'%s': %s %d", xff, text, got.is_trusted);
+    }
+}
+
+static void test_beyond_trusted_ranges(void **state)
+{
+    check_beyond("1.1.1.1", "1.1.1.1", true);
+    check_beyond("1.1.1.1,10.0.0.1, 10.0.0.2", "1.1.1.1", false);
+    check_beyond("1.1.1.1,2.2.2.2,10.0.0.2", "2.2.2.2", false);
+    check_beyond("10.0.0.1,10.0.0.2", "10.0.0.1", false); /* all trusted: the first */
+    check_beyond("1.1.1.1,x,10.0.0.2", "10.0.0.2", false);
+    check_beyond("x", "", false);
+    check_beyond("", "", false);
+    check_beyond(" , ,1.1.1.1, ", "1.1.1.1", true);
+}
+
+static void test_forwarded_port(void **state)
+{
+    struct address local;
+
+    assert_int_equal(address_from_ip(STR("192.0.2.1"), 8443, &local), 0);
+    f.peer.local = &local;
+    f.config.append_x_forwarded_port = true;
+    mutate();
+    check("x-forwarded-port", "8443");
+    header_set(&f.headers, HDR_X_FORWARDED_PORT, STR("1"));
+    mutate();
+    check("x-forwarded-port", "1"); /* somebody trusted has said so */
+    f.config.use_remote_address = true;
+    mutate();
+    check("x-forwarded-port", "8443");
+}
+
+static void test_forward_proto(void **state)
+{
+    static const uint32_t https[] = {443};
+    struct address local;
+
+    assert_int_equal(address_from_ip(STR("192.0.2.1"), 443, &local), 0);
+    f.peer.local = &local;
+    f.config.use_remote_address = true;
+    f.config.forward_proto = (struct forward_proto){.https_ports = https, .https_port_count = 1};
+    mutate();
+    check("x-forwarded-proto", "http"); /* the port reached, not the one meant */
+    f.peer.is_local_restored = true;
+    mutate();
+    check("x-forwarded-proto", "https");
+}
+
+static void test_user_agent(void **state)
+{
+    f.config.add_user_agent = true;
+    mutate();
+    check("user-agent", "fleet");
+    check("x-envoy-downstream-service-cluster", "fleet");
+    check("x-envoy-downstream-service-node", "node");
+    header_set(&f.headers, HDR_USER_AGENT, STR("curl"));
+    mutate();
+    check("user-agent", "curl");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -420,6 +554,12 @@ int main(void)
         TEST(test_referer),
         TEST(test_request_id),
         TEST(test_via_and_response),
+        TEST(test_detectors),
+        TEST(test_a_detector_refuses),
+        TEST(test_beyond_trusted_ranges),
+        TEST(test_forwarded_port),
+        TEST(test_forward_proto),
+        TEST(test_user_agent),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,7 +2,11 @@
 
 #include "dataplane/http/local_reply.h"
 
+#include "dataplane/http/conn_manager_config.h"
+#include "dataplane/http/header_rewrite.h"
+#include "dataplane/stream_info/formatter.h"
 #include "dataplane/stream_info/grpc_status.h"
+#include "dataplane/stream_info/log_filter.h"
 
 static struct str decimal(struct arena *a, uint64_t v)
 {
@@ -26,6 +30,85 @@ struct header_map *local_reply_headers(const struct local_reply *reply, struct a
     return h;
 }
 
+/* --- local_reply_config ------------------------------------------------------------------- */
+
+static void mapper_apply(const struct local_reply_mapper *m, struct local_reply *reply,
+                         struct stream_info *info, const struct access_log_entry *entry,
+                         struct thread_context *t, struct header_map *h)
+{
+    struct header_rewrite rw = {.entry = entry, .thread = t};
+
+    if (m->has_body) {
+        reply->body = m->body;
+    }
+    header_ops_apply(&m->headers, &rw, h);
+    header_drop_invalid(h);
+    if (m->status != 0) {
+        reply->status = m->status;
+        header_set(h, HDR_STATUS, decimal(h->arena, (uint64_t)m->status));
+        info->response_code = m->status;
+    }
+}
+
+static void body_format(const struct substitution_format *f, struct local_reply *reply,
+                        struct stream_info *info, const struct access_log_entry *entry,
+                        struct thread_context *t, struct arena *a)
+{
+    struct strbuf out;
+
+    strbuf_init(&out);
+    info->local_reply_body = reply->body;
+    if (f->is_json) {
+        formatter_json(&f->json, entry, t, f->omit_empty_values, &out);
+        reply->content_type = STR("application/json");
+    } else {
+        formatter_text(&f->text, entry, t, f->omit_empty_values, &out);
+    }
+    info->local_reply_body = STR_NONE;
+    reply->body = arena_str(a, strbuf_str(&out));
+    strbuf_done(&out);
+    if (f->content_type.len > 0) {
+        reply->content_type = f->content_type;
+    }
+}
+
+void local_reply_rewrite(const struct local_reply_config *c, struct local_reply *reply,
+                         struct stream_info *info, const struct access_log_entry *entry,
+                         struct thread_context *t, struct header_map *h)
+{
+    struct str type = header_get(h, HDR_CONTENT_TYPE);
+    struct str body = reply->body;
+    const struct substitution_format *format = c->format;
+
+    info->response_code = reply->status; /* filters and formats look at it */
+    for (size_t i = 0; i < c->mapper_count; i++) {
+        const struct local_reply_mapper *m = &c->mappers[i];
+
+        if (log_filter_matches(&m->filter, entry, t)) {
+            mapper_apply(m, reply, info, entry, t, h);
+            format = m->format != NULL ? m->format : format;
+            break;
+        }
+    }
+    if (format != NULL) {
+        body_format(format, reply, info, entry, t, h->arena);
+    }
+    /* A type that the mapper's headers gave stays. */
+    reply->replaces_content_type =
+        str_eq(type, header_get(h, HDR_CONTENT_TYPE)) && !str_eq(body, reply->body);
+}
+
+/* --- the end of the head ------------------------------------------------------------------ */
+
+/* As Envoy: a line of JSON has an end, a header value has none. */
+static struct str grpc_message(const struct local_reply *reply)
+{
+    bool is_line =
+        str_eq(reply->content_type, STR("application/json")) && str_ends(reply->body, STR("\n"));
+
+    return is_line ? str_sub(reply->body, 0, reply->body.len - 1) : reply->body;
+}
+
 static void local_reply_finish_grpc(const struct local_reply *reply, bool is_head,
                                     struct header_map *h)
 {
@@ -38,7 +121,7 @@ static void local_reply_finish_grpc(const struct local_reply *reply, bool is_hea
         header_add(h, HDR_GRPC_STATUS, decimal(h->arena, status));
     }
     if (reply->body.len > 0 && !is_head) {
-        header_set(h, HDR_GRPC_MESSAGE, grpc_message_encode(h->arena, reply->body));
+        header_set(h, HDR_GRPC_MESSAGE, grpc_message_encode(h->arena, grpc_message(reply)));
     }
     (void)header_remove(h, HDR_CONTENT_LENGTH);
 }
@@ -56,8 +139,9 @@ struct str local_reply_finish(const struct local_reply *reply, bool is_grpc, boo
         return STR_NONE;
     }
     header_set(h, HDR_CONTENT_LENGTH, decimal(h->arena, reply->body.len));
-    if (!header_has(h, HDR_CONTENT_TYPE)) {
-        header_add(h, HDR_CONTENT_TYPE, STR("text/plain"));
+    if (!header_has(h, HDR_CONTENT_TYPE) || reply->replaces_content_type) {
+        header_set(h, HDR_CONTENT_TYPE,
+                   reply->content_type.len > 0 ? reply->content_type : STR("text/plain"));
     }
     return is_head ? STR_NONE : reply->body;
 }

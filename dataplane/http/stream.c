@@ -13,14 +13,17 @@
 #include "dataplane/codec/h2_stats.h"
 #include "dataplane/event/loop.h"
 #include "dataplane/http/conn_manager.h"
+#include "dataplane/http/early_mutation.h"
 #include "dataplane/http/filter_chain.h"
 #include "dataplane/http/forwarding.h"
+#include "dataplane/http/host.h"
 #include "dataplane/http/local_reply.h"
 #include "dataplane/http/path.h"
 #include "dataplane/http/stream_duration.h"
 #include "dataplane/http/stream_internal.h"
 #include "dataplane/http/upgrade.h"
 #include "dataplane/net/listener.h"
+#include "dataplane/net/listener_filter.h"
 #include "dataplane/runtime/thread_context.h"
 #include "dataplane/stream_info/grpc_status.h"
 
@@ -72,6 +75,21 @@ void stream_touch(struct http_stream *s)
     if (s->idle_timeout_ms > 0) {
         s->idle_deadline_ms = loop_now_ms(stream_loop(s)) + s->idle_timeout_ms;
     }
+}
+
+void stream_await_flush(struct http_stream *s)
+{
+    const struct opt_ms *own =
+        s->flush_timeout.is_set ? &s->flush_timeout : &s->cm->config->stream_flush_timeout;
+
+    if (own->is_set) {
+        s->idle_timeout_ms = own->ms;
+        s->idle_deadline_ms = NO_DEADLINE;
+        stream_touch(s);
+        conn_manager_watch_deadline(s->cm, s->idle_deadline_ms);
+        return;
+    }
+    stream_touch(s);
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -184,6 +202,7 @@ static void stream_apply_route(struct http_stream *s)
     if (r->action == ROUTE_FORWARD) {
         stream_limit_duration(s, &r->forward);
     }
+    s->flush_timeout = r->action == ROUTE_FORWARD ? r->forward.flush_timeout : (struct opt_ms){0};
     if (r->action == ROUTE_FORWARD && r->forward.idle_timeout.is_set) {
         s->idle_timeout_ms = r->forward.idle_timeout.ms;
         s->idle_deadline_ms = NO_DEADLINE;
@@ -338,10 +357,51 @@ static bool step_normalize_path(struct http_stream *s)
     return true;
 }
 
+static bool step_normalize_host(struct http_stream *s)
+{
+    const struct http_conn_manager_config *c = s->cm->config;
+    struct str before = header_get(&s->request_headers, HDR_AUTHORITY);
+    struct str host = before;
+    struct str name;
+    uint32_t port;
+
+    if (c->strip_trailing_host_dot) {
+        host = host_strip_trailing_dot(host, &s->arena);
+    }
+    if (c->strip_port != STRIP_PORT_NONE && host_find_port(host, &name, &port) &&
+        (c->strip_port == STRIP_PORT_ANY || port == address_port(&s->cm->conn->local))) {
+        host = name;
+        s->connect_port = stream_is_connect(s) ? port : 0;
+    }
+    if (host.len != before.len) {
+        header_set(&s->request_headers, HDR_AUTHORITY, host);
+    }
+    return true;
+}
+
+static bool step_early_mutations(struct http_stream *s)
+{
+    const struct http_conn_manager_config *c = s->cm->config;
+    struct access_log_entry entry = stream_log_entry(s);
+
+    for (size_t i = 0; i < c->early_mutation_count; i++) {
+        const struct early_mutation *m = &c->early_mutations[i];
+
+        if (!m->type->mutate(m->config, &entry, s->cm->thread, &s->request_headers)) {
+            break;
+        }
+    }
+    return true;
+}
+
 static bool step_forwarding(struct http_stream *s)
 {
+    int status;
     struct forwarding_peer peer = {
         .remote = &s->cm->conn->remote,
+        .local = &s->cm->conn->local,
+        .is_local_restored =
+            s->info.connection_info != NULL && s->info.connection_info->direct_local != NULL,
         .remote_ip = conn_manager_remote_ip(s->cm),
         .is_tls = conn_manager_is_tls(s->cm),
         .tls = s->cm->config->forward_client_cert != CLIENT_CERT_SANITIZE
@@ -350,15 +410,22 @@ static bool step_forwarding(struct http_stream *s)
     };
 
     stream_pin_table(s);
-    forwarding_mutate_request(
+    status = forwarding_mutate_request(
         &(struct forwarding_request){
             .config = s->cm->config,
             .peer = &peer,
             .table = s->table,
+            .node_id = s->cm->thread->node_id,
+            .node_cluster = s->cm->thread->node_cluster,
             .rng = &stream_loop(s)->rng,
             .headers = &s->request_headers,
         },
         &s->info.remote);
+    if (status != 0) {
+        conn_manager_count(s->cm, CM_RQ_REJECTED_VIA_IP_DETECTION);
+        s->has_route = true; /* none: whose it would be cannot be said */
+        return refuse(s, status, STR("rejecting_because_detection_failed"));
+    }
     return true;
 }
 
@@ -414,6 +481,8 @@ static const struct request_step request_steps[] = {
     {"host", step_host},
     {"path", step_path},
     {"normalize path", step_normalize_path},
+    {"normalize host", step_normalize_host},
+    {"early mutations", step_early_mutations},
     {"forwarding", step_forwarding},
     {"route", step_route},
     {"upgrade", step_upgrade},

@@ -63,6 +63,7 @@ struct http_stream {
     bool is_upgrade_refused;
     bool is_tunnel; /* it has become one */
     uint8_t filter_count;
+    uint32_t connect_port; /* stripped from a CONNECT's host: where it leads; 0: none was */
     uint32_t read_disable_count;
     uint32_t watermark_count; /* reasons why the response should pause */
 
@@ -87,7 +88,8 @@ struct http_stream {
     uint64_t request_deadline_ms;
     uint64_t duration_deadline_ms;
     uint64_t idle_deadline_ms;
-    uint64_t idle_timeout_ms; /* 0: none */
+    uint64_t idle_timeout_ms;    /* 0: none */
+    struct opt_ms flush_timeout; /* the route's; unset: the connection manager's */
 
     struct stream_info info;
     struct deferred deferred;

@@ -9,5 +9,7 @@
 struct http_stream *stream_from(void *p);
 /* Bytes moved: the idle deadline starts anew. */
 void stream_touch(struct http_stream *s);
+/* The response is complete here, and has to reach the client in time. */
+void stream_await_flush(struct http_stream *s);
 
 #endif

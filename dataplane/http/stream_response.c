@@ -36,7 +36,7 @@ static void response_mark_complete(struct http_stream *s)
     s->response = RESPONSE_COMPLETE;
     s->duration_deadline_ms = NO_DEADLINE;
     s->request_deadline_ms = NO_DEADLINE;
-    stream_touch(s); /* the codec may have to wait for the client's window, but not for ever */
+    stream_await_flush(s); /* the codec may have to wait for the client's window, not for ever */
     s->info.last_downstream_tx_ns = now;
     s->info.end_ns = now;
     if (!s->is_request_complete) {
@@ -134,7 +134,7 @@ static void response_decide_connection(struct http_stream *s, struct header_map 
             header_set(h, HDR_CONNECTION, STR("keep-alive"));
         }
     }
-    if (s->wants_close && cm->drain_state == DRAIN_NONE) {
+    if ((s->wants_close || cm->is_soft_draining) && cm->drain_state == DRAIN_NONE) {
         conn_manager_set_closing(cm);
     }
     if (!s->is_request_complete && conn_manager_is_http1(cm)) {
@@ -258,10 +258,27 @@ static void local_reply_send(struct http_stream *s, struct str body)
     buf_reset(&data);
 }
 
+/* The head in s->response_headers; returns the body. */
+static struct str local_reply_make(struct http_stream *s, const struct local_reply *as_asked)
+{
+    const struct local_reply_config *c = &s->cm->config->local_reply;
+    struct header_map *h = local_reply_headers(as_asked, &s->arena);
+    struct local_reply reply = *as_asked;
+
+    if (reply.has_route_headers) {
+        local_reply_apply_route(s, h);
+    }
+    s->response_headers = h;
+    if (c->mapper_count > 0 || c->format != NULL) {
+        struct access_log_entry entry = stream_log_entry(s);
+
+        local_reply_rewrite(c, &reply, &s->info, &entry, s->cm->thread, h);
+    }
+    return local_reply_finish(&reply, s->is_grpc_request, s->is_head_request, h);
+}
+
 void stream_local_reply(struct http_stream *s, const struct local_reply *reply)
 {
-    struct header_map *h;
-    struct str body;
 
     if (stream_has_ended(s) || s->response == RESPONSE_COMPLETE) {
         return;
@@ -282,11 +299,5 @@ void stream_local_reply(struct http_stream *s, const struct local_reply *reply)
         !s->cm->config->http1.stream_error_on_invalid_message) {
         s->wants_close = true; /* what follows on the connection cannot be trusted */
     }
-    h = local_reply_headers(reply, &s->arena);
-    if (reply->has_route_headers) {
-        local_reply_apply_route(s, h);
-    }
-    body = local_reply_finish(reply, s->is_grpc_request, s->is_head_request, h);
-    s->response_headers = h;
-    local_reply_send(s, body);
+    local_reply_send(s, local_reply_make(s, reply));
 }

@@ -626,12 +626,15 @@ static void pool_connect_as_needed(struct conn_pool *p)
 void pool_conn_connected(struct pool_conn *pc)
 {
     struct conn_pool *p = pc->pool;
-    const struct opt_ms *duration = &pool_conn_cluster(pc)->config->max_connection_duration;
+    const struct cluster_config *config = pool_conn_cluster(pc)->config;
+    const struct opt_ms *duration = &config->max_connection_duration;
 
     stat_record(pool_stats(p), CLUSTER_UPSTREAM_CX_CONNECT_MS,
                 loop_now_ms(p->loop) - pc->started_ms);
     if (duration->is_set && duration->ms > 0) {
-        timer_arm(p->loop, &pc->duration_timer, duration->ms);
+        timer_arm(
+            p->loop, &pc->duration_timer,
+            rng_jittered(&p->loop->rng, duration->ms, config->max_connection_duration_jitter));
     }
     pool_conn_set_state(pc, POOL_CONN_READY);
     pool_conn_arm_idle(pc);

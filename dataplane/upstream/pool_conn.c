@@ -206,8 +206,9 @@ static void pool_conn_on_connected(struct conn *c)
     struct pool_conn *pc = pool_conn_from(c->user);
     const struct cluster_config *config = pool_conn_cluster(pc)->config;
     const struct opt_u32 *count = &config->max_response_headers_count;
+    const struct opt_u32 *kb = &config->max_response_headers_kb;
     struct codec_limits limits = {
-        .max_headers_bytes = RESPONSE_HEADERS_MAX_BYTES,
+        .max_headers_bytes = kb->is_set ? kb->value * 1024 : RESPONSE_HEADERS_MAX_BYTES,
         .max_headers_count = count->is_set ? count->value : RESPONSE_HEADERS_MAX_COUNT,
         .http1 = &pool_conn_held_config(pc)->http1,
         .stream_buffer_bytes = config->per_connection_buffer_limit_bytes,

@@ -5,7 +5,6 @@
 
 #include "dataplane/extensions/filters/network/tcp_proxy/session.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 #include "dataplane/base/log.h"
@@ -121,12 +120,10 @@ static void tcp_session_on_max_duration(struct timer *t)
 static void tcp_session_arm_duration(struct tcp_session *s)
 {
     const struct tcp_proxy_config *c = s->config;
-    uint64_t ms = c->max_duration_ms;
-    uint64_t jitter_ms = (uint64_t)ceil((double)ms * c->max_duration_jitter / 100);
 
-    if (ms > 0) {
-        ms += jitter_ms > 0 ? rng_below(&s->loop->rng, jitter_ms) : 0;
-        timer_arm(s->loop, &s->duration_timer, ms);
+    if (c->max_duration_ms > 0) {
+        timer_arm(s->loop, &s->duration_timer,
+                  rng_jittered(&s->loop->rng, c->max_duration_ms, c->max_duration_jitter));
     }
 }
 

@@ -4,14 +4,15 @@
  *
  * Trust: configuration; all traffic is untrusted and handled in codec/ and http/.
  * Buffers: see dataplane/flow_control.md.
- * Differs from Envoy: request_headers_timeout is 10 s when not set (Envoy: off). The tracing and
- * local_reply fields are not there yet.
+ * Differs from Envoy: request_headers_timeout is 10 s when not set (Envoy: off). The tracing fields
+ * are not there yet.
  */
+
+#include "dataplane/extensions/filters/network/http_connection_manager/hcm_config.h"
 
 #include <string.h>
 
 #include "config/parse/check.h"
-#include "config/parse/context.h"
 #include "config/parse/core.h"
 #include "config/parse/extension.h"
 #include "config/parse/log_filter.h"
@@ -22,14 +23,6 @@
 #include "dataplane/http/conn_manager.h"
 #include "dataplane/net/listener.h"
 #include "dataplane/net/network_filter.h"
-#include "proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb-c.h"
-
-/* protoc-c's names are as long as the path. */
-#define HCM(suffix) Envoy__Extensions__Filters__Network__HttpConnectionManager__V3__##suffix
-#define HCM_ENUM(suffix)                                                                           \
-    ENVOY__EXTENSIONS__FILTERS__NETWORK__HTTP_CONNECTION_MANAGER__V3__HTTP_CONNECTION_MANAGER__##suffix
-#define HCM_DESCRIPTOR(suffix)                                                                     \
-    envoy__extensions__filters__network__http_connection_manager__v3__http_connection_manager_##suffix
 
 #define MS_PER_S UINT64_C(1000)
 #define IDLE_TIMEOUT_DEFAULT_MS (3600 * MS_PER_S)
@@ -40,8 +33,6 @@
 #define MAX_REQUEST_HEADERS_KB_DEFAULT 60
 #define MAX_REQUEST_HEADERS_KB_LIMIT 8192
 #define MAX_HEADERS_COUNT_DEFAULT 100
-
-typedef HCM(HttpConnectionManager) hcm_message;
 
 /* --- stats -------------------------------------------------------------------------------- */
 
@@ -307,7 +298,13 @@ static int hcm_parse_timeouts(struct parse_context *ctx, const hcm_message *m,
             return r;
         }
     }
-    return 0;
+    c->http1_safe_max_connection_duration = m->http1_safe_max_connection_duration;
+    if (parse_opt_ms(ctx, "stream_flush_timeout", m->stream_flush_timeout, DURATION_ANY,
+                     &c->stream_flush_timeout) < 0) {
+        return E_INVALID;
+    }
+    return parse_percent(ctx, "drain_timeout_jitter", m->drain_timeout_jitter,
+                         &c->drain_timeout_jitter);
 }
 
 static int hcm_parse_versions(struct parse_context *ctx, const hcm_message *m, uint32_t headers_kb,
@@ -342,6 +339,11 @@ static int hcm_parse_protocol(struct parse_context *ctx, const hcm_message *m,
     if (r < 0) {
         return r;
     }
+    if (common.max_response_headers_kb.is_set) {
+        return parse_fail(ctx, E_INVALID, NULL,
+                          "Error: max_response_headers_kb cannot be set on "
+                          "http_connection_manager.");
+    }
     if (kb == 0 || kb > MAX_REQUEST_HEADERS_KB_LIMIT) {
         return parse_fail(ctx, E_INVALID, "max_request_headers_kb",
                           "value must be inside range (0, %d]", MAX_REQUEST_HEADERS_KB_LIMIT);
@@ -350,6 +352,7 @@ static int hcm_parse_protocol(struct parse_context *ctx, const hcm_message *m,
     c->idle_timeout_ms =
         common.idle_timeout.is_set ? common.idle_timeout.ms : IDLE_TIMEOUT_DEFAULT_MS;
     c->max_connection_duration_ms = common.max_connection_duration.ms; /* unset is 0 */
+    c->max_connection_duration_jitter = common.max_connection_duration_jitter;
     c->max_stream_duration_ms = common.max_stream_duration.ms;
     c->max_headers_count = common.max_headers_count.is_set ? common.max_headers_count.value
                                                            : MAX_HEADERS_COUNT_DEFAULT;
@@ -383,173 +386,7 @@ static int hcm_parse_codec_type(struct parse_context *ctx, const hcm_message *m,
     }
 }
 
-/* --- headers and paths -------------------------------------------------------------------- */
-
-static int hcm_parse_client_address(struct parse_context *ctx, const hcm_message *m,
-                                    struct http_conn_manager_config *c)
-{
-    size_t at;
-    int r = 0;
-
-    c->use_remote_address = parse_bool_or(m->use_remote_address, false);
-    c->xff_num_trusted_hops = m->xff_num_trusted_hops;
-    c->skip_xff_append = m->skip_xff_append;
-    c->local_ip = ctx->local_ip;
-    if (m->internal_address_config != NULL) {
-        at = path_push(ctx, "internal_address_config");
-        c->unix_sockets_are_internal = m->internal_address_config->unix_sockets;
-        r = parse_cidrs(ctx, "cidr_ranges", m->internal_address_config->n_cidr_ranges,
-                        m->internal_address_config->cidr_ranges, &c->internal_ranges,
-                        &c->internal_range_count);
-        path_pop(ctx, at);
-    }
-    return r;
-}
-
-static int hcm_parse_request_id(struct parse_context *ctx, const hcm_message *m,
-                                struct http_conn_manager_config *c)
-{
-    struct filter_config parsed = {.ext = NULL};
-    size_t at;
-    int r;
-
-    c->generate_request_id = parse_bool_or(m->generate_request_id, true);
-    c->preserve_external_request_id = m->preserve_external_request_id;
-    c->always_set_request_id_in_response = m->always_set_request_id_in_response;
-    c->request_id.pack_trace_reason = true;
-    if (m->request_id_extension == NULL || m->request_id_extension->typed_config == NULL) {
-        return 0;
-    }
-    at = path_push(ctx, "request_id_extension");
-    r = parse_extension(ctx, EXT_REQUEST_ID, "", "typed_config",
-                        m->request_id_extension->typed_config, &parsed);
-    path_pop(ctx, at);
-    if (r == 0) {
-        c->request_id = *(const struct request_id_config *)parsed.config;
-    }
-    return r;
-}
-
-static int hcm_parse_scheme(struct parse_context *ctx,
-                            const Envoy__Config__Core__V3__SchemeHeaderTransformation *m,
-                            struct http_conn_manager_config *c)
-{
-    if (m == NULL) {
-        return 0;
-    }
-    c->scheme_matches_upstream = m->match_upstream;
-    if (m->transformation_case !=
-        ENVOY__CONFIG__CORE__V3__SCHEME_HEADER_TRANSFORMATION__TRANSFORMATION_SCHEME_TO_OVERWRITE) {
-        return 0;
-    }
-    c->scheme_to_overwrite = parse_str(ctx, m->scheme_to_overwrite);
-    if (!str_eq(c->scheme_to_overwrite, STR("http")) &&
-        !str_eq(c->scheme_to_overwrite, STR("https"))) {
-        return parse_fail(ctx, E_INVALID, "scheme_header_transformation.scheme_to_overwrite",
-                          "value must be in list [http https]");
-    }
-    return 0;
-}
-
-static int hcm_parse_headers(struct parse_context *ctx, const hcm_message *m,
-                             struct http_conn_manager_config *c)
-{
-    int r = parse_check_header_text(ctx, "server_name", m->server_name);
-
-    if (r == 0) {
-        r = parse_check_header_text(ctx, "via", m->via);
-    }
-    if (r == 0) {
-        r = parse_check_enum(ctx, "server_header_transformation",
-                             (int)m->server_header_transformation,
-                             &HCM_DESCRIPTOR(_server_header_transformation__descriptor));
-    }
-    if (r == 0) {
-        r = hcm_parse_scheme(ctx, m->scheme_header_transformation, c);
-    }
-    if (r < 0) {
-        return r;
-    }
-    c->server_name = m->server_name[0] != '\0' ? parse_str(ctx, m->server_name) : STR("envoy");
-    c->via = parse_str(ctx, m->via);
-    c->proxy_100_continue = m->proxy_100_continue;
-    switch (m->server_header_transformation) {
-    case HCM_ENUM(SERVER_HEADER_TRANSFORMATION__APPEND_IF_ABSENT):
-        c->server_header = SERVER_APPEND_IF_ABSENT;
-        break;
-    case HCM_ENUM(SERVER_HEADER_TRANSFORMATION__PASS_THROUGH):
-        c->server_header = SERVER_PASS_THROUGH;
-        break;
-    default:
-        c->server_header = SERVER_OVERWRITE;
-        break;
-    }
-    return 0;
-}
-
-static int hcm_parse_client_cert(struct parse_context *ctx, const hcm_message *m,
-                                 struct http_conn_manager_config *c)
-{
-    static const enum forward_client_cert MODES[] = {
-        [HCM_ENUM(FORWARD_CLIENT_CERT_DETAILS__SANITIZE)] = CLIENT_CERT_SANITIZE,
-        [HCM_ENUM(FORWARD_CLIENT_CERT_DETAILS__FORWARD_ONLY)] = CLIENT_CERT_FORWARD_ONLY,
-        [HCM_ENUM(FORWARD_CLIENT_CERT_DETAILS__APPEND_FORWARD)] = CLIENT_CERT_APPEND_FORWARD,
-        [HCM_ENUM(FORWARD_CLIENT_CERT_DETAILS__SANITIZE_SET)] = CLIENT_CERT_SANITIZE_SET,
-        [HCM_ENUM(FORWARD_CLIENT_CERT_DETAILS__ALWAYS_FORWARD_ONLY)] =
-            CLIENT_CERT_ALWAYS_FORWARD_ONLY,
-    };
-    const HCM(HttpConnectionManager__SetCurrentClientCertDetails) *d =
-        m->set_current_client_cert_details;
-    int r =
-        parse_check_enum(ctx, "forward_client_cert_details", (int)m->forward_client_cert_details,
-                         &HCM_DESCRIPTOR(_forward_client_cert_details__descriptor));
-
-    if (r == 0 && d != NULL) {
-        r = parse_check_enum(ctx, "set_current_client_cert_details.format", (int)d->format,
-                             &HCM_DESCRIPTOR(_forward_client_cert_format__descriptor));
-    }
-    if (r < 0) {
-        return r;
-    }
-    c->forward_client_cert = MODES[m->forward_client_cert_details];
-    if (d != NULL) {
-        c->client_cert_details = (struct client_cert_details){
-            .cert = d->cert,
-            .chain = d->chain,
-            .subject = parse_bool_or(d->subject, false),
-            .uri = d->uri,
-            .dns = d->dns,
-            .issuer = d->issuer,
-            .is_json = d->format == HCM_ENUM(FORWARD_CLIENT_CERT_FORMAT__JSON),
-        };
-    }
-    return 0;
-}
-
-static void hcm_parse_path(const hcm_message *m, struct http_conn_manager_config *c)
-{
-    c->normalize_path = parse_bool_or(m->normalize_path, false);
-    c->merge_slashes = m->merge_slashes;
-    switch (m->path_with_escaped_slashes_action) {
-    case HCM_ENUM(PATH_WITH_ESCAPED_SLASHES_ACTION__REJECT_REQUEST):
-        c->escaped_slashes = ESCAPED_SLASHES_REJECT;
-        break;
-    case HCM_ENUM(PATH_WITH_ESCAPED_SLASHES_ACTION__UNESCAPE_AND_REDIRECT):
-        c->escaped_slashes = ESCAPED_SLASHES_REDIRECT;
-        break;
-    case HCM_ENUM(PATH_WITH_ESCAPED_SLASHES_ACTION__UNESCAPE_AND_FORWARD):
-        c->escaped_slashes = ESCAPED_SLASHES_FORWARD;
-        break;
-    default:
-        c->escaped_slashes = ESCAPED_SLASHES_KEEP;
-        break;
-    }
-}
-
 /* --- all of it ---------------------------------------------------------------------------- */
-
-typedef int hcm_parse_fn(struct parse_context *ctx, const hcm_message *m,
-                         struct http_conn_manager_config *c);
 
 static int hcm_parse_access_logs(struct parse_context *ctx, const hcm_message *m,
                                  struct http_conn_manager_config *c)
@@ -561,9 +398,10 @@ static int hcm_parse(struct parse_context *ctx, const ProtobufCMessage *msg,
                      const void **ret_config)
 {
     static hcm_parse_fn *const pieces[] = {
-        hcm_parse_codec_type,     hcm_parse_protocol,    hcm_parse_timeouts,   hcm_parse_headers,
-        hcm_parse_client_address, hcm_parse_client_cert, hcm_parse_request_id, hcm_parse_filters,
-        hcm_parse_upgrades,       hcm_parse_access_logs, hcm_parse_routes,
+        hcm_parse_codec_type,     hcm_parse_protocol,    hcm_parse_timeouts,    hcm_parse_headers,
+        hcm_parse_client_address, hcm_parse_client_cert, hcm_parse_request_id,  hcm_parse_filters,
+        hcm_parse_upgrades,       hcm_parse_access_logs, hcm_parse_local_reply, hcm_parse_host,
+        hcm_parse_path,           hcm_parse_routes,
     };
     const hcm_message *m = (const hcm_message *)msg;
     struct http_conn_manager_config *c =
@@ -576,7 +414,6 @@ static int hcm_parse(struct parse_context *ctx, const ProtobufCMessage *msg,
     if (r < 0) {
         return r;
     }
-    hcm_parse_path(m, c);
     c->stat_prefix = parse_str(ctx, m->stat_prefix);
     hcm_make_scopes(ctx, c);
     *ret_config = c;

@@ -11,6 +11,7 @@
 #include "config/parse/verdict_support.h"
 #include "dataplane/base/check.h"
 #include "dataplane/extensions/registry.h"
+#include "dataplane/http/client_address.h"
 #include "dataplane/http/conn_manager.h"
 #include "dataplane/net/network_filter.h"
 
@@ -87,6 +88,63 @@ static void test_defaults(void **state)
     assert_false(parsed->http2.stream_error_on_invalid_message);
     assert_int_equal(parsed->http2.max_concurrent_streams, HTTP2_MAX_CONCURRENT_STREAMS_SERVER);
     assert_int_equal(parsed->upgrade_count, 0);
+    assert_int_equal(parsed->strip_port, STRIP_PORT_NONE);
+    assert_false(parsed->stream_flush_timeout.is_set);
+    assert_int_equal(parsed->local_reply.mapper_count, 0);
+    assert_null(parsed->local_reply.format);
+    parse_fixture_done(&f);
+}
+
+#define ANY(name)                                                                                  \
+    "{name: e, typed_config: {'@type': type.googleapis.com/envoy.extensions.http." name
+#define XFF ANY("original_ip_detection.xff.v3.XffConfig")
+#define CUSTOM ANY("original_ip_detection.custom_header.v3.CustomHeaderConfig")
+#define EARLY ANY("early_header_mutation.header_mutation.v3.HeaderMutation")
+
+static void test_who_the_client_is(void **state)
+{
+    parse_ok(MINIMAL FILTERS
+             "original_ip_detection_extensions: [" XFF ", xff_num_trusted_hops: 1}}, " CUSTOM
+             ", header_name: X-Real-IP, reject_with_status: {code: Unauthorized}}}]\n"
+             "early_header_mutation_extensions: [" EARLY ", mutations: [{remove: x}]}}]\n"
+             "append_x_forwarded_port: true\nadd_user_agent: true\n"
+             "forward_proto_config: {https_destination_ports: [443, 8443], "
+             "http_destination_ports: [80]}\n");
+    assert_int_equal(parsed->ip_detection_count, 2);
+    assert_non_null(parsed->ip_detections[1].type->detect);
+    assert_int_equal(parsed->early_mutation_count, 1);
+    assert_true(parsed->append_x_forwarded_port);
+    assert_true(parsed->add_user_agent);
+    assert_int_equal(parsed->forward_proto.https_port_count, 2);
+    assert_int_equal(parsed->forward_proto.https_ports[1], 8443);
+    assert_int_equal(parsed->forward_proto.http_ports[0], 80);
+    parse_fixture_done(&f);
+}
+
+static void test_hosts_times_and_replies(void **state)
+{
+    parse_ok(MINIMAL FILTERS
+             "strip_any_host_port: true\nstrip_trailing_host_dot: true\n"
+             "stream_flush_timeout: 3s\ndrain_timeout_jitter: {value: 50}\n"
+             "http1_safe_max_connection_duration: true\n"
+             "common_http_protocol_options: {max_connection_duration_jitter: {value: 25}}\n"
+             "local_reply_config: {mappers: [{filter: {not_health_check_filter: {}}, "
+             "status_code: 418, body: {inline_string: b}, headers_to_add: [{header: {key: X, "
+             "value: why}}], body_format_override: {json_format: {a: b}}}], body_format: "
+             "{text_format: t, content_type: text/x}}\n");
+    assert_int_equal(parsed->strip_port, STRIP_PORT_ANY);
+    assert_true(parsed->strip_trailing_host_dot);
+    assert_true(parsed->stream_flush_timeout.is_set);
+    assert_int_equal(parsed->stream_flush_timeout.ms, 3000);
+    assert_true(parsed->drain_timeout_jitter == 50);
+    assert_true(parsed->max_connection_duration_jitter == 25);
+    assert_true(parsed->http1_safe_max_connection_duration);
+    assert_int_equal(parsed->local_reply.mapper_count, 1);
+    assert_int_equal(parsed->local_reply.mappers[0].status, 418);
+    assert_true(parsed->local_reply.mappers[0].has_body);
+    assert_int_equal(parsed->local_reply.mappers[0].headers.add_count, 1);
+    assert_true(parsed->local_reply.mappers[0].format->is_json);
+    assert_true(str_eq(parsed->local_reply.format->content_type, STR("text/x")));
     parse_fixture_done(&f);
 }
 
@@ -326,6 +384,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_who_the_client_is),
+        cmocka_unit_test(test_hosts_times_and_replies),
         cmocka_unit_test(test_every_field),
         cmocka_unit_test(test_rds),
         cmocka_unit_test(test_optional_and_duplicate_filters),
