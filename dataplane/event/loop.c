@@ -147,6 +147,23 @@ void loop_stop(struct loop *l)
     uv_stop(&l->uv);
 }
 
+static void note_closing(uv_handle_t *handle, void *user)
+{
+    *(bool *)user |= uv_is_closing(handle) != 0;
+}
+
+void loop_settle(struct loop *l)
+{
+    bool is_closing;
+
+    do {
+        is_closing = false;
+        (void)uv_run(&l->uv, UV_RUN_NOWAIT);
+        loop_end_turn(l);
+        uv_walk(&l->uv, note_closing, &is_closing);
+    } while (is_closing);
+}
+
 static void check_closing(uv_handle_t *handle, void *user)
 {
     CHECK(uv_is_closing(handle));

@@ -61,6 +61,9 @@ int loop_init(struct loop *l, int index) MUST_CHECK;
 void loop_run(struct loop *l);
 /* Own thread only; others post. */
 void loop_stop(struct loop *l);
+/* Own thread: until what was closed is gone and what was put off has been done, without waiting for
+ * anything else. For a teardown, before that goes which the closed things give back to. */
+void loop_settle(struct loop *l);
 /* Own thread, or main after joining it; nobody may post any more. Runs the messages still queued.
  * All other handles must have been closed; runs the loop until their close callbacks are done. */
 void loop_done(struct loop *l);

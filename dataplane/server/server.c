@@ -659,6 +659,7 @@ static void server_teardown(struct server *s)
     stats_flusher_free(s->stats_flusher);
     cluster_manager_free(s->context.clusters);
     part_table_done(&s->parts);
+    loop_settle(&s->loop); /* main's own connections give back the parts that they pin */
     listener_manager_free(s->listeners);
     cluster_registry_clear(s->registry);
     config_store_free(s->store);
