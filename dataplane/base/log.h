@@ -41,6 +41,9 @@ const char *log_component_name(enum log_component c);
 bool log_component_parse(const char *name, enum log_component *ret_component);
 void log_set_level(enum log_component c, enum log_level l);
 void log_set_all(enum log_level l);
+/* --log-format (NULL: Envoy's default) and --log-format-escaped. Borrowed; before other threads
+ * run. */
+void log_set_format(const char *pattern, bool is_escaped);
 /* Redirects from stderr; appends; E_SYS with errno. */
 int log_open(const char *path) MUST_CHECK;
 void log_reopen(void);

@@ -411,28 +411,34 @@ void strbuf_add_u64(struct strbuf *b, uint64_t v)
     strbuf_add(b, digits, format_u64(v, digits));
 }
 
-void strbuf_addf(struct strbuf *b, const char *fmt, ...)
+void strbuf_addv(struct strbuf *b, const char *fmt, va_list args)
 {
-    va_list args;
+    va_list again;
     size_t room;
     int n;
 
     (void)strbuf_reserve(b, 1); /* so that `ptr` is there */
     room = b->cap - b->len;
-    va_start(args, fmt);
+    va_copy(again, args);
     n = vsnprintf(b->ptr + b->len, room, fmt, args);
-    va_end(args);
     if (n < 0) {
         b->ptr[b->len] = '\0';
-        return;
-    }
-    if ((size_t)n >= room) {
+        n = 0;
+    } else if ((size_t)n >= room) {
         (void)strbuf_reserve(b, (size_t)n);
-        va_start(args, fmt);
-        (void)vsnprintf(b->ptr + b->len, (size_t)n + 1, fmt, args); /* measured above */
-        va_end(args);
+        (void)vsnprintf(b->ptr + b->len, (size_t)n + 1, fmt, again); /* measured above */
     }
+    va_end(again);
     b->len += (size_t)n;
+}
+
+void strbuf_addf(struct strbuf *b, const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    strbuf_addv(b, fmt, args);
+    va_end(args);
 }
 
 void strbuf_truncate(struct strbuf *b, size_t len)

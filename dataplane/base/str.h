@@ -6,6 +6,7 @@
  * rules (RFC 9110 5.1). `ptr` may be NULL only when `len` is 0.
  */
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -120,6 +121,7 @@ void strbuf_add_c(struct strbuf *b, const char *cstr);
 void strbuf_add_char(struct strbuf *b, char c);
 void strbuf_add_u64(struct strbuf *b, uint64_t v);
 void strbuf_addf(struct strbuf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
+void strbuf_addv(struct strbuf *b, const char *fmt, va_list args) PRINTF_LIKE(2, 0);
 void strbuf_truncate(struct strbuf *b, size_t len);
 static inline struct str strbuf_str(const struct strbuf *b)
 {

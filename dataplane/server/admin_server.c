@@ -18,7 +18,6 @@
 #include "dataplane/server/admin_endpoints.h"
 #include "dataplane/server/hot_restart.h"
 #include "dataplane/server/listener_manager.h"
-#include "dataplane/server/local_ip.h"
 #include "dataplane/server/server.h"
 #include "dataplane/server/stats_flush.h"
 #include "dataplane/stats/admin_stats.h"
@@ -114,7 +113,7 @@ static void admin_configure_http(struct server *s, struct admin_server *a)
         .normalize_path = true, /* as Envoy */
         .merge_slashes = true,
         .use_remote_address = true,
-        .local_ip = local_ip(&s->arena),
+        .local_ip = s->local_ip,
         .server_name = STR("envoy"),
         .access_logs = s->bootstrap->admin_access_logs,
     };

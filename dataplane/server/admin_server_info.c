@@ -9,6 +9,7 @@
 #include "dataplane/base/clock.h"
 #include "dataplane/base/json.h"
 #include "dataplane/base/log.h"
+#include "dataplane/base/log_format.h"
 #include "dataplane/server/admin_endpoints.h"
 #include "dataplane/server/hot_restart_wire.h"
 #include "dataplane/server/server.h"
@@ -62,7 +63,31 @@ static void member_empty_array(struct json_writer *w, const char *key)
 
 /* --- command_line_options ----------------------------------------------------------------- */
 
-/* Flags that are taken and have no effect show Envoy's defaults. */
+static void member_disabled_extensions(struct json_writer *w, const char *list)
+{
+    struct str rest = str_c(list);
+    struct str entry;
+
+    json_key(w, STR("disabled_extensions"));
+    json_array_begin(w);
+    while (rest.len > 0 && str_split(&rest, ',', &entry)) {
+        json_str(w, entry);
+    }
+    json_array_end(w);
+}
+
+static void member_stats_tags(struct json_writer *w, const struct options *o)
+{
+    json_key(w, STR("stats_tag"));
+    json_array_begin(w);
+    for (size_t i = 0; i < o->stats_tag_count; i++) {
+        const struct options_tag *t = &o->stats_tags[i];
+
+        json_str(w, str_n(t->name.ptr, t->name.len + 1 + t->value.len)); /* as given */
+    }
+    json_array_end(w);
+}
+
 static void write_options(struct json_writer *w, const struct server *s)
 {
     const struct options *o = &s->options;
@@ -73,11 +98,10 @@ static void write_options(struct json_writer *w, const struct server *s)
     member_str(w, "config_yaml", o->config_yaml);
     member_bool(w, "allow_unknown_static_fields", o->allow_unknown_static_fields);
     member_str(w, "admin_address_path", o->admin_address_path);
-    member_str(w, "local_address_ip_version",
-               o->local_address_ip_version != NULL ? o->local_address_ip_version : "v4");
+    member_str(w, "local_address_ip_version", o->local_address_ip_version);
     member_str(w, "log_level", log_level_name(o->log_level));
     member_str(w, "component_log_level", o->component_log_level);
-    member_str(w, "log_format", "[%Y-%m-%d %T.%e][%t][%l][%n] [%g:%#] %v");
+    member_str(w, "log_format", o->log_format != NULL ? o->log_format : LOG_FORMAT_DEFAULT);
     member_str(w, "log_path", o->log_path);
     member_str(w, "service_cluster", o->service_cluster);
     member_str(w, "service_node", o->service_node);
@@ -87,26 +111,26 @@ static void write_options(struct json_writer *w, const struct server *s)
     member_ms(w, "parent_shutdown_time", (uint64_t)o->parent_shutdown_time_s * 1000);
     member_str(w, "mode", o->mode == MODE_SERVE ? "Serve" : "Validate");
     member_bool(w, "disable_hot_restart", o->disable_hot_restart);
-    member_bool(w, "enable_mutex_tracing", false);
+    member_bool(w, "enable_mutex_tracing", o->enable_mutex_tracing);
     member_u64(w, "restart_epoch", o->restart_epoch);
-    member_bool(w, "cpuset_threads", false);
+    member_bool(w, "cpuset_threads", o->cpuset_threads);
     member_bool(w, "reject_unknown_dynamic_fields", o->reject_unknown_dynamic_fields);
-    member_bool(w, "log_format_escaped", false);
-    member_empty_array(w, "disabled_extensions");
+    member_bool(w, "log_format_escaped", o->log_format_escaped);
+    member_disabled_extensions(w, o->disable_extensions);
     member_bool(w, "ignore_unknown_dynamic_fields", o->ignore_unknown_dynamic_fields);
     member_bool(w, "use_dynamic_base_id", o->use_dynamic_base_id);
     member_str(w, "base_id_path", o->base_id_path);
     member_str(w, "drain_strategy", o->drain_strategy == DRAIN_GRADUAL ? "Gradual" : "Immediate");
-    member_bool(w, "enable_fine_grain_logging", false);
+    member_bool(w, "enable_fine_grain_logging", o->enable_fine_grain_logging);
     member_str(w, "socket_path", o->socket_path != NULL ? o->socket_path : HOT_RESTART_SOCKET_PATH);
     member_u64(w, "socket_mode", o->socket_mode);
-    member_bool(w, "enable_core_dump", false);
-    member_empty_array(w, "stats_tag");
+    member_bool(w, "enable_core_dump", o->enable_core_dump);
+    member_stats_tags(w, o);
     member_bool(w, "skip_hot_restart_on_no_parent", o->skip_hot_restart_on_no_parent);
-    member_bool(w, "skip_hot_restart_parent_stats", false);
-    member_bool(w, "skip_deprecated_logs", false);
+    member_bool(w, "skip_hot_restart_parent_stats", o->skip_hot_restart_parent_stats);
+    member_bool(w, "skip_deprecated_logs", o->skip_deprecated_logs);
     member_u64(w, "file_flush_min_size", o->file_flush_min_kb);
-    member_bool(w, "log_stacktrace_single_entry", false);
+    member_bool(w, "log_stacktrace_single_entry", o->log_stacktrace_single_entry);
 }
 
 /* --- node --------------------------------------------------------------------------------- */

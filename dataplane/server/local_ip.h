@@ -7,6 +7,6 @@
 #include "dataplane/base/str.h"
 
 /* As Envoy: the first IPv4 address of an interface that is not loopback; 127.0.0.1 without one. */
-struct str local_ip(struct arena *a);
+struct str local_ip(struct arena *a, bool is_v6);
 
 #endif

@@ -16,16 +16,19 @@ int main(int argc, char **argv)
     (void)crash_thread_init(); /* main's, for good */
     error_init(&err);
     r = options_parse(argc, argv, &options, &err);
-    if (r == 0 && options.should_exit) {
+    if (r != 0) {
+        fprintf(stderr, "%s\n\nFor complete USAGE and HELP type:\n   %s --help\n\n",
+                error_message(&err), argv[0]);
+        error_done(&err);
+        return 1;
+    }
+    if (options.should_exit) {
         return 0;
     }
-    if (r == 0) {
-        r = server_init(&server, &options, &err);
-    }
+    r = server_init(&server, &options, &err);
     if (r != 0) {
         log_critical(LOG_C_MAIN, "error initializing configuration '%s': %s",
-                     r == 0 || options.config_path == NULL ? "" : options.config_path,
-                     error_message(&err));
+                     options.config_path == NULL ? "" : options.config_path, error_message(&err));
         fprintf(stderr, "%s\n", error_message(&err));
         error_done(&err);
         return 1;

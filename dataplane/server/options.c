@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "dataplane/base/log_format.h"
 #include "dataplane/base/str.h"
 #include "dataplane/server/hot_restart_wire.h"
 
@@ -14,10 +15,10 @@ enum flag_kind {
     FLAG_STRING,
     FLAG_U32,
     FLAG_BOOL,
-    FLAG_IGNORED_BOOL,  /* taken, noted */
-    FLAG_IGNORED_VALUE, /* the same, with a value */
-    FLAG_SPECIAL,       /* with a value, options_set_special */
-    FLAG_PRINT,         /* prints and exits */
+    FLAG_NOTED,     /* a switch that is taken and has nothing to switch here */
+    FLAG_SPECIAL,   /* with a value, options_set_special */
+    FLAG_STATS_TAG, /* with a value, may come again */
+    FLAG_PRINT,     /* prints and exits */
 };
 
 struct flag {
@@ -35,7 +36,8 @@ static const struct flag FLAGS[] = {
     {"config-yaml", NULL, FLAG_STRING, AT(config_yaml),
      "bootstrap as inline YAML, merged over --config-path"},
     {"mode", NULL, FLAG_SPECIAL, 0, "serve or validate"},
-    {"concurrency", NULL, FLAG_U32, AT(concurrency), "worker threads (default: usable CPUs)"},
+    {"concurrency", NULL, FLAG_U32, AT(concurrency),
+     "worker threads (default: usable CPUs; 0: one)"},
     {"log-level", "l", FLAG_SPECIAL, 0,
      "trace, debug, info, warning, error, critical or off (default info)"},
     {"component-log-level", NULL, FLAG_STRING, AT(component_log_level),
@@ -54,8 +56,7 @@ static const struct flag FLAGS[] = {
     {"base-id", NULL, FLAG_U32, AT(base_id), "hot restart: instance number"},
     {"base-id-path", NULL, FLAG_STRING, AT(base_id_path), "file to write the base id to"},
     {"restart-epoch", NULL, FLAG_U32, AT(restart_epoch), "hot restart: generation"},
-    {"local-address-ip-version", NULL, FLAG_STRING, AT(local_address_ip_version),
-     "v4 or v6: the node's own address"},
+    {"local-address-ip-version", NULL, FLAG_SPECIAL, 0, "v4 or v6: the node's own address"},
     {"file-flush-interval-msec", NULL, FLAG_U32, AT(file_flush_interval_ms),
      "access log flush interval (default 10000)"},
     {"file-flush-min-size-kb", NULL, FLAG_U32, AT(file_flush_min_kb),
@@ -84,20 +85,28 @@ static const struct flag FLAGS[] = {
      "hot restart: any base id that is free"},
     {"skip-hot-restart-on-no-parent", NULL, FLAG_BOOL, AT(skip_hot_restart_on_no_parent),
      "hot restart: without a parent, start as if there were no epoch"},
-    {"skip-hot-restart-parent-stats", NULL, FLAG_IGNORED_BOOL, 0, ""},
+    {"skip-hot-restart-parent-stats", NULL, FLAG_BOOL, AT(skip_hot_restart_parent_stats),
+     "hot restart: no stats of the parent (they are never copied here)"},
     {"socket-path", NULL, FLAG_STRING, AT(socket_path),
      "hot restart: where the next process finds this one (default @envoy_domain_socket)"},
     {"socket-mode", NULL, FLAG_SPECIAL, 0, "hot restart: permissions of that file, octal"},
-    {"log-format", NULL, FLAG_IGNORED_VALUE, 0, ""},
-    {"log-format-escaped", NULL, FLAG_IGNORED_BOOL, 0, ""},
-    {"log-stacktrace-single-entry", NULL, FLAG_IGNORED_BOOL, 0, ""},
-    {"enable-fine-grain-logging", NULL, FLAG_IGNORED_BOOL, 0, ""},
-    {"skip-deprecated-logs", NULL, FLAG_IGNORED_BOOL, 0, ""},
-    {"cpuset-threads", NULL, FLAG_IGNORED_BOOL, 0, ""}, /* affinity and quota always count */
-    {"enable-mutex-tracing", NULL, FLAG_IGNORED_BOOL, 0, ""},
-    {"enable-core-dump", NULL, FLAG_IGNORED_BOOL, 0, ""},
-    {"disable-extensions", NULL, FLAG_IGNORED_VALUE, 0, ""},
-    {"stats-tag", NULL, FLAG_IGNORED_VALUE, 0, ""},
+    {"log-format", NULL, FLAG_STRING, AT(log_format),
+     "log lines in spdlog's syntax (default " LOG_FORMAT_DEFAULT ")"},
+    {"log-format-escaped", NULL, FLAG_BOOL, AT(log_format_escaped), "C escapes in log messages"},
+    {"enable-fine-grain-logging", NULL, FLAG_BOOL, AT(enable_fine_grain_logging),
+     "levels are per component all the same: only refuses --component-log-level, as Envoy"},
+    {"cpuset-threads", NULL, FLAG_BOOL, AT(cpuset_threads),
+     "the default of --concurrency counts the cpuset (it always does)"},
+    {"enable-core-dump", NULL, FLAG_BOOL, AT(enable_core_dump), "a fatal signal leaves a core"},
+    {"disable-extensions", NULL, FLAG_STRING, AT(disable_extensions),
+     "category/name,...: extensions that configuration may not use"},
+    {"stats-tag", NULL, FLAG_STATS_TAG, 0, "tag:value on every metric; may be given again"},
+    {"log-stacktrace-single-entry", NULL, FLAG_NOTED, AT(log_stacktrace_single_entry),
+     "stacks are one entry of the log (they always are)"},
+    {"skip-deprecated-logs", NULL, FLAG_NOTED, AT(skip_deprecated_logs),
+     "no warnings about deprecated fields (there are none)"},
+    {"enable-mutex-tracing", NULL, FLAG_NOTED, AT(enable_mutex_tracing),
+     "contention of locks (there are none to trace)"},
 };
 
 const char *options_version(void)
@@ -112,9 +121,7 @@ static void options_print_help(const char *program)
     for (size_t i = 0; i < ARRAY_LEN(FLAGS); i++) {
         const struct flag *f = &FLAGS[i];
 
-        if (f->kind == FLAG_IGNORED_BOOL || f->kind == FLAG_IGNORED_VALUE) {
-            printf("  --%-32s (taken for Envoy's launchers, no effect)\n", f->name);
-        } else if (f->alias != NULL) {
+        if (f->alias != NULL) {
             printf("  -%s, --%-28s %s\n", f->alias, f->name, f->help);
         } else {
             printf("  --%-32s %s\n", f->name, f->help);
@@ -173,6 +180,13 @@ static int options_set_special(struct options *o, const struct flag *f, const ch
         }
         return 0;
     }
+    if (strcmp(f->name, "local-address-ip-version") == 0) {
+        if (!str_eq(v, STR("v4")) && !str_eq(v, STR("v6"))) {
+            return error_set(reterr, E_INVALID, "error: unknown IP address version '%s'", value);
+        }
+        o->local_address_ip_version = value;
+        return 0;
+    }
     if (strcmp(f->name, "socket-mode") == 0) {
         return parse_octal(v, &o->socket_mode) == 0
                    ? 0
@@ -184,11 +198,56 @@ static int options_set_special(struct options *o, const struct flag *f, const ch
     return 0;
 }
 
-static void options_note(struct options *o, const struct flag *f)
+static bool is_tag_char(char c, bool is_value)
 {
-    if (o->noted_count < ARRAY_LEN(o->noted)) {
-        o->noted[o->noted_count++] = f->name;
+    bool is_alnum = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+
+    return is_value ? c != '.' && c != '\0' : is_alnum;
+}
+
+/* As Envoy: a name of letters and digits, a value without a dot, neither empty. */
+static int check_tag_part(struct str part, bool is_value, const char *tag, struct error *reterr)
+{
+    bool ok = part.len > 0;
+
+    for (size_t i = 0; i < part.len; i++) {
+        ok &= is_tag_char(part.ptr[i], is_value);
     }
+    return ok ? 0
+              : error_set(reterr, E_INVALID,
+                          "error: misformatted stats-tag '%s' contains invalid char in '%.*s'", tag,
+                          STR_ARG(part));
+}
+
+static int options_add_stats_tag(struct options *o, const char *value, struct error *reterr)
+{
+    struct str text = str_c(value);
+    size_t colon = str_find_char(text, ':');
+    struct options_tag tag;
+    int r;
+
+    if (colon == STR_NPOS) {
+        return error_set(reterr, E_INVALID, "error: misformatted stats-tag '%s'", value);
+    }
+    tag.name = str_sub(text, 0, colon);
+    tag.value = str_sub(text, colon + 1, text.len);
+    r = check_tag_part(tag.name, false, value, reterr);
+    if (r == 0) {
+        r = check_tag_part(tag.value, true, value, reterr);
+    }
+    for (size_t i = 0; i < o->stats_tag_count && r == 0; i++) {
+        if (str_eq(o->stats_tags[i].name, tag.name)) {
+            r = error_set(reterr, E_INVALID, "error: stats-tag '%.*s' is given twice",
+                          STR_ARG(tag.name));
+        }
+    }
+    if (r == 0 && o->stats_tag_count == ARRAY_LEN(o->stats_tags)) {
+        r = error_set(reterr, E_LIMIT, "error: more than %zu stats-tags", o->stats_tag_count);
+    }
+    if (r == 0) {
+        o->stats_tags[o->stats_tag_count++] = tag;
+    }
+    return r;
 }
 
 static int options_set_value(struct options *o, const struct flag *f, const char *value,
@@ -205,16 +264,19 @@ static int options_set_value(struct options *o, const struct flag *f, const char
         uint32_t narrow;
 
         if (parse_u64(str_c(value), &n) != 0 || n > UINT32_MAX) {
-            return error_set(reterr, E_INVALID, "--%s: '%s' is no number", f->name, value);
+            return error_set(reterr, E_INVALID,
+                             "PARSE ERROR: Argument: (--%s)\n             Couldn't read argument "
+                             "value from string '%s'",
+                             f->name, value);
         }
         narrow = (uint32_t)n;
         memcpy(base + f->offset, &narrow, sizeof(narrow));
         o->has_base_id |= f->offset == AT(base_id);
+        o->has_concurrency |= f->offset == AT(concurrency);
         return 0;
     }
-    case FLAG_IGNORED_VALUE:
-        options_note(o, f);
-        return 0;
+    case FLAG_STATS_TAG:
+        return options_add_stats_tag(o, value, reterr);
     default:
         return options_set_special(o, f, value, reterr);
     }
@@ -223,27 +285,26 @@ static int options_set_value(struct options *o, const struct flag *f, const char
 static bool flag_takes_value(const struct flag *f)
 {
     return f->kind == FLAG_STRING || f->kind == FLAG_U32 || f->kind == FLAG_SPECIAL ||
-           f->kind == FLAG_IGNORED_VALUE;
+           f->kind == FLAG_STATS_TAG;
 }
 
 static void options_set_switch(struct options *o, const struct flag *f, const char *program)
 {
-    if (f->kind == FLAG_BOOL && f->offset != SIZE_MAX) {
+    if (f->kind == FLAG_BOOL || f->kind == FLAG_NOTED) {
         bool yes = true;
 
         memcpy((char *)o + f->offset, &yes, sizeof(yes));
-    } else if (f->kind == FLAG_IGNORED_BOOL) {
-        options_note(o, f);
-    } else if (f->kind == FLAG_PRINT) {
-        if (strcmp(f->name, "version") == 0) {
-            printf("%s  version: %s\n", program, options_version());
-        } else if (strcmp(f->name, "help") == 0) {
-            options_print_help(program);
-        } else {
-            o->wants_hot_restart_version = true;
-            return; /* which depends on flags to come */
+        if (f->kind == FLAG_NOTED && o->noted_count < ARRAY_LEN(o->noted)) {
+            o->noted[o->noted_count++] = f->name;
         }
+    } else if (strcmp(f->name, "version") == 0) {
+        printf("\n%s  version: %s\n\n", program, options_version());
         o->should_exit = true;
+    } else if (strcmp(f->name, "help") == 0) {
+        options_print_help(program);
+        o->should_exit = true;
+    } else {
+        o->wants_hot_restart_version = true; /* which depends on flags to come */
     }
 }
 
@@ -251,6 +312,7 @@ static void options_defaults(struct options *o)
 {
     *o = (struct options){
         .log_level = LOG_INFO,
+        .local_address_ip_version = "v4",
         .drain_time_s = 600,
         .parent_shutdown_time_s = 900,
         .file_flush_interval_ms = 10000,
@@ -261,65 +323,106 @@ static void options_defaults(struct options *o)
     };
 }
 
+/* What flags say only together. */
+static int options_check(struct options *o, struct error *reterr)
+{
+    if (o->should_exit) {
+        return 0;
+    }
+    if (o->wants_hot_restart_version) {
+        fputs(o->disable_hot_restart ? "disabled" : hot_restart_version(), stderr); /* as Envoy */
+        o->should_exit = true;
+        return 0;
+    }
+    if (o->use_dynamic_base_id && o->restart_epoch > 0) {
+        return error_set(reterr, E_INVALID,
+                         "error: cannot use --restart-epoch=%u with --use-dynamic-base-id",
+                         o->restart_epoch);
+    }
+    if (o->enable_fine_grain_logging && o->component_log_level != NULL) {
+        return error_set(
+            reterr, E_INVALID,
+            "error: --component-log-level will not work with --enable-fine-grain-logging");
+    }
+    if (o->config_path == NULL && o->config_yaml == NULL) {
+        return error_set(reterr, E_INVALID,
+                         "At least one of --config-path or --config-yaml or Options::configProto() "
+                         "should be non-empty");
+    }
+    return 0;
+}
+
+/* One flag and, where it has one, its value: how many arguments that were, or an error. */
+static int options_take(struct options *o, int argc, char **argv, int at, bool *seen,
+                        struct error *reterr)
+{
+    const char *arg = argv[at];
+    bool is_short = arg[0] == '-' && arg[1] != '-';
+    struct str name = str_c(arg + (is_short ? 1 : 2));
+    const char *value = NULL;
+    size_t eq = str_find_char(name, '=');
+    const struct flag *f;
+    int taken = 1;
+    int r;
+
+    if (eq != STR_NPOS) {
+        value = name.ptr + eq + 1;
+        name = str_sub(name, 0, eq);
+    }
+    f = flag_find(name, is_short);
+    if (f == NULL || (value != NULL && !flag_takes_value(f))) {
+        return error_set(reterr, E_INVALID,
+                         "PARSE ERROR: Argument: %s\n             Couldn't find match for argument",
+                         arg);
+    }
+    if (seen[f - FLAGS] && f->kind != FLAG_STATS_TAG) {
+        return error_set(reterr, E_INVALID,
+                         "PARSE ERROR: Argument: (--%s)\n             Argument already set!",
+                         f->name);
+    }
+    seen[f - FLAGS] = true;
+    if (!flag_takes_value(f)) {
+        options_set_switch(o, f, argv[0]);
+        return taken;
+    }
+    if (value == NULL && at + 1 < argc) {
+        value = argv[at + 1];
+        taken++;
+    }
+    if (value == NULL) {
+        return error_set(
+            reterr, E_INVALID,
+            "PARSE ERROR: Argument: (--%s)\n             Missing a value for this argument!",
+            f->name);
+    }
+    r = options_set_value(o, f, value, reterr);
+    return r < 0 ? r : taken;
+}
+
 int options_parse(int argc, char **argv, struct options *ret_options, struct error *reterr)
 {
+    bool seen[ARRAY_LEN(FLAGS)] = {false};
     struct options o;
+    int r;
 
     options_defaults(&o);
-    for (int i = 1; i < argc; i++) {
-        const char *arg = argv[i];
-        bool is_short = arg[0] == '-' && arg[1] != '-';
-        struct str name = str_c(arg + (is_short ? 1 : 2));
-        const char *value = NULL;
-        size_t eq = str_find_char(name, '=');
-        const struct flag *f;
-        int r;
+    for (int at = 1; at < argc; at += r) {
+        const char *arg = argv[at];
 
-        if (arg[0] != '-' || arg[1] == '\0') {
-            return error_set(reterr, E_INVALID, "unexpected argument '%s'", arg);
-        }
         if (strcmp(arg, "--") == 0 || strcmp(arg, "--ignore_rest") == 0) {
             break;
         }
-        if (eq != STR_NPOS) {
-            value = name.ptr + eq + 1;
-            name = str_sub(name, 0, eq);
+        if (arg[0] != '-' || arg[1] == '\0') {
+            return error_set(
+                reterr, E_INVALID,
+                "PARSE ERROR: Argument: %s\n             Couldn't find match for argument", arg);
         }
-        f = flag_find(name, is_short);
-        if (f == NULL) {
-            return error_set(reterr, E_INVALID, "unknown flag '%s' (see --help)", arg);
-        }
-        if (!flag_takes_value(f)) {
-            if (value != NULL) {
-                return error_set(reterr, E_INVALID, "--%s takes no value", f->name);
-            }
-            options_set_switch(&o, f, argv[0]);
-            continue;
-        }
-        if (value == NULL && ++i < argc) {
-            value = argv[i];
-        }
-        if (value == NULL) {
-            return error_set(reterr, E_INVALID, "--%s needs a value", f->name);
-        }
-        r = options_set_value(&o, f, value, reterr);
-        if (r != 0) {
+        r = options_take(&o, argc, argv, at, seen, reterr);
+        if (r < 0) {
             return r;
         }
     }
-    if (o.wants_hot_restart_version) {
-        fputs(o.disable_hot_restart ? "disabled" : hot_restart_version(), stderr); /* as Envoy */
-        o.should_exit = true;
-    }
-    if (o.use_dynamic_base_id && o.restart_epoch > 0) {
-        return error_set(reterr, E_INVALID,
-                         "error: cannot use --restart-epoch=%u with --use-dynamic-base-id",
-                         o.restart_epoch);
-    }
-    if (o.config_path == NULL && o.config_yaml == NULL && !o.should_exit) {
-        return error_set(reterr, E_INVALID,
-                         "at least one of --config-path or --config-yaml must be given");
-    }
+    r = options_check(&o, reterr);
     *ret_options = o;
-    return 0;
+    return r;
 }

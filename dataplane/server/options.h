@@ -12,16 +12,23 @@
 
 #include "dataplane/base/error.h"
 #include "dataplane/base/log.h"
+#include "dataplane/base/str.h"
 
 enum server_mode { MODE_SERVE, MODE_VALIDATE };
 
 enum drain_strategy { DRAIN_GRADUAL, DRAIN_IMMEDIATE };
 
+/* --stats-tag name:value */
+struct options_tag {
+    struct str name;
+    struct str value;
+};
+
 struct options {
     const char *config_path; /* NULL: none */
     const char *config_yaml;
     enum server_mode mode;
-    uint32_t concurrency; /* 0: CPUs the process may use */
+    uint32_t concurrency; /* with has_concurrency; else CPUs the process may use */
     enum log_level log_level;
     const char *component_log_level; /* "http:debug,config:trace" */
     const char *log_path;
@@ -40,6 +47,18 @@ struct options {
     uint32_t parent_shutdown_time_s;
     uint32_t file_flush_interval_ms;
     uint32_t file_flush_min_kb;
+    const char *log_format; /* NULL: Envoy's default */
+    const char *disable_extensions;
+    struct options_tag stats_tags[16];
+    size_t stats_tag_count;
+    bool log_format_escaped;
+    bool enable_fine_grain_logging;
+    bool cpuset_threads;
+    bool enable_core_dump;
+    bool enable_mutex_tracing;
+    bool skip_deprecated_logs;
+    bool log_stacktrace_single_entry;
+    bool has_concurrency;
     bool has_base_id;
     bool use_dynamic_base_id;
     bool disable_hot_restart;

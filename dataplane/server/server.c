@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -26,9 +27,11 @@
 #include "dataplane/server/admin_server.h"
 #include "dataplane/server/cgroup.h"
 #include "dataplane/server/dns_clusters.h"
+#include "dataplane/server/extension_choice.h"
 #include "dataplane/server/hot_restart.h"
 #include "dataplane/server/listener_manager.h"
 #include "dataplane/server/local_ip.h"
+#include "dataplane/server/log_setup.h"
 #include "dataplane/server/overload_manager.h"
 #include "dataplane/server/publish.h"
 #include "dataplane/server/runtime_updates.h"
@@ -211,42 +214,18 @@ static void server_raise_fd_limit(void)
     }
 }
 
-static int server_open_log(const struct options *o, struct error *reterr)
+static void server_allow_core_dump(void)
 {
-    struct str rest = str_c(o->component_log_level);
-    struct str pair;
+    struct rlimit limit;
 
-    log_set_all(o->log_level);
-    if (o->log_path != NULL && log_open(o->log_path) != 0) {
-        return error_set(reterr, E_SYS, "cannot open log file '%s'", o->log_path);
+    if (getrlimit(RLIMIT_CORE, &limit) != 0) {
+        return;
     }
-    while (rest.len > 0 && str_split(&rest, ',', &pair)) {
-        size_t colon = str_find_char(pair, ':');
-        enum log_component component;
-        enum log_level level;
-        char *name;
-
-        if (colon == STR_NPOS) {
-            return error_set(reterr, E_INVALID,
-                             "error: component log level not correctly "
-                             "specified '%.*s'",
-                             STR_ARG(pair));
-        }
-        name = xstrndup(pair.ptr, pair.len);
-        name[colon] = '\0';
-        if (!log_level_parse(name + colon + 1, &level)) {
-            int r = error_set(reterr, E_INVALID, "error: invalid log level specified '%s'",
-                              name + colon + 1);
-
-            free(name);
-            return r;
-        }
-        if (log_component_parse(name, &component)) {
-            log_set_level(component, level); /* Envoy has loggers that nuncio has not: ignored */
-        }
-        free(name);
+    (void)prctl(PR_SET_DUMPABLE, 1); /* as Envoy; the limit is ours */
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_CORE, &limit) != 0 || limit.rlim_max == 0) {
+        log_warn(LOG_C_MAIN, "core dumps are not allowed here");
     }
-    return 0;
 }
 
 static void server_init_context(struct server *s)
@@ -280,12 +259,12 @@ static void server_init_store(struct server *s)
 {
     s->store = config_store_new(&(struct config_store_params){
         .loop = &s->loop,
-        .registry = &extension_registry,
+        .registry = &s->extensions,
         .xds = s->xds,
         .stats = s->stats,
         .access_logs = s->context.access_logs,
         .tls = &tls_builder,
-        .local_ip = local_ip(&s->arena),
+        .local_ip = s->local_ip,
         .is_strict = s->options.is_strict,
         .allows_unknown_static = s->options.allow_unknown_static_fields,
         .rejects_unknown_dynamic = s->options.reject_unknown_dynamic_fields,
@@ -460,6 +439,13 @@ void server_reopen_logs(struct server *s)
     access_log_hub_reopen(s->context.access_logs);
 }
 
+static void server_on_sighup(struct loop_signal *sig)
+{
+    (void)sig;
+    log_warn(LOG_C_MAIN,
+             "caught and eating SIGHUP. See documentation for how to hot restart."); /* as Envoy */
+}
+
 static void server_on_sigusr1(struct loop_signal *sig)
 {
     server_reopen_logs(container_of(sig, struct server, sigusr1));
@@ -499,7 +485,6 @@ int server_init(struct server *s, const struct options *o, struct error *reterr)
         .config_yaml = o->config_yaml,
         .allow_unknown_fields = o->allow_unknown_static_fields,
         .is_strict = o->is_strict,
-        .registry = &extension_registry,
     };
     int r;
 
@@ -508,7 +493,9 @@ int server_init(struct server *s, const struct options *o, struct error *reterr)
     s->state = SERVER_PRE_INITIALIZING;
     s->start_wall_ns = clock_wall_ns();
     s->start_ms = clock_mono_ns() / 1000000;
-    s->worker_count = o->concurrency > 0 ? o->concurrency : server_default_concurrency();
+    s->worker_count = !o->has_concurrency  ? server_default_concurrency()
+                      : o->concurrency > 0 ? o->concurrency
+                                           : 1; /* as Envoy */
     if (s->worker_count > WORKERS_MAX) {
         s->worker_count = WORKERS_MAX;
     }
@@ -516,12 +503,14 @@ int server_init(struct server *s, const struct options *o, struct error *reterr)
     timer_init(&s->trim_timer, server_on_trim_timer);
     drain_manager_init(&s->drain, s);
     arena_init(&s->arena, NULL);
-    r = server_open_log(o, reterr);
+    r = log_setup(o, reterr);
     if (r != 0) {
         return r;
     }
-    for (size_t i = 0; i < o->noted_count; i++) {
-        log_info(LOG_C_MAIN, "--%s is taken and has no effect", o->noted[i]);
+    s->extensions = extension_choice(&extension_registry, o->disable_extensions, &s->arena);
+    bp.registry = &s->extensions;
+    if (o->enable_core_dump) {
+        server_allow_core_dump();
     }
     server_raise_fd_limit();
     (void)mallopt(M_ARENA_MAX, (int)s->worker_count + 1);
@@ -529,11 +518,12 @@ int server_init(struct server *s, const struct options *o, struct error *reterr)
     s->context.access_logs = access_log_hub_new(s->options.file_flush_interval_ms,
                                                 (size_t)s->options.file_flush_min_kb * 1024);
     bp.access_logs = s->context.access_logs;
+    s->local_ip = local_ip(&s->arena, strcmp(o->local_address_ip_version, "v6") == 0);
     r = bootstrap_load(&bp, &s->bootstrap, reterr);
     if (r != 0) {
         return r;
     }
-    node_build(s->bootstrap->message, o, &extension_registry, &s->arena, &s->node);
+    node_build(s->bootstrap->message, o, &s->extensions, &s->arena, &s->node);
     if (loop_init(&s->loop, LOOP_MAIN_INDEX) != 0) {
         return error_set(reterr, E_SYS, "cannot create the event loop");
     }
@@ -667,6 +657,7 @@ static void server_teardown(struct server *s)
     loop_signal_close(&s->sigterm);
     loop_signal_close(&s->sigint);
     loop_signal_close(&s->sigusr1);
+    loop_signal_close(&s->sighup);
     server_admin_free(s);
     hot_restart_close(s->hot_restart);
     loop_done(&s->loop);
@@ -686,6 +677,7 @@ void server_run(struct server *s)
 {
     if (loop_signal_start(&s->loop, &s->sigterm, SIGTERM, server_on_sigterm) != 0 ||
         loop_signal_start(&s->loop, &s->sigint, SIGINT, server_on_sigint) != 0 ||
+        loop_signal_start(&s->loop, &s->sighup, SIGHUP, server_on_sighup) != 0 ||
         loop_signal_start(&s->loop, &s->sigusr1, SIGUSR1, server_on_sigusr1) != 0) {
         log_error(LOG_C_MAIN, "cannot handle signals");
     }

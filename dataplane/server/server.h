@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "config/model/extension.h"
 #include "dataplane/base/error.h"
 #include "dataplane/event/loop.h"
 #include "dataplane/event/signal.h"
@@ -60,8 +61,10 @@ struct server {
     struct part_releaser releaser;
     enum server_state state;
     struct bootstrap *bootstrap;
-    struct arena arena; /* of the node */
+    struct arena arena;                   /* of the node and the extensions */
+    struct extension_registry extensions; /* those that are not disabled */
     struct node node;
+    struct str local_ip; /* of this machine, of the --local-address-ip-version */
     struct stat_store *stats;
     struct overload_manager *overload;
     struct server_stats *server_stats;
@@ -90,6 +93,7 @@ struct server {
     struct loop_signal sigterm;
     struct loop_signal sigint;
     struct loop_signal sigusr1;
+    struct loop_signal sighup;
     uint32_t closing_count; /* of what the teardown waits for */
     bool is_stopping;
     bool is_drained; /* no stream was open when the drain ended */
