@@ -8,8 +8,10 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "dataplane/access_log/file_writer.h"
 #include "dataplane/access_log/log_sink.h"
 #include "dataplane/base/check.h"
 #include "dataplane/base/list.h"
@@ -21,8 +23,9 @@
 struct access_log_buffer {
     struct access_log_file *file; /* one reference */
     size_t thread;
-    struct strbuf lines;
-    bool is_active; /* written to since the last flush by age */
+    struct log_batch *batch;
+    struct stat_block *stats; /* the thread's; NULL: nobody counts */
+    bool is_active;           /* written to since the last flush by age */
     struct timer timer;
     struct loop *loop;
 };
@@ -31,7 +34,7 @@ struct access_log_file {
     struct access_log_hub *hub;
     struct list node; /* in hub->files, under its mutex */
     char *path;
-    int fd;
+    struct file_writer *writer;
     _Atomic(uint32_t) refs;
     /* Each thread touches its own only; hub_free all, when the threads are gone. */
     struct access_log_buffer *buffers[ACCESS_LOG_THREADS_MAX];
@@ -44,32 +47,35 @@ struct access_log_hub {
     struct list files;
     struct log_sinks sinks;
     struct str node;
-    _Atomic(uint64_t) lost_batches;
+    struct file_writers *writers;
+    struct stat_scope *scope; /* NULL: nobody counts */
 };
 
-/* --- writing ------------------------------------------------------------------------------ */
+/* --- buffers ------------------------------------------------------------------------------ */
 
-static void file_write(struct access_log_file *f, struct str batch)
+static void buffer_count(struct access_log_buffer *b, enum file_stat s, uint64_t n)
 {
-    while (batch.len > 0) {
-        ssize_t n = write(f->fd, batch.ptr, batch.len);
-
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n <= 0) {
-            atomic_fetch_add_explicit(&f->hub->lost_batches, 1, memory_order_relaxed);
-            log_debug(LOG_C_MAIN, "access log '%s': %s", f->path, strerror(errno));
-            return;
-        }
-        batch = str_sub(batch, (size_t)n, batch.len);
+    if (b->stats != NULL) {
+        stat_add(b->stats, s, n);
     }
 }
 
+/* To the file's thread. */
 static void buffer_flush(struct access_log_buffer *b)
 {
-    file_write(b->file, strbuf_str(&b->lines));
-    strbuf_reset(&b->lines);
+    size_t entries = b->batch->count;
+    size_t bytes = b->batch->text.len;
+    bool is_taken;
+
+    if (bytes == 0) {
+        return;
+    }
+    buffer_count(b, FILE_WRITE_TOTAL_BUFFERED, bytes);
+    b->batch = file_writer_push(b->file->writer, b->batch, &is_taken);
+    if (!is_taken) {
+        buffer_count(b, FILE_WRITE_TOTAL_BUFFERED, -(uint64_t)bytes);
+        buffer_count(b, FILE_WRITE_DROPPED, entries);
+    }
 }
 
 /* Its thread is done with it, or has ended. */
@@ -78,7 +84,7 @@ static void buffer_free(struct access_log_buffer *b)
     struct access_log_file *f = b->file;
 
     buffer_flush(b);
-    strbuf_done(&b->lines);
+    log_batch_free(b->batch);
     f->buffers[b->thread] = NULL;
     free(b);
     access_log_file_unref(f);
@@ -91,6 +97,9 @@ static void buffer_on_timer(struct timer *t)
     if (!b->is_active) {
         buffer_free(b); /* an interval without a line: the file may be closed */
         return;
+    }
+    if (b->batch->count > 0) {
+        buffer_count(b, FILE_FLUSHED_BY_TIMER, 1);
     }
     buffer_flush(b);
     b->is_active = false;
@@ -108,11 +117,15 @@ static size_t thread_index(const struct thread_context *t)
 static struct access_log_buffer *buffer_new(struct access_log_file *f, struct thread_context *t)
 {
     struct access_log_buffer *b = xcalloc(1, sizeof(*b));
+    bool is_taken;
 
     b->file = f;
+    b->batch = file_writer_push(f->writer, NULL, &is_taken);
+    if (f->hub->scope != NULL) {
+        b->stats = stat_scope_block(f->hub->scope, t->loop->index);
+    }
     b->thread = thread_index(t);
     b->loop = t->loop;
-    strbuf_init(&b->lines);
     timer_init(&b->timer, buffer_on_timer);
     atomic_fetch_add_explicit(&f->refs, 1, memory_order_relaxed);
     timer_arm(b->loop, &b->timer, f->hub->flush_interval_ms);
@@ -127,7 +140,7 @@ struct strbuf *access_log_file_begin(struct access_log_file *f, struct thread_co
     if (f->buffers[i] == NULL) {
         f->buffers[i] = buffer_new(f, t);
     }
-    return &f->buffers[i]->lines;
+    return &f->buffers[i]->batch->text;
 }
 
 void access_log_file_end(struct access_log_file *f, struct thread_context *t)
@@ -135,12 +148,23 @@ void access_log_file_end(struct access_log_file *f, struct thread_context *t)
     struct access_log_buffer *b = f->buffers[thread_index(t)];
 
     b->is_active = true;
-    if (b->lines.len >= f->hub->flush_bytes) {
+    log_batch_entry_ended(b->batch);
+    buffer_count(b, FILE_WRITE_BUFFERED, 1);
+    if (b->batch->text.len >= f->hub->flush_bytes) {
         buffer_flush(b);
     }
 }
 
 /* --- files -------------------------------------------------------------------------------- */
+
+/* A FIFO is opened for reading too: so it opens without a reader, and outlives each. */
+static int open_file(const char *path)
+{
+    struct stat st;
+    int way = stat(path, &st) == 0 && S_ISFIFO(st.st_mode) ? O_RDWR : O_WRONLY;
+
+    return open(path, way | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+}
 
 static int open_path(const char *path)
 {
@@ -150,7 +174,7 @@ static int open_path(const char *path)
     if (strcmp(path, "/dev/stderr") == 0) {
         return dup(STDERR_FILENO);
     }
-    return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+    return open_file(path);
 }
 
 static struct access_log_file *hub_find(struct access_log_hub *hub, struct str path)
@@ -166,6 +190,30 @@ static struct access_log_file *hub_find(struct access_log_hub *hub, struct str p
     return NULL;
 }
 
+/* Counts of its own: a scope adopts the blocks of threads that are no workers. */
+static struct stat_block *hub_writer_stats(struct access_log_hub *hub)
+{
+    struct stat_block *b = NULL;
+
+    if (hub->scope != NULL) {
+        b = stat_block_new(&file_stat_schema);
+        stat_scope_adopt(hub->scope, b);
+    }
+    return b;
+}
+
+static struct access_log_file *file_new(struct access_log_hub *hub, const char *path, int take_fd)
+{
+    struct access_log_file *f = xcalloc(1, sizeof(*f));
+
+    f->hub = hub;
+    f->path = xstrndup(path, strlen(path));
+    f->writer = file_writer_new(hub->writers, path, take_fd, hub_writer_stats(hub));
+    atomic_init(&f->refs, 1);
+    list_add_tail(&hub->files, &f->node);
+    return f;
+}
+
 int access_log_hub_open(struct access_log_hub *hub, struct str path, struct access_log_file **ret,
                         struct error *reterr)
 {
@@ -175,18 +223,15 @@ int access_log_hub_open(struct access_log_hub *hub, struct str path, struct acce
     pthread_mutex_lock(&hub->mutex);
     f = hub_find(hub, path);
     if (f == NULL) {
-        f = xcalloc(1, sizeof(*f));
-        f->hub = hub;
-        f->path = xstrndup(path.ptr, path.len);
-        atomic_init(&f->refs, 1);
-        f->fd = open_path(f->path);
-        if (f->fd < 0) {
-            r = error_set(reterr, E_SYS, "unable to open file '%s': %s", f->path, strerror(errno));
-            free(f->path);
-            free(f);
+        char *name = xstrndup(path.ptr, path.len);
+        int fd = open_path(name);
+
+        if (fd < 0) {
+            r = error_set(reterr, E_SYS, "unable to open file '%s': %s", name, strerror(errno));
         } else {
-            list_add_tail(&hub->files, &f->node);
+            f = file_new(hub, name, fd);
         }
+        free(name);
     }
     pthread_mutex_unlock(&hub->mutex);
     if (r == 0) {
@@ -198,7 +243,7 @@ int access_log_hub_open(struct access_log_hub *hub, struct str path, struct acce
 static void file_free(struct access_log_file *f)
 {
     list_remove(&f->node);
-    close(f->fd);
+    file_writer_close(f->writer);
     free(f->path);
     free(f);
 }
@@ -219,6 +264,13 @@ void access_log_file_unref(struct access_log_file *f)
     pthread_mutex_unlock(&hub->mutex);
 }
 
+static void hub_count_main(struct access_log_hub *hub, enum file_stat s)
+{
+    if (hub->scope != NULL) {
+        stat_inc(stat_scope_block(hub->scope, LOOP_MAIN_INDEX), s);
+    }
+}
+
 void access_log_hub_reopen(struct access_log_hub *hub)
 {
     struct access_log_file *f;
@@ -227,20 +279,23 @@ void access_log_hub_reopen(struct access_log_hub *hub)
     list_for_each (f, &hub->files, struct access_log_file, node) {
         int fd = open_path(f->path);
 
-        /* Replaces the descriptor under the writers in one step. */
-        if (fd < 0 || dup3(fd, f->fd, O_CLOEXEC) < 0) {
-            log_warn(LOG_C_MAIN, "cannot reopen access log '%s': %s", f->path, strerror(errno));
-        }
         if (fd >= 0) {
-            close(fd);
+            file_writer_reopen(f->writer, fd);
+        } else {
+            hub_count_main(hub, FILE_REOPEN_FAILED);
+            log_warn(LOG_C_MAIN, "cannot reopen access log '%s': %s", f->path, strerror(errno));
         }
     }
     pthread_mutex_unlock(&hub->mutex);
 }
 
-uint64_t access_log_hub_lost_batches(const struct access_log_hub *hub)
+void access_log_hub_drain(struct access_log_hub *hub)
 {
-    return atomic_load_explicit(&hub->lost_batches, memory_order_relaxed);
+    struct access_log_file *f;
+
+    list_for_each (f, &hub->files, struct access_log_file, node) {
+        file_writer_drain(f->writer);
+    }
 }
 
 /* --- the hub ------------------------------------------------------------------------------ */
@@ -253,6 +308,7 @@ struct access_log_hub *access_log_hub_new(uint32_t flush_interval_ms, size_t flu
     hub->flush_bytes = flush_bytes;
     CHECK(pthread_mutex_init(&hub->mutex, NULL) == 0);
     list_init(&hub->files);
+    hub->writers = file_writers_new();
     log_sinks_init(&hub->sinks);
     return hub;
 }
@@ -275,8 +331,21 @@ void access_log_hub_free(struct access_log_hub *hub)
         access_log_file_unref(f);
     }
     log_sinks_done(&hub->sinks);
+    file_writers_free(hub->writers);
+    if (hub->scope != NULL) {
+        stat_scope_unref(hub->scope);
+    }
     pthread_mutex_destroy(&hub->mutex);
     free(hub);
+}
+
+void access_log_hub_count(struct access_log_hub *hub, struct stat_store *stats)
+{
+    hub->scope = stat_scope_ref(stats, &(struct stat_scope_spec){
+                                           .prefix = STR("filesystem."),
+                                           .tagged_prefix = STR("filesystem."),
+                                           .schema = &file_stat_schema,
+                                       });
 }
 
 struct log_sinks *access_log_hub_sinks(struct access_log_hub *hub)

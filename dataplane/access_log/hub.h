@@ -3,12 +3,11 @@
 
 /*
  * Files that access logs are written to. One descriptor per path and process; each thread has its
- * own buffer per file, written with one O_APPEND write of whole lines when it is full or old. So
- * logging takes no lock, and lines of different threads never mix.
+ * own buffer per file, handed to the file's own thread (file_writer.h) when it is full or old. So
+ * logging takes no lock, no worker waits for a disk or a pipe, and lines of different threads never
+ * mix.
  *
- * A write blocks the thread that does it for as long as the kernel takes to copy 64 KiB into the
- * page cache. A sink that takes nothing more (a full non-blocking pipe, a full disk) loses the
- * batch, never memory.
+ * A file that takes nothing more loses what finds no room, counted by entries, never memory.
  *
  * Files are opened and their configurations freed on main; buffers belong to their thread.
  */
@@ -25,10 +24,13 @@
 struct access_log_file;
 struct access_log_hub;
 struct log_sinks;
+struct stat_store;
 struct thread_context;
 
 /* `flush_interval_ms` and `flush_bytes`: how old and how big a buffer may get. */
 struct access_log_hub *access_log_hub_new(uint32_t flush_interval_ms, size_t flush_bytes);
+/* Main, once, before workers log: files that are opened from now on are counted. */
+void access_log_hub_count(struct access_log_hub *hub, struct stat_store *stats);
 /* Main, after all other threads have ended: writes what is still buffered, closes all. */
 void access_log_hub_free(struct access_log_hub *hub);
 /* Main. Opens for appending, once per path; "/dev/stdout" and "/dev/stderr" are this process's own.
@@ -53,7 +55,7 @@ void access_log_file_unref(struct access_log_file *f);
 struct strbuf *access_log_file_begin(struct access_log_file *f, struct thread_context *t);
 void access_log_file_end(struct access_log_file *f, struct thread_context *t);
 
-/* Batches that a sink did not take, since the start. Any thread. */
-uint64_t access_log_hub_lost_batches(const struct access_log_hub *hub);
+/* Main. Returns when all that was handed over is written: for tests. */
+void access_log_hub_drain(struct access_log_hub *hub);
 
 #endif

@@ -8,8 +8,10 @@
 #include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "dataplane/access_log/file_writer.h"
 #include "dataplane/access_log/hub.h"
 #include "dataplane/access_log/line_logger.h"
 #include "dataplane/event/loop.h"
@@ -43,12 +45,17 @@ static int teardown(void **state)
     return 0;
 }
 
-static const char *file_text(const char *path)
+/* What is written by now; `hub` NULL: it is gone, and has written everything. */
+static const char *file_text(struct access_log_hub *hub, const char *path)
 {
     static char text[1024 * 1024];
-    FILE *in = fopen(path, "r");
+    FILE *in;
     size_t n = 0;
 
+    if (hub != NULL) {
+        access_log_hub_drain(hub);
+    }
+    in = fopen(path, "r");
     if (in != NULL) {
         n = fread(text, 1, sizeof(text) - 1, in);
         fclose(in);
@@ -86,12 +93,12 @@ static void test_flushed_by_age(void **state)
     struct access_log_file *file = open_log(hub, f.path);
 
     write_line(file, &f.thread, "one\n");
-    assert_string_equal(file_text(f.path), "");
+    assert_string_equal(file_text(hub, f.path), "");
     pass_ms(900);
-    assert_string_equal(file_text(f.path), "");
+    assert_string_equal(file_text(hub, f.path), "");
     write_line(file, &f.thread, "two\n");
     pass_ms(200);
-    assert_string_equal(file_text(f.path), "one\ntwo\n");
+    assert_string_equal(file_text(hub, f.path), "one\ntwo\n");
     access_log_file_unref(file);
     access_log_hub_free(hub);
 }
@@ -102,9 +109,9 @@ static void test_flushed_by_size(void **state)
     struct access_log_file *file = open_log(hub, f.path);
 
     write_line(file, &f.thread, "1234\n");
-    assert_string_equal(file_text(f.path), "");
+    assert_string_equal(file_text(hub, f.path), "");
     write_line(file, &f.thread, "567\n");
-    assert_string_equal(file_text(f.path), "1234\n567\n");
+    assert_string_equal(file_text(hub, f.path), "1234\n567\n");
     access_log_file_unref(file);
     access_log_hub_free(hub);
 }
@@ -117,7 +124,7 @@ static void test_flushed_at_the_end(void **state)
     write_line(file, &f.thread, "last words\n");
     access_log_file_unref(file);
     access_log_hub_free(hub);
-    assert_string_equal(file_text(f.path), "last words\n");
+    assert_string_equal(file_text(NULL, f.path), "last words\n");
 }
 
 /* The configuration goes while lines wait: they are still written, then the file is closed. */
@@ -129,7 +136,7 @@ static void test_configuration_goes_first(void **state)
     write_line(file, &f.thread, "one\n");
     access_log_file_unref(file);
     pass_ms(1010);
-    assert_string_equal(file_text(f.path), "one\n");
+    assert_string_equal(file_text(hub, f.path), "one\n");
     pass_ms(1010); /* an interval without a line: the buffer lets go */
     access_log_hub_free(hub);
 }
@@ -143,7 +150,7 @@ static void test_one_file_per_path(void **state)
     assert_ptr_equal(a, b);
     access_log_file_unref(a);
     write_line(b, &f.thread, "still open\n");
-    assert_string_equal(file_text(f.path), "still open\n");
+    assert_string_equal(file_text(hub, f.path), "still open\n");
     access_log_file_unref(b);
     access_log_hub_free(hub);
 }
@@ -175,26 +182,82 @@ static void test_rotation(void **state)
     write_line(file, &f.thread, "between\n");
     access_log_hub_reopen(hub);
     write_line(file, &f.thread, "after\n");
-    assert_string_equal(file_text(f.path), "after\n");
-    assert_string_equal(file_text(old), "before\nbetween\n");
+    assert_string_equal(file_text(hub, f.path), "after\n");
+    assert_string_equal(file_text(hub, old), "before\nbetween\n");
     unlink(old);
     access_log_file_unref(file);
     access_log_hub_free(hub);
 }
 
-/* A sink that takes nothing loses lines, never memory. */
+struct wanted_stat {
+    struct str name;
+    uint64_t value;
+};
+
+static void stat_take(void *user, const struct stat_sample *s)
+{
+    struct wanted_stat *w = user;
+
+    if (str_eq(s->name, w->name)) {
+        w->value = s->value;
+    }
+}
+
+static uint64_t stat_of(struct stat_store *stats, const char *name)
+{
+    struct wanted_stat w = {.name = str_c(name)};
+
+    stat_store_visit(stats, stat_take, &w);
+    return w.value;
+}
+
+/* A sink that takes nothing loses lines, never memory; each is counted. */
 static void test_full_disk(void **state)
 {
+    struct stat_store *stats = stat_store_new(1);
     struct access_log_hub *hub = access_log_hub_new(1000, 4);
-    struct access_log_file *file = open_log(hub, "/dev/full");
+    struct access_log_file *file;
 
+    access_log_hub_count(hub, stats);
+    file = open_log(hub, "/dev/full");
     for (int i = 0; i < 100; i++) {
         write_line(file, &f.thread, "lost\n");
         assert_int_equal(access_log_file_begin(file, &f.thread)->len, 0);
     }
-    assert_int_equal(access_log_hub_lost_batches(hub), 100);
+    access_log_hub_drain(hub);
+    assert_int_equal(stat_of(stats, "filesystem.write_buffered"), 100);
+    assert_int_equal(stat_of(stats, "filesystem.write_failed"), 100);
+    assert_int_equal(stat_of(stats, "filesystem.write_dropped"), 100);
+    assert_int_equal(stat_of(stats, "filesystem.write_completed"), 0);
+    assert_int_equal(stat_of(stats, "filesystem.write_total_buffered"), 0);
     access_log_file_unref(file);
     access_log_hub_free(hub);
+    stat_store_free(stats);
+}
+
+/* Nobody reads: nobody waits. What finds no room is counted, and the end of the process too. */
+static void test_pipe_that_nobody_reads(void **state)
+{
+    struct stat_store *stats = stat_store_new(1);
+    struct access_log_hub *hub = access_log_hub_new(1000, 64 * 1024);
+    struct access_log_file *file;
+    char line[1000];
+
+    access_log_hub_count(hub, stats);
+    assert_int_equal(mkfifo(f.path, 0600), 0);
+    file = open_log(hub, f.path);
+    memset(line, 'x', sizeof(line));
+    line[sizeof(line) - 2] = '\n';
+    line[sizeof(line) - 1] = '\0';
+    for (int i = 0; i < 10000; i++) { /* 10 MB, of which the pipe takes 64 KiB */
+        write_line(file, &f.thread, line);
+    }
+    assert_true(stat_of(stats, "filesystem.write_dropped") > 5000);
+    assert_true(stat_of(stats, "filesystem.write_total_buffered") <= FILE_WRITER_BYTES_MAX);
+    assert_int_equal(stat_of(stats, "filesystem.write_failed"), 0);
+    access_log_file_unref(file);
+    access_log_hub_free(hub);
+    stat_store_free(stats);
 }
 
 static void test_line_logger(void **state)
@@ -217,7 +280,7 @@ static void test_line_logger(void **state)
     line_logger_log(&f.thread, &text, &entry);
     line_logger_log(&f.thread, &json, &entry);
     line_logger_log(&f.thread, &nobody, &entry);
-    assert_string_equal(file_text(f.path), "204\n{\"c\":204}\n");
+    assert_string_equal(file_text(hub, f.path), "204\n{\"c\":204}\n");
     access_log_file_unref(text.file);
     access_log_file_unref(json.file);
     access_log_hub_free(hub);
@@ -269,7 +332,7 @@ static void test_threads(void **state)
     access_log_file_unref(file);
     access_log_hub_free(hub);
     /* Every line whole, each thread's in order. */
-    text = file_text(f.path);
+    text = file_text(NULL, f.path);
     while (*text != '\0') {
         int who;
         int n;
@@ -290,11 +353,17 @@ static void test_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_flushed_by_age),     TEST(test_flushed_by_size),
-        TEST(test_flushed_at_the_end), TEST(test_configuration_goes_first),
-        TEST(test_one_file_per_path),  TEST(test_cannot_open),
-        TEST(test_rotation),           TEST(test_full_disk),
-        TEST(test_line_logger),        TEST(test_threads),
+        TEST(test_flushed_by_age),
+        TEST(test_flushed_by_size),
+        TEST(test_flushed_at_the_end),
+        TEST(test_configuration_goes_first),
+        TEST(test_one_file_per_path),
+        TEST(test_cannot_open),
+        TEST(test_rotation),
+        TEST(test_full_disk),
+        TEST(test_pipe_that_nobody_reads),
+        TEST(test_line_logger),
+        TEST(test_threads),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -458,6 +458,7 @@ static int server_init_parts(struct server *s, struct error *reterr)
     int r;
 
     s->stats = stat_store_new((int)s->worker_count);
+    access_log_hub_count(s->context.access_logs, s->stats);
     s->server_stats = server_stats_new(s->stats);
     server_stats_set_state(s->server_stats, SERVER_PRE_INITIALIZING);
     s->registry = cluster_registry_new(s->stats);

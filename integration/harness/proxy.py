@@ -63,6 +63,7 @@ class Proxy:
         self.start_in = start_in  # called in the new process before the proxy: its limits, its cgroup
         self.wait_for_ready = ready
         self.name = name or flavour
+        self.flush_interval_ms = 20
         self.process = None
         self._dir = None
         self._admin = None
@@ -82,7 +83,7 @@ class Proxy:
         return [
             str(self.binary), "-c", str(self.config_path), "--concurrency", str(self.concurrency),
             "--disable-hot-restart", "--admin-address-path", str(self.dir / "admin"),
-            "--file-flush-interval-msec", "20", "--log-level", self.log_level, *self.args, *extra,
+            "--file-flush-interval-msec", str(self.flush_interval_ms), "--log-level", self.log_level, *self.args, *extra,
         ]
 
     @property

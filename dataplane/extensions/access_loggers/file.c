@@ -4,9 +4,10 @@
  *
  * Trust: configuration only; logged values are what peers sent, unescaped in text formats as in
  * Envoy.
- * Buffers: one buffer per thread and path, up to --file-flush-min-size-kb and a line.
- * Differs from Envoy: a worker writes its own batches instead of a flusher thread; a batch that the
- * file does not take is lost, not kept.
+ * Buffers: one buffer per thread and path, up to --file-flush-min-size-kb and a line; what the file
+ * has not taken, up to FILE_WRITER_BYTES_MAX per path.
+ * Differs from Envoy: what does not fit is lost and counted (filesystem.write_dropped), not kept; a
+ * FIFO is opened without waiting for a reader.
  */
 
 #include "config/parse/check.h"
