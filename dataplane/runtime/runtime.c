@@ -163,6 +163,7 @@ struct runtime *runtime_new(const struct runtime_layer *layers, size_t count)
     r->layer_count = count;
     r->replays_unprocessed_streams =
         runtime_get_bool(&self, STR("nuncio.replay_unprocessed_streams"), true);
+    r->replays_raced_requests = runtime_get_bool(&self, STR("nuncio.replay_raced_requests"), true);
     return r;
 }
 

@@ -52,6 +52,9 @@ struct runtime {
     /* nuncio.replay_unprocessed_streams, true unless a layer says false: a request that its
      * upstream provably did not process is sent once more without a retry policy. */
     bool replays_unprocessed_streams;
+    /* nuncio.replay_raced_requests, likewise: one whose kept HTTP/1 connection was closed before
+     * one byte of response, if none of it was written or its method is idempotent. */
+    bool replays_raced_requests;
     struct map values; /* key -> struct runtime_value of the last layer that has it */
     const struct runtime_layer *layers;
     size_t layer_count;
@@ -80,6 +83,11 @@ bool runtime_feature_enabled(const struct thread_context *t, struct str key, uin
 static inline bool runtime_replays_unprocessed_streams(const struct thread_context *t)
 {
     return t->runtime == NULL || t->runtime->replays_unprocessed_streams;
+}
+
+static inline bool runtime_replays_raced_requests(const struct thread_context *t)
+{
+    return t->runtime == NULL || t->runtime->replays_raced_requests;
 }
 
 /* Whether this request is among `numerator` of `denominator` (100, 10000 or 1000000). As Envoy: a

@@ -57,14 +57,14 @@ static void router_on_retry(struct loop_task *t)
     upstream_request_start(&r->request, host);
 }
 
-bool router_try_again(struct router *r, enum stream_reset_reason reason)
+bool router_try_again(struct router *r, enum replay_cause cause)
 {
     struct stream_info *info = http_filter_info(r->filter);
 
     if (r->is_response_started) {
         return false;
     }
-    switch (retry_state_on_reset(&r->retry, reason, r->is_body_whole)) {
+    switch (retry_state_on_reset(&r->retry, cause, r->is_body_whole)) {
     case RETRY_NOW:
         loop_task_schedule(router_loop(r), &r->retry_task);
         return true;

@@ -9,14 +9,12 @@
 /* One replay suffices: a peer that goes away refuses once, then it is gone. */
 #define REPLAYS_MAX 1
 
-void retry_state_init(struct retry_state *rs, struct cluster *c, enum routing_priority priority,
-                      bool replays_unprocessed)
+void retry_state_init(struct retry_state *rs, struct cluster *c, enum routing_priority priority)
 {
     *rs = (struct retry_state){
         .cluster = c,
         .priority = priority,
         .replays_left = REPLAYS_MAX,
-        .replays_unprocessed = replays_unprocessed,
     };
 }
 
@@ -32,22 +30,17 @@ static void retry_state_release(struct retry_state *rs)
 void retry_state_done(struct retry_state *rs)
 {
     retry_state_release(rs);
-    rs->replays_unprocessed = false;
+    rs->causes = 0;
 }
 
-bool retry_state_is_enabled(const struct retry_state *rs)
-{
-    return rs->replays_unprocessed && rs->replays_left > 0;
-}
-
-enum retry_verdict retry_state_on_reset(struct retry_state *rs, enum stream_reset_reason reason,
+enum retry_verdict retry_state_on_reset(struct retry_state *rs, enum replay_cause cause,
                                         bool is_request_whole)
 {
     struct stat_block *stats = cluster_stats(rs->cluster);
     uint32_t max = cluster_limits(rs->cluster, rs->priority)->max_retries;
 
     retry_state_release(rs);
-    if (!rs->replays_unprocessed || reason != RESET_REMOTE_REFUSED || !is_request_whole) {
+    if (cause == REPLAY_NOT || (rs->causes >> cause & 1) == 0 || !is_request_whole) {
         return RETRY_NO;
     }
     if (rs->replays_left == 0) {

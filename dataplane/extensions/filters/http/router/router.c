@@ -171,6 +171,19 @@ static void router_refuse_invalid(struct router *r, const struct header *h)
                             arena_concat(a, details, ARRAY_LEN(details)));
 }
 
+static void router_allow_replays(struct router *r)
+{
+    const struct thread_context *t = http_filter_thread(r->filter);
+
+    retry_state_init(&r->retry, r->cluster, r->forward->priority);
+    if (!r->is_tunnel && runtime_replays_unprocessed_streams(t)) {
+        retry_state_allow(&r->retry, REPLAY_UNPROCESSED);
+    }
+    if (!r->is_tunnel && runtime_replays_raced_requests(t)) {
+        retry_state_allow(&r->retry, REPLAY_RACED);
+    }
+}
+
 /* False: it was answered, and `r` may be gone. */
 static bool router_forward(struct router *r, struct header_map *h, bool end_stream)
 {
@@ -197,9 +210,7 @@ static bool router_forward(struct router *r, struct header_map *h, bool end_stre
         router_refuse_invalid(r, invalid);
         return false;
     }
-    retry_state_init(&r->retry, r->cluster, r->forward->priority,
-                     !r->is_tunnel &&
-                         runtime_replays_unprocessed_streams(http_filter_thread(r->filter)));
+    router_allow_replays(r);
     r->has_end_stream = end_stream;
     r->was_answered = &was_answered;
     upstream_request_start(&r->request, host);

@@ -35,9 +35,13 @@ struct upstream_request {
     struct timer try_timer;      /* x-envoy-upstream-rq-per-try-timeout-ms */
     struct timer duration_timer; /* max_stream_duration */
     int response_status;         /* 0 before the response head */
-    bool is_waiting;             /* for a connection */
-    bool has_host_info;          /* the host is known to the log, and charged */
-    bool is_saturated;           /* holds more than it can send: the client's body waits */
+    /* Of its connection, when it got it. */
+    uint64_t read_before;
+    uint64_t written_before;
+    bool is_kept_connection; /* an earlier request has used it */
+    bool is_waiting;         /* for a connection */
+    bool has_host_info;      /* the host is known to the log, and charged */
+    bool is_saturated;       /* holds more than it can send: the client's body waits */
     bool is_canary;
     bool awaits_grpc_status; /* whether the host did well, its trailers say */
 };
@@ -108,7 +112,7 @@ void router_write_attempt(struct router *r, struct header_map *h);
 /* auto_host_rewrite. */
 void router_rewrite_host(struct router *r, const struct host *host);
 /* The attempt was reset before any response: true when another one follows. */
-bool router_try_again(struct router *r, enum stream_reset_reason reason);
+bool router_try_again(struct router *r, enum replay_cause cause);
 
 /* --- transport.c -------------------------------------------------------------------------------
  */

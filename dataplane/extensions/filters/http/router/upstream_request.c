@@ -73,15 +73,52 @@ static struct str reset_body(const struct upstream_request *rq, enum stream_rese
                         stream_reset_reason_name(reason));
 }
 
+/* RFC 9110, 9.2.2. */
+static bool request_is_idempotent(const struct upstream_request *rq)
+{
+    static const struct str methods[] = {{"GET", 3},   {"HEAD", 4}, {"OPTIONS", 7},
+                                         {"TRACE", 5}, {"PUT", 3},  {"DELETE", 6}};
+    struct str method = header_get(http_filter_request_headers(rq->router->filter), HDR_METHOD);
+
+    for (size_t i = 0; i < ARRAY_LEN(methods); i++) {
+        if (str_eq(method, methods[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whether it would be repeated if its connection turned out to be closed already. */
+static bool request_may_race(const struct upstream_request *rq)
+{
+    return rq->protocol == POOL_HTTP1 && rq->is_kept_connection &&
+           retry_state_allows(&rq->router->retry, REPLAY_RACED) &&
+           (pool_request_conn(&rq->pool_request)->bytes_written == rq->written_before ||
+            request_is_idempotent(rq));
+}
+
+/* Its stream has been reset, and was not let go yet. */
+static enum replay_cause request_replay_cause(const struct upstream_request *rq,
+                                              enum stream_reset_reason reason)
+{
+    if (reason == RESET_REMOTE_REFUSED) {
+        return REPLAY_UNPROCESSED;
+    }
+    return reason == RESET_CONNECTION_TERMINATION && request_may_race(rq) &&
+                   pool_request_conn(&rq->pool_request)->bytes_read == rq->read_before
+               ? REPLAY_RACED
+               : REPLAY_NOT;
+}
+
 /* The upstream side is over; nothing is open there any more. */
 static void request_failed(struct upstream_request *rq, enum stream_reset_reason reason,
-                           struct str transport)
+                           enum replay_cause cause, struct str transport)
 {
     struct router *r = rq->router;
     int status = reason == RESET_PROTOCOL_ERROR ? 502 : 503;
 
     request_cancel_timers(rq);
-    if (router_try_again(r, reason)) {
+    if (router_try_again(r, cause)) {
         if (rq->has_host_info) {
             host_stat_add(rq->host, HOST_RQ_ERROR, 1);
         }
@@ -151,13 +188,15 @@ static void request_hold(struct router *r, struct buf *take_data)
 }
 
 /* Whether what is sent may have to be sent again, and is not too much for that. HTTP/1 does not say
- * what it did not process. */
+ * what it did not process, but its connections close when they like. */
 static bool request_may_be_repeated(const struct upstream_request *rq, size_t body_bytes)
 {
     const struct router *r = rq->router;
 
-    return r->is_body_whole && rq->protocol == POOL_HTTP2 && !r->is_response_started &&
-           retry_state_is_enabled(&r->retry) && body_bytes <= http_filter_buffer_limit(r->filter);
+    return r->is_body_whole && !r->is_response_started &&
+           body_bytes <= http_filter_buffer_limit(r->filter) &&
+           (rq->protocol == POOL_HTTP2 ? retry_state_allows(&r->retry, REPLAY_UNPROCESSED)
+                                       : request_may_race(rq));
 }
 
 /* `data` is about to be sent. */
@@ -364,9 +403,11 @@ static void request_on_reset(void *user, enum stream_reset_reason reason, struct
 {
     struct upstream_request *rq = user;
 
+    enum replay_cause cause = request_replay_cause(rq, reason);
+
     (void)details; /* of the codec; what Envoy shows is the reason */
     request_detach(rq);
-    request_failed(rq, reason, STR_NONE);
+    request_failed(rq, reason, cause, STR_NONE);
 }
 
 static void request_on_watermark(void *user, bool is_above)
@@ -402,6 +443,7 @@ static void request_note_host(struct upstream_request *rq)
 static void request_note_connection(struct upstream_request *rq)
 {
     struct stream_info *info = request_info(rq);
+    const struct conn *conn = pool_request_conn(&rq->pool_request);
     struct pool_connection_info connection;
 
     pool_request_connection(&rq->pool_request, &connection);
@@ -411,7 +453,10 @@ static void request_note_connection(struct upstream_request *rq)
     info->upstream_connect_end_ns = connection.connect_end_ns;
     info->upstream_protocol = connection.protocol;
     info->has_upstream_protocol = rq->protocol != POOL_TCP;
-    stream_info_set_upstream_tls(info, conn_tls_info(pool_request_conn(&rq->pool_request)));
+    stream_info_set_upstream_tls(info, conn_tls_info(conn));
+    rq->is_kept_connection = connection.requests_before > 0;
+    rq->read_before = conn->bytes_read;
+    rq->written_before = conn->bytes_written;
 }
 
 /* What came while there was no connection, or what an attempt before this one was sent. */
@@ -485,7 +530,7 @@ static void request_on_failure(struct pool_request *pool_request, enum pool_fail
         request_note_host(rq);
         request_info(rq)->upstream_transport_failure_reason = reason;
     }
-    request_failed(rq, pool_failure_reset_reason(f), reason);
+    request_failed(rq, pool_failure_reset_reason(f), REPLAY_NOT, reason);
 }
 
 static const struct pool_request_ops request_pool_ops = {
