@@ -13,6 +13,7 @@
 #include "config/parse/extension.h"
 #include "config/parse/log_filter.h"
 #include "config/parse/matcher.h"
+#include "config/parse/overload.h"
 #include "config/parse/runtime.h"
 #include "config/pb_arena.h"
 #include "config/pb_text.h"
@@ -314,6 +315,16 @@ static int read_runtime(struct parse_context *ctx, struct bootstrap *b)
     return r;
 }
 
+static int read_overload(struct parse_context *ctx, bool is_memory_limited, struct bootstrap *b)
+{
+    size_t at = path_push(ctx, "overload_manager");
+    int r =
+        parse_overload_manager(ctx, b->message->overload_manager, is_memory_limited, &b->overload);
+
+    path_pop(ctx, at);
+    return r;
+}
+
 #define MISS_MS 200
 #define MEGAMISS_MS 1000
 
@@ -495,6 +506,9 @@ int bootstrap_load(const struct bootstrap_params *p, struct bootstrap **ret_boot
     }
     if (r == 0) {
         r = read_stats_flush(&ctx, b);
+    }
+    if (r == 0) {
+        r = read_overload(&ctx, p->is_memory_limited, b);
     }
     if (r == 0) {
         keep_report(&ctx, b);

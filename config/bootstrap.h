@@ -11,6 +11,7 @@
 #include "config/model/access_log.h"
 #include "config/model/cluster.h"
 #include "config/model/extension.h"
+#include "config/model/overload.h"
 #include "dataplane/base/address.h"
 #include "dataplane/base/error.h"
 #include "dataplane/runtime/layers.h"
@@ -25,6 +26,7 @@ struct bootstrap_params {
     bool is_strict;
     const struct extension_registry *registry;
     struct access_log_hub *access_logs; /* for the admin interface's; outlives the bootstrap */
+    bool is_memory_limited;             /* by the control group */
 };
 
 /* When a thread that does not answer counts as stuck; 0: the process is not ended for it. */
@@ -70,6 +72,7 @@ struct bootstrap {
     struct runtime_config runtime;
     struct watchdogs watchdogs;
     struct stats_flush_config stats_flush;
+    struct overload_config overload;
     char **unsupported; /* "path (message)", outside of static resources */
     size_t unsupported_count;
 };

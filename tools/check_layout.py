@@ -26,7 +26,7 @@ MODEL = FLOOR + ["config/model/"]
 NET = MODEL + ["dataplane/net/"]
 STREAM_INFO = NET + ["dataplane/codec/", "dataplane/tls/", "dataplane/stream_info/"]
 CLIENT = STREAM_INFO + ["dataplane/http/", "dataplane/upstream/", "dataplane/client/"]
-CORE = CLIENT + ["dataplane/access_log/", "dataplane/admin/"]
+CORE = CLIENT + ["dataplane/access_log/", "dataplane/admin/", "dataplane/overload/"]
 # What an extension may use of proto/ besides its own folder: messages that no extension owns.
 SHARED_PROTO = ["proto/envoy/config/", "proto/envoy/service/", "proto/envoy/type/", "proto/google/",
                 "proto/xds/", "proto/udpa/"]
@@ -43,6 +43,7 @@ DIRECTION = {
     # The last two are for tests: nothing else links them.
     "config/": MODEL + ["proto/", "xds/subscription.h", "xds/fake_ads.h", "xds/sim_loop.h"],
     "dataplane/net/": MODEL,
+    "dataplane/overload/": MODEL,
     "dataplane/tls/": NET,
     "dataplane/codec/": NET,
     "dataplane/stream_info/": STREAM_INFO,

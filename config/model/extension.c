@@ -35,6 +35,8 @@ const char *extension_category_name(enum extension_category c)
         return "envoy.http.stateful_header_formatters";
     case EXT_STAT_SINK:
         return "envoy.stats_sinks";
+    case EXT_RESOURCE_MONITOR:
+        return "envoy.resource_monitors";
     case EXT_CATEGORY_COUNT:
         break;
     }

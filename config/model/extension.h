@@ -32,6 +32,7 @@ enum extension_category {
     EXT_DNS_RESOLVER,
     EXT_HEADER_FORMATTER, /* stateful ones, of HTTP/1 */
     EXT_STAT_SINK,
+    EXT_RESOURCE_MONITOR,
     EXT_CATEGORY_COUNT
 };
 

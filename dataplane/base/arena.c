@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "dataplane/base/growth.h"
 #include "dataplane/base/xalloc.h"
 
 #define POOL_CHUNK_CAP (ARENA_CHUNK_BYTES - sizeof(struct arena_chunk))
@@ -21,6 +22,7 @@ void arena_pool_init(struct arena_pool *p, size_t max_free)
     p->free_count = 0;
     p->max_free = max_free;
     p->idle = 0;
+    p->growth = NULL;
 }
 
 void arena_pool_done(struct arena_pool *p)
@@ -62,6 +64,7 @@ static struct arena_chunk *pool_take(struct arena_pool *p)
         }
         return c;
     }
+    growth_add(p->growth, ARENA_CHUNK_BYTES);
     c = xmalloc(ARENA_CHUNK_BYTES);
     c->cap = POOL_CHUNK_CAP;
     return c;

@@ -18,6 +18,8 @@
 extern "C" {
 #endif
 
+struct growth;
+
 struct arena_chunk {
     struct arena_chunk *next;
     size_t cap; /* usable bytes in data[] */
@@ -28,8 +30,9 @@ struct arena_chunk {
 struct arena_pool {
     struct arena_chunk *free;
     size_t free_count;
-    size_t max_free; /* what comes back beyond goes to the heap */
-    size_t idle;     /* lowest number of free ones since the last trim: nobody needed them */
+    size_t max_free;       /* what comes back beyond goes to the heap */
+    size_t idle;           /* lowest number of free ones since the last trim: nobody needed them */
+    struct growth *growth; /* hears of chunks that come from the heap; NULL: nobody */
 };
 
 #define ARENA_CHUNK_BYTES 4096

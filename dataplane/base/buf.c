@@ -54,6 +54,13 @@ bool buf_pool_trim(struct buf_pool *p, size_t keep)
         n--;
     }
     p->idle_blocks = p->free_block_count;
+    while (p->free_seg_count > (p->free_block_count + p->live_blocks) * SEGS_PER_BLOCK) {
+        struct buf_seg *s = p->free_segs;
+
+        p->free_segs = s->next;
+        p->free_seg_count--;
+        free(s);
+    }
     return p->free_block_count > keep;
 }
 
@@ -68,6 +75,7 @@ struct buf_block *buf_block_new(struct buf_pool *p)
             p->idle_blocks = p->free_block_count;
         }
     } else {
+        growth_add(p->growth, BUF_BLOCK_BYTES);
         b = xmalloc(BUF_BLOCK_BYTES);
         b->pool = p;
         b->cap = BLOCK_CAP;

@@ -14,6 +14,7 @@
 #include <sys/uio.h>
 
 #include "dataplane/base/check.h"
+#include "dataplane/base/growth.h"
 #include "dataplane/base/str.h"
 
 #define BUF_BLOCK_BYTES 16384 /* with its header */
@@ -45,6 +46,7 @@ struct buf_pool {
     size_t max_free_blocks; /* what comes back beyond goes to the heap */
     size_t idle_blocks;     /* lowest number of free ones since the last trim: nobody needed them */
     size_t live_blocks;     /* handed out; for memory stats */
+    struct growth *growth;  /* hears of blocks that come from the heap; NULL: nobody */
 };
 
 void buf_pool_init(struct buf_pool *p, size_t max_free_blocks);

@@ -94,6 +94,8 @@ struct codec_stream_ops {
     /* Counted. Stops on_data, and what follows it, for this stream (HTTP/1: the connection's reads;
      * HTTP/2: its window stays closed). */
     void (*read_disable)(struct codec_stream *s, bool disable);
+    /* Body that waits here, either way. NULL: only the connection holds any. */
+    size_t (*held_bytes)(const struct codec_stream *s);
 };
 
 struct codec_stream {

@@ -8,6 +8,13 @@
 #include "dataplane/base/xalloc.h"
 #include "dataplane/codec/h2_internal.h"
 
+static size_t server_held_bytes(const struct codec_stream *cs)
+{
+    const struct h2_stream *s = (const struct h2_stream *)cs; /* its first member */
+
+    return s->recv.len + s->send.len;
+}
+
 static const struct codec_stream_ops server_stream_ops = {
     .encode_1xx = h2_encode_1xx,
     .encode_headers = h2_encode_response,
@@ -15,6 +22,7 @@ static const struct codec_stream_ops server_stream_ops = {
     .encode_trailers = h2_encode_trailers,
     .reset = h2_stream_reset,
     .read_disable = h2_stream_read_disable,
+    .held_bytes = server_held_bytes,
 };
 
 static const struct codec_ops server_ops = {

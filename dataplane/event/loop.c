@@ -5,6 +5,7 @@
 
 #include "dataplane/event/loop.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <string.h>
 
@@ -15,13 +16,17 @@
 /*
  * While busy a loop keeps what it uses: up to 32 MiB of blocks and 16 MiB of chunks, since malloc
  * would return them to the kernel at the end of each turn and fault them in again in the next. What
- * nobody needed for a second goes back by halves, down to half a MiB.
+ * nobody needed for a quarter of a second goes back by halves, down to half a MiB; and what lies
+ * loose in the heap goes back to the system when frees have become few.
  */
 #define MAX_FREE_BLOCKS 2048
 #define MAX_FREE_CHUNKS 4096
 #define KEEP_BLOCKS 16
 #define KEEP_CHUNKS 64
-#define TRIM_INTERVAL_MS 1000
+#define TRIM_INTERVAL_MS 250
+#define LOOSE_BYTES (512u * 1024)           /* worth a look at the heap */
+#define LOOSE_MANY_BYTES (4u * 1024 * 1024) /* while the pools still shrink */
+#define LOOSENED_FEW_BYTES (128u * 1024)    /* in an interval: it is quiet */
 #define WALL_REFRESH_MS 1000
 #define NS_PER_MS 1000000
 #define NS_PER_S UINT64_C(1000000000)
@@ -65,20 +70,56 @@ static void loop_refresh_wall(struct loop *l)
     l->wall_refreshed_ms = loop_now_ms(l);
 }
 
+static size_t loop_pooled_bytes(const struct loop *l)
+{
+    return l->bufs.free_block_count * BUF_BLOCK_BYTES + l->arenas.free_count * ARENA_CHUNK_BYTES;
+}
+
+/* The heap keeps what is freed between what is not; giving it back takes a walk over its free
+ * pieces, so that is for quiet moments. */
+static void loop_trim_heap(struct loop *l, bool is_shrinking)
+{
+    bool is_quiet = l->loosened_bytes < LOOSENED_FEW_BYTES;
+
+    l->loose_bytes += l->loosened_bytes;
+    l->loosened_bytes = 0;
+    if (is_quiet && l->loose_bytes >= (is_shrinking ? LOOSE_MANY_BYTES : LOOSE_BYTES)) {
+        l->loose_bytes = 0;
+        (void)malloc_trim(0);
+    }
+}
+
 static void loop_on_trim(struct timer *t)
 {
     struct loop *l = container_of(t, struct loop, trim);
+    size_t before = loop_pooled_bytes(l);
     bool has_blocks = buf_pool_trim(&l->bufs, KEEP_BLOCKS);
     bool has_chunks = arena_pool_trim(&l->arenas, KEEP_CHUNKS);
 
-    if (has_blocks || has_chunks) {
+    l->loose_bytes += before - loop_pooled_bytes(l);
+    loop_trim_heap(l, has_blocks || has_chunks);
+    if (has_blocks || has_chunks || l->loose_bytes >= LOOSE_BYTES) {
         timer_arm(l, t, TRIM_INTERVAL_MS);
     }
 }
 
+void loop_shrink_pools(struct loop *l)
+{
+    size_t before = loop_pooled_bytes(l);
+
+    l->bufs.idle_blocks = l->bufs.free_block_count;
+    l->arenas.idle = l->arenas.free_count;
+    while (buf_pool_trim(&l->bufs, KEEP_BLOCKS)) {
+    }
+    while (arena_pool_trim(&l->arenas, KEEP_CHUNKS)) {
+    }
+    l->loose_bytes += before - loop_pooled_bytes(l);
+}
+
 static void loop_watch_pools(struct loop *l)
 {
-    bool is_above = l->bufs.free_block_count > KEEP_BLOCKS || l->arenas.free_count > KEEP_CHUNKS;
+    bool is_above = l->bufs.free_block_count > KEEP_BLOCKS || l->arenas.free_count > KEEP_CHUNKS ||
+                    l->loosened_bytes >= LOOSE_BYTES;
 
     if (NUNCIO_UNLIKELY(is_above) && !timer_is_armed(&l->trim)) {
         timer_arm(l, &l->trim, TRIM_INTERVAL_MS);
@@ -128,6 +169,8 @@ int loop_init(struct loop *l, int index)
     (void)uv_check_start(&l->check, loop_on_check);
     buf_pool_init(&l->bufs, MAX_FREE_BLOCKS);
     arena_pool_init(&l->arenas, MAX_FREE_CHUNKS);
+    l->bufs.growth = &l->growth;
+    l->arenas.growth = &l->growth;
     rng_seed(&l->rng);
     list_init(&l->tasks);
     list_init(&l->deferred);

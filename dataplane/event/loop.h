@@ -13,6 +13,7 @@
 
 #include "dataplane/base/arena.h"
 #include "dataplane/base/buf.h"
+#include "dataplane/base/growth.h"
 #include "dataplane/base/list.h"
 #include "dataplane/base/rand.h"
 #include "dataplane/base/str.h"
@@ -39,7 +40,11 @@ struct loop {
     struct arena_pool arenas;
     struct rng rng;
     struct timer_wheel timers;
-    struct timer trim; /* armed while the pools hold more than they keep for good */
+    struct timer trim;       /* armed while pools or heap hold more than they keep for good */
+    size_t loose_bytes;      /* about what was freed and not yet given back to the system */
+    size_t loosened_bytes;   /* of it, since the last look */
+    struct growth growth;    /* what the pools take from the heap; server/ may watch it */
+    bool is_short_of_memory; /* set by who watches: what can wait in the kernel waits there */
     struct post_queue posts;
     struct list tasks;            /* of loop_task, run at end of turn */
     struct list deferred;         /* of deferred, freed at end of turn */
@@ -67,6 +72,15 @@ void loop_settle(struct loop *l);
 /* Own thread, or main after joining it; nobody may post any more. Runs the messages still queued.
  * All other handles must have been closed; runs the loop until their close callbacks are done. */
 void loop_done(struct loop *l);
+
+/* About `bytes` went back to the heap, which keeps them: once things are quiet it is made to give
+ * them to the system. */
+static inline void loop_note_freed(struct loop *l, size_t bytes)
+{
+    l->loosened_bytes += bytes;
+}
+/* Everything that can be spared goes back to the heap now. */
+void loop_shrink_pools(struct loop *l);
 
 /* Milliseconds, monotonic, cached once a turn. */
 static inline uint64_t loop_now_ms(const struct loop *l)

@@ -13,6 +13,7 @@
 #include "dataplane/net/listener_filter.h"
 #include "dataplane/net/network_filter.h"
 #include "dataplane/net/transport_socket.h"
+#include "dataplane/overload/resource_monitor.h"
 #include "dataplane/stream_info/access_log.h"
 
 extern const struct access_logger_type access_logger_file;
@@ -49,6 +50,11 @@ extern const struct stat_sink_type stat_sink_dog_statsd;
 extern const struct stat_sink_type stat_sink_graphite_statsd;
 extern const struct stat_sink_type stat_sink_metrics_service;
 extern const struct stat_sink_type stat_sink_statsd;
+extern const struct resource_monitor_type resource_monitor_cgroup_memory;
+extern const struct resource_monitor_type resource_monitor_cpu_utilization;
+extern const struct resource_monitor_type resource_monitor_downstream_connections;
+extern const struct resource_monitor_type resource_monitor_fixed_heap;
+extern const struct resource_monitor_type resource_monitor_injected_resource;
 extern const struct transport_socket transport_socket_proxy_protocol;
 extern const struct transport_socket transport_socket_raw_buffer_downstream;
 extern const struct transport_socket transport_socket_raw_buffer_upstream;
@@ -89,6 +95,11 @@ static const struct extension *const extensions[] = {
     &stat_sink_graphite_statsd.ext,
     &stat_sink_metrics_service.ext,
     &stat_sink_statsd.ext,
+    &resource_monitor_cgroup_memory.ext,
+    &resource_monitor_cpu_utilization.ext,
+    &resource_monitor_downstream_connections.ext,
+    &resource_monitor_fixed_heap.ext,
+    &resource_monitor_injected_resource.ext,
     &transport_socket_proxy_protocol.ext,
     &transport_socket_raw_buffer_downstream.ext,
     &transport_socket_raw_buffer_upstream.ext,

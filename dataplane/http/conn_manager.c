@@ -14,6 +14,7 @@
 #include "dataplane/codec/h2_keepalive.h"
 #include "dataplane/event/loop.h"
 #include "dataplane/http/local_reply.h"
+#include "dataplane/http/overload.h"
 #include "dataplane/http/stream.h"
 #include "dataplane/net/listener.h"
 #include "dataplane/runtime/thread_context.h"
@@ -218,7 +219,7 @@ void conn_manager_stream_ended(struct conn_manager *cm, bool is_flush_enough)
     }
     if (cm->config->idle_timeout_ms > 0) {
         cm->idle_deadline_ms = loop_now_ms(cm->thread->loop) + cm->config->idle_timeout_ms;
-        conn_manager_watch_deadline(cm, cm->idle_deadline_ms);
+        conn_manager_watch_deadline(cm, conn_manager_idle_due(cm));
     }
     if (cm->codec->ops->should_close != NULL && cm->codec->ops->should_close(cm->codec)) {
         conn_manager_set_closing(cm);
@@ -272,11 +273,11 @@ static void conn_manager_check_own_deadlines(struct conn_manager *cm, uint64_t n
     if (cm->drain_deadline_ms <= now && cm->drain_state < DRAIN_CLOSING) {
         conn_manager_on_drain_timeout(cm);
     }
-    if (cm->duration_deadline_ms <= now && cm->drain_state < DRAIN_CLOSED) {
+    if (conn_manager_duration_due(cm) <= now && cm->drain_state < DRAIN_CLOSED) {
         cm->duration_deadline_ms = NO_DEADLINE;
         conn_manager_on_age(cm, CM_CX_MAX_DURATION_REACHED);
     }
-    if (cm->idle_deadline_ms <= now && list_is_empty(&cm->streams) &&
+    if (conn_manager_idle_due(cm) <= now && list_is_empty(&cm->streams) &&
         cm->drain_state < DRAIN_CLOSED) {
         cm->idle_deadline_ms = NO_DEADLINE;
         conn_manager_on_age(cm, CM_CX_IDLE_TIMEOUT);
@@ -317,9 +318,9 @@ static void conn_manager_on_timer(struct timer *t)
     }
     conn_manager_watch_deadline(cm, next);
     conn_manager_watch_deadline(cm, cm->drain_deadline_ms);
-    conn_manager_watch_deadline(cm, cm->duration_deadline_ms);
+    conn_manager_watch_deadline(cm, conn_manager_duration_due(cm));
     if (list_is_empty(&cm->streams)) {
-        conn_manager_watch_deadline(cm, cm->idle_deadline_ms);
+        conn_manager_watch_deadline(cm, conn_manager_idle_due(cm));
     }
 }
 
@@ -528,6 +529,10 @@ void conn_manager_on_data(struct conn_manager *cm, struct buf *in, bool end_stre
         buf_reset(in); /* after our last response nothing is read as HTTP */
         return;
     }
+    if (NUNCIO_UNLIKELY(conn_manager_sheds_input(cm))) {
+        buf_reset(in);
+        return;
+    }
     if (cm->codec == NULL) {
         if (!conn_manager_know_protocol(cm, in, end_stream, &protocol)) {
             return; /* offered again with what comes */
@@ -595,8 +600,8 @@ struct conn_manager *conn_manager_new(const struct http_conn_manager_config *con
         cm->listener_stats = stat_scope_block(config->listener_stats, t->loop->index);
     }
     conn->delayed_close_ms = (uint32_t)config->delayed_close_timeout_ms;
-    conn_manager_watch_deadline(cm, cm->idle_deadline_ms);
-    conn_manager_watch_deadline(cm, cm->duration_deadline_ms);
+    conn_manager_watch_deadline(cm, conn_manager_idle_due(cm));
+    conn_manager_watch_deadline(cm, conn_manager_duration_due(cm));
     conn_manager_count(cm, CM_CX_TOTAL);
     conn_manager_gauge(cm, CM_CX_ACTIVE, 1);
     if (conn_manager_is_tls(cm)) {

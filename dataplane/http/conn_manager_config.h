@@ -157,6 +157,7 @@ struct http_conn_manager_config {
     const struct http_upgrade_config *upgrades;
     size_t upgrade_count;
     bool proxy_100_continue;
+    bool append_local_overload;
     bool normalize_path;
     bool merge_slashes;
     enum escaped_slashes_action escaped_slashes;

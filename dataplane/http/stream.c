@@ -18,6 +18,7 @@
 #include "dataplane/http/forwarding.h"
 #include "dataplane/http/host.h"
 #include "dataplane/http/local_reply.h"
+#include "dataplane/http/overload.h"
 #include "dataplane/http/path.h"
 #include "dataplane/http/stream_duration.h"
 #include "dataplane/http/stream_internal.h"
@@ -100,7 +101,7 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 uint64_t stream_next_deadline(const struct http_stream *s)
 {
     return earlier(earlier(s->head_deadline_ms, s->request_deadline_ms),
-                   earlier(s->duration_deadline_ms, s->idle_deadline_ms));
+                   earlier(s->duration_deadline_ms, stream_idle_due(s)));
 }
 
 /* As Envoy: the client is late (408), or the request was complete and it is us (504). */
@@ -143,7 +144,7 @@ void stream_check_deadlines(struct http_stream *s, uint64_t now_ms)
         reply.details = STR("max_duration_timeout");
         reply.has_grpc_status = true;
         reply.grpc_status = GRPC_STATUS_DEADLINE_EXCEEDED;
-    } else if (s->idle_deadline_ms <= now_ms) {
+    } else if (stream_idle_due(s) <= now_ms) {
         s->idle_deadline_ms = NO_DEADLINE;
         conn_manager_count(s->cm, CM_RQ_IDLE_TIMEOUT);
         stream_info_set_flag(&s->info, FLAG_STREAM_IDLE_TIMEOUT);
@@ -475,7 +476,14 @@ static bool step_filters(struct http_stream *s)
     return !stream_has_ended(s);
 }
 
+/* As Envoy: first, before anything is made for the request. */
+static bool step_overload(struct http_stream *s)
+{
+    return !stream_is_shed(s);
+}
+
 static const struct request_step request_steps[] = {
+    {"overload", step_overload},
     {"expect", step_expect},
     {"method", step_method},
     {"host", step_host},

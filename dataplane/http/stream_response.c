@@ -11,6 +11,7 @@
 #include "dataplane/http/forwarding.h"
 #include "dataplane/http/header_rewrite.h"
 #include "dataplane/http/local_reply.h"
+#include "dataplane/http/overload.h"
 #include "dataplane/http/stream_internal.h"
 #include "dataplane/http/upgrade.h"
 #include "dataplane/runtime/thread_context.h"
@@ -117,6 +118,7 @@ static void response_decide_connection(struct http_stream *s, struct header_map 
     struct conn_manager *cm = s->cm;
 
     conn_manager_check_drain(cm);
+    conn_manager_check_keepalive(cm);
     if (!s->is_request_complete) { /* a tunnel's never is */
         conn_manager_count(cm, CM_RQ_RESPONSE_BEFORE_RQ_COMPLETE);
     }

@@ -25,6 +25,13 @@
 #define FLUSH_IOVECS 64
 /* Output above this is written at once instead of at the end of the turn. */
 #define FLUSH_EAGER_BYTES (64u * 1024)
+/* What a connection without transport gives back to the heap when it ends; and with one. */
+#define CONN_BYTES 1536
+#define CONN_TRANSPORT_BYTES (16u * 1024)
+/* While memory is short: when to look whether there is some. */
+#define SHORT_OF_MEMORY_MS 50
+/* Free blocks of the pool with which one may read all the same. */
+#define SPARE_BLOCKS 8
 /* Full read windows taken in one event before others get their turn. */
 #define READS_PER_EVENT 4
 /* Blocks that are filled in one call while the peer sends more than a window at a time. */
@@ -157,6 +164,7 @@ static void conn_free_deferred(struct deferred *d)
     }
     free(c->direct_remote);
     free(c->failure_reason);
+    loop_note_freed(c->loop, c->transport_state != NULL ? CONN_TRANSPORT_BYTES : CONN_BYTES);
     c->magic = 0;
     free(c);
 }
@@ -278,6 +286,8 @@ static void conn_on_close_timer(struct timer *t)
 
     if (c->state <= CONN_HANDSHAKING) {
         conn_finish(c, CONN_CLOSED_CONNECT_TIMEOUT, true);
+    } else if (c->state == CONN_OPEN) {
+        conn_offer_again(c); /* it waited for memory */
     } else {
         c->is_close_timed_out = c->is_delayed_close;
         conn_finish(c, CONN_CLOSED_LOCAL, true);
@@ -679,8 +689,25 @@ static bool conn_in_is_full(const struct conn *c)
     return c->in.len >= (c->high_watermark > 0 ? c->high_watermark : IN_LIMIT_BYTES);
 }
 
+/* Bodies wait in the kernel, and so with the upstream, until memory is there again; clients are
+ * read, to be told that there is none. */
+static bool conn_must_wait_for_memory(struct conn *c)
+{
+    if (NUNCIO_LIKELY(!c->loop->is_short_of_memory) || c->is_accepted || c->state != CONN_OPEN ||
+        c->loop->bufs.free_block_count >= SPARE_BLOCKS) {
+        return false;
+    }
+    c->is_read_held = true;
+    timer_arm(c->loop, &c->close_timer, SHORT_OF_MEMORY_MS);
+    conn_rearm(c);
+    return true;
+}
+
 static void conn_on_readable(struct conn *c)
 {
+    if (conn_must_wait_for_memory(c)) {
+        return;
+    }
     if (!conn_takes_bytes(c)) {
         /* Reading was disabled and now something came: it waits in the kernel. */
         c->is_read_held = true;
@@ -882,6 +909,7 @@ static struct conn *conn_new(struct loop *l)
 {
     struct conn *c = xcalloc(1, sizeof(*c));
 
+    growth_add(&l->growth, CONN_BYTES);
     c->magic = CONN_MAGIC;
     c->loop = l;
     c->fd = -1;
@@ -914,6 +942,7 @@ int conn_open_transport(struct conn *c, const struct transport_socket *transport
         return 0;
     }
     if (transport->encrypt != NULL) {
+        growth_add(&c->loop->growth, CONN_TRANSPORT_BYTES);
         c->wire = xmalloc(sizeof(*c->wire));
         buf_init(c->wire, &c->loop->bufs);
     }

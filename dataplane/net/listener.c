@@ -17,6 +17,7 @@
 #include "dataplane/base/log.h"
 #include "dataplane/base/xalloc.h"
 #include "dataplane/runtime/overload.h"
+#include "dataplane/runtime/runtime.h"
 #include "dataplane/runtime/thread_context.h"
 
 #define GLOBAL_LIMIT_KEY "overload.global_downstream_max_connections"
@@ -303,12 +304,11 @@ static bool worker_listener_admit_global(const struct worker_listener *wl, struc
 
 static bool worker_listener_is_shedding(const struct worker_listener *wl)
 {
-    const struct overload *o = wl->params.thread->overload;
-    struct rng *rng = &wl->params.thread->loop->rng;
+    const struct thread_context *t = wl->params.thread;
 
     return !wl->params.config->bypass_overload_manager &&
-           (overload_takes(o, LOAD_SHED_TCP_LISTENER_ACCEPT, rng) ||
-            overload_takes(o, OVERLOAD_REJECT_INCOMING_CONNECTIONS, rng));
+           (overload_sheds(t, t->overload, LOAD_SHED_TCP_LISTENER_ACCEPT) ||
+            overload_sheds(t, t->overload, OVERLOAD_REJECT_INCOMING_CONNECTIONS));
 }
 
 static bool worker_listener_admit_own(const struct worker_listener *wl, struct admission *a)
@@ -498,6 +498,7 @@ static struct listener_connection *lc_new(struct worker_listener *wl, struct con
     lc->conn = c;
     lc->listener = wl;
     lc->thread = wl->params.thread;
+    lc->overload = wl->params.config->bypass_overload_manager ? NULL : lc->thread->overload;
     lc->chain = chain;
     lc->buffer_limit_bytes = wl->params.config->per_connection_buffer_limit_bytes.is_set
                                  ? wl->params.config->per_connection_buffer_limit_bytes.value
@@ -514,6 +515,16 @@ static struct listener_connection *lc_new(struct worker_listener *wl, struct con
     stat_inc(wl->stats, LISTENER_DOWNSTREAM_CX_TOTAL);
     stat_inc(wl->stats, LISTENER_DOWNSTREAM_CX_ACTIVE);
     return lc;
+}
+
+static uint64_t worker_listener_connect_timeout(const struct worker_listener *wl,
+                                                const struct filter_chain_config *chain)
+{
+    uint64_t ms = chain->transport_socket_connect_timeout_ms;
+
+    return wl->params.config->bypass_overload_manager
+               ? ms
+               : ms - overload_cut_ms(wl->params.thread->overload, SCALED_TRANSPORT_CONNECT, ms);
 }
 
 /* The chain is chosen: the connection's transport and network filters, then the bytes that listener
@@ -535,7 +546,7 @@ static void worker_listener_serve(struct worker_listener *wl, struct conn *c,
     buf_move(&seen, &c->in);
     if (conn_set_server_transport(c, (const struct transport_socket *)chain->transport_socket,
                                   chain->transport_socket_config,
-                                  chain->transport_socket_connect_timeout_ms) != 0 ||
+                                  worker_listener_connect_timeout(wl, chain)) != 0 ||
         lc_open_filters(lc) != 0) {
         buf_reset(&seen);
         conn_close(c, CONN_CLOSE_NOW);
@@ -1041,6 +1052,34 @@ static void worker_listener_close_sockets(struct worker_listener *wl, bool accep
 void worker_listener_stop_accepting(struct worker_listener *wl)
 {
     worker_listener_close_sockets(wl, true);
+}
+
+void worker_listener_scale_timeouts(struct worker_listener *wl)
+{
+    struct listener_connection *lc;
+
+    list_for_each (lc, &wl->connections, struct listener_connection, node) {
+        for (size_t i = 0; i < lc->opened_count; i++) {
+            if (lc->filters[i].type->on_timeouts_scaled != NULL) {
+                lc->filters[i].type->on_timeouts_scaled(&lc->filters[i]);
+            }
+        }
+    }
+}
+
+size_t worker_listener_reset_streams(struct worker_listener *wl, uint64_t min_bytes, size_t most)
+{
+    struct listener_connection *lc;
+    size_t n = 0;
+
+    list_for_each (lc, &wl->connections, struct listener_connection, node) {
+        for (size_t i = 0; i < lc->opened_count && n < most && !conn_is_closing(lc->conn); i++) {
+            if (lc->filters[i].type->reset_streams != NULL) {
+                n += lc->filters[i].type->reset_streams(&lc->filters[i], min_bytes, most - n);
+            }
+        }
+    }
+    return n;
 }
 
 static void worker_listener_maybe_closed(struct worker_listener *wl)

@@ -22,6 +22,7 @@
 #include "dataplane/net/network_filter.h"
 #include "dataplane/stats/stats.h"
 
+struct overload;
 struct thread_context;
 struct worker_listener;
 
@@ -52,6 +53,7 @@ struct listener_connection {
     struct conn *conn;
     struct worker_listener *listener;
     struct thread_context *thread;
+    const struct overload *overload; /* NULL: never overloaded */
     const struct filter_chain_config *chain;
     uint32_t buffer_limit_bytes; /* what filters may hold back: as configured, else 1 MiB */
     struct list node;            /* in the listener's connections */
@@ -141,6 +143,11 @@ void worker_listener_stop_accepting(struct worker_listener *wl);
 /* Whether the next response, or byte, on the connection ought to be its last: it was told to drain,
  * or is to be told by now. Asked again it may answer otherwise: gradual drains throw dice. */
 bool listener_connection_wants_drain(const struct listener_connection *lc);
+/* OVERLOAD_REDUCE_TIMEOUTS has another level: every connection looks at its deadlines. */
+void worker_listener_scale_timeouts(struct worker_listener *wl);
+/* OVERLOAD_RESET_HIGH_MEMORY_STREAM: ends at most `most` streams that hold `min_bytes` or more.
+ * Returns how many. */
+size_t worker_listener_reset_streams(struct worker_listener *wl, uint64_t min_bytes, size_t most);
 size_t worker_listener_connections(const struct worker_listener *wl);
 
 #endif

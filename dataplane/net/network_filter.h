@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "config/model/extension.h"
 #include "config/model/listener.h"
@@ -30,6 +31,10 @@ struct network_filter_type {
     enum network_filter_status (*on_data)(struct network_filter *f, struct buf *in,
                                           bool end_stream);
     void (*on_watermark)(struct network_filter *f, bool is_above);
+    /* Timeouts are shorter, or longer, from now on (OVERLOAD_REDUCE_TIMEOUTS). */
+    void (*on_timeouts_scaled)(struct network_filter *f);
+    /* Ends streams that hold `min_bytes` or more, at most `most`; returns how many. */
+    size_t (*reset_streams)(struct network_filter *f, uint64_t min_bytes, size_t most);
     /* The filter chain or listener is being drained: finish what is open, take nothing new. */
     void (*on_drain)(struct network_filter *f);
     /* Last call; frees f->state. */

@@ -24,6 +24,7 @@
 #include "dataplane/base/log.h"
 #include "dataplane/base/xalloc.h"
 #include "dataplane/extensions/registry.h"
+#include "dataplane/overload/overload_manager.h"
 #include "dataplane/server/admin_server.h"
 #include "dataplane/server/cgroup.h"
 #include "dataplane/server/dns_clusters.h"
@@ -32,7 +33,7 @@
 #include "dataplane/server/listener_manager.h"
 #include "dataplane/server/local_ip.h"
 #include "dataplane/server/log_setup.h"
-#include "dataplane/server/overload_manager.h"
+#include "dataplane/server/overload.h"
 #include "dataplane/server/publish.h"
 #include "dataplane/server/runtime_updates.h"
 #include "dataplane/server/server_stats.h"
@@ -401,7 +402,7 @@ static int server_start_workers(struct server *s, struct error *reterr)
             .index = (int)i,
             .main_loop = &s->loop,
             .context = &context,
-            .overload = overload_manager_state(s->overload),
+            .overload = s->overload,
             .worker_count = s->worker_count,
         };
         int r = worker_start(&s->workers[i], &p);
@@ -465,11 +466,14 @@ static int server_init_parts(struct server *s, struct error *reterr)
     s->watchdog = watchdog_new(&s->bootstrap->watchdogs, s->stats);
     watchdog_add(s->watchdog, &s->loop, pthread_self());
     server_init_context(s);
-    s->overload = overload_manager_new();
     s->listeners = listener_manager_new(s->stats, s->worker_count, &s->listener_versions);
     listener_manager_set_hot_restart(s->listeners, s->hot_restart);
     s->stats_flusher =
         stats_flusher_new(&s->bootstrap->stats_flush, &s->context, s->stats, server_on_flush, s);
+    r = server_overload_init(s, reterr);
+    if (r != 0) {
+        return r;
+    }
     r = dns_clusters_new(&s->loop, s->registry, &s->dns);
     if (r != 0) {
         return error_set(reterr, r, "cannot start the DNS resolver");
@@ -486,6 +490,7 @@ int server_init(struct server *s, const struct options *o, struct error *reterr)
         .config_yaml = o->config_yaml,
         .allow_unknown_fields = o->allow_unknown_static_fields,
         .is_strict = o->is_strict,
+        .is_memory_limited = server_memory_is_limited(),
     };
     int r;
 
@@ -631,6 +636,7 @@ static void server_teardown(struct server *s)
     timer_cancel(&s->loop, &s->drain_timer);
     timer_cancel(&s->loop, &s->trim_timer);
     drain_manager_done(&s->drain);
+    overload_manager_stop(s->overload);
     for (size_t i = 0; i < s->worker_count && s->workers != NULL; i++) {
         worker_stop(&s->workers[i], s->is_drained ? DRAINED_GRACE_MS : 0,
                     !hot_restart_shares_sockets(s->hot_restart));
@@ -664,12 +670,12 @@ static void server_teardown(struct server *s)
     loop_done(&s->loop);
     hot_restart_free(s->hot_restart);
     server_runtime_free(s);
+    overload_manager_free(s->overload);
     bootstrap_free(s->bootstrap); /* it may hold log files */
     access_log_hub_free(s->context.access_logs);
     server_stats_free(s->server_stats);
     watchdog_free(s->watchdog);
     stat_store_free(s->stats);
-    overload_manager_free(s->overload);
     arena_done(&s->arena);
     free(s->workers);
 }
@@ -686,6 +692,7 @@ void server_run(struct server *s)
         log_error(LOG_C_MAIN, "no thread for the watchdog");
     }
     stats_flusher_start(s->stats_flusher);
+    overload_manager_start(s->overload);
     config_store_start(s->store, &s->bootstrap->cds, &s->bootstrap->lds);
     loop_run(&s->loop);
     log_info(LOG_C_MAIN, "exiting");

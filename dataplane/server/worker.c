@@ -6,6 +6,7 @@
 
 #include "dataplane/server/worker.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,11 +15,17 @@
 #include "dataplane/base/log.h"
 #include "dataplane/base/xalloc.h"
 #include "dataplane/net/listener.h"
+#include "dataplane/overload/overload_manager.h"
 #include "dataplane/server/crash.h"
 #include "dataplane/server/listener_log.h"
 #include "dataplane/server/listener_manager.h"
 #include "dataplane/server/publish.h"
 #include "dataplane/upstream/upstream.h"
+
+/* Memory that a worker takes from the heap before it looks how much there is. */
+#define GROWTH_STEP_BYTES (128u * 1024)
+/* As Envoy: so many streams are reset at a time, then it is looked again. */
+#define RESETS_AT_ONCE 50
 
 /* A listener of this worker with the version it runs. */
 struct worker_listener_slot {
@@ -379,6 +386,7 @@ struct worker_command {
     struct post post;
     struct worker *worker;
     uint64_t grace_ms;              /* worker_on_stop */
+    uint64_t min_bytes;             /* worker_on_reset_streams */
     bool flag;                      /* of worker_on_stop, worker_on_health */
     enum drain_direction direction; /* of worker_on_start_drain, worker_on_stop_listeners */
     struct worker_barrier *barrier; /* of worker_on_stop_listeners */
@@ -543,6 +551,75 @@ void worker_stop(struct worker *w, uint64_t grace_ms, bool owns_sockets)
                         &(struct worker_command){.grace_ms = grace_ms, .flag = owns_sockets});
 }
 
+/* --- overload ----------------------------------------------------------------------------- */
+
+static void worker_watch_upstream_reads(struct worker *w)
+{
+    w->loop.is_short_of_memory =
+        overload_is_saturated(w->context.overload, OVERLOAD_PAUSE_UPSTREAM_READS);
+}
+
+static void worker_on_growth(struct growth *g)
+{
+    struct worker *w = container_of(g, struct worker, loop.growth);
+
+    overload_manager_hurry(w->overload);
+    worker_watch_upstream_reads(w);
+}
+
+static void worker_on_levels(struct loop *l, struct post *p)
+{
+    struct worker *w = worker_command_take(p).worker;
+
+    (void)l;
+    worker_watch_upstream_reads(w);
+    for (uint32_t i = 0; i < w->listener_count; i++) {
+        if (w->listeners[i].listener != NULL) {
+            worker_listener_scale_timeouts(w->listeners[i].listener);
+        }
+    }
+}
+
+void worker_take_levels(struct worker *w)
+{
+    worker_command_send(w, worker_on_levels, &(struct worker_command){0});
+}
+
+static void worker_on_shrink_heap(struct loop *l, struct post *p)
+{
+    (void)worker_command_take(p);
+    loop_shrink_pools(l);
+    (void)malloc_trim(0);
+}
+
+void worker_shrink_heap(struct worker *w)
+{
+    worker_command_send(w, worker_on_shrink_heap, &(struct worker_command){0});
+}
+
+static void worker_on_reset_streams(struct loop *l, struct post *p)
+{
+    struct worker_command c = worker_command_take(p);
+    struct worker *w = c.worker;
+    size_t n = 0;
+
+    for (uint32_t i = 0; i < w->listener_count; i++) {
+        if (w->listeners[i].listener != NULL) {
+            n += worker_listener_reset_streams(w->listeners[i].listener, c.min_bytes,
+                                               RESETS_AT_ONCE - n);
+        }
+    }
+    if (n > 0) {
+        stat_add(stat_scope_block(w->context.overload->reset_count, l->index), 0, n);
+    }
+}
+
+void worker_reset_streams(struct worker *w, uint64_t min_bytes)
+{
+    worker_command_send(w, worker_on_reset_streams,
+                        &(struct worker_command){.min_bytes = min_bytes});
+}
+
 static void *worker_thread(void *arg)
 {
     struct worker *w = arg;
@@ -572,7 +649,12 @@ int worker_start(struct worker *w, const struct worker_params *p)
     w->loop.owner = w;
     w->context = *p->context;
     w->context.loop = &w->loop;
-    w->context.overload = p->overload;
+    w->overload = p->overload;
+    if (p->overload != NULL) {
+        w->context.overload = overload_manager_state(p->overload);
+        w->loop.growth.run = worker_on_growth;
+        w->loop.growth.step = GROWTH_STEP_BYTES;
+    }
     w->context.parts = &w->parts;
     w->context.next_connection_id = (uint64_t)(p->index + 1) << 48;
     w->releaser.release = worker_release_part;

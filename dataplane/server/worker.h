@@ -19,6 +19,7 @@
 #include "dataplane/server/release.h"
 
 struct keep_chain;
+struct overload_manager;
 struct publication;
 struct snapshot_change;
 struct worker_listener_slot;
@@ -36,6 +37,7 @@ struct worker {
     struct map chains; /* pinned filter chains, by pointer */
     pthread_t thread;
     struct loop *main_loop;
+    struct overload_manager *overload;
     uint32_t closing_listeners;
     size_t worker_count;
     enum drain_direction draining;
@@ -48,7 +50,7 @@ struct worker_params {
     int index;
     struct loop *main_loop;
     const struct thread_context *context; /* template: stats, node, access logs */
-    struct overload *overload;            /* NULL: never overloaded */
+    struct overload_manager *overload;    /* NULL: never overloaded */
     size_t worker_count;
 };
 
@@ -70,6 +72,10 @@ void worker_set_health(struct worker *w, bool has_failed);
  * process accepts from them. */
 void worker_stop(struct worker *w, uint64_t grace_ms, bool owns_sockets);
 void worker_join(struct worker *w);
+/* Main thread, for the overload manager: what its levels ask of a worker beyond reading them. */
+void worker_take_levels(struct worker *w); /* timeouts, upstream reads */
+void worker_shrink_heap(struct worker *w);
+void worker_reset_streams(struct worker *w, uint64_t min_bytes);
 /* Used by main itself, which has the same view without a thread. */
 void part_table_apply(struct part_table *t, struct cluster_manager *cm,
                       const struct snapshot_change *c);

@@ -45,8 +45,13 @@ def with_connection_limit(limit):
     return [listener], []
 
 
+def with_overload_manager(manager):
+    return [], [], {"overload_manager": manager}
+
+
 KINDS = {"route": with_route, "cluster": with_cluster, "upstream_http": with_cluster, "listener": with_listener,
-         "hcm": with_manager, "connection_limit": with_connection_limit, "format": with_format}
+         "hcm": with_manager, "connection_limit": with_connection_limit, "format": with_format,
+         "overload_manager": with_overload_manager}
 
 
 def rows(kind):
@@ -56,10 +61,11 @@ def rows(kind):
             yield verdict, name, json.loads(text)
 
 
-def is_accepted(binary, listeners, clusters):
+def is_accepted(binary, listeners, clusters, more=()):
     bootstrap = {
         "node": {"id": "n", "cluster": "n"},
         "static_resources": {"listeners": listeners, "clusters": [{"name": "c", "type": "STATIC"}, *clusters]},
+        **dict(more),
     }
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(bootstrap, file)

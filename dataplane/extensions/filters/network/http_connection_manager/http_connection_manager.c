@@ -21,6 +21,7 @@
 #include "dataplane/codec/h2_stats.h"
 #include "dataplane/event/loop.h"
 #include "dataplane/http/conn_manager.h"
+#include "dataplane/http/overload.h"
 #include "dataplane/net/listener.h"
 #include "dataplane/net/network_filter.h"
 
@@ -442,6 +443,16 @@ static void hcm_on_watermark(struct network_filter *f, bool is_above)
     conn_manager_on_watermark(f->state, is_above);
 }
 
+static void hcm_on_timeouts_scaled(struct network_filter *f)
+{
+    conn_manager_on_timeouts_scaled(f->state);
+}
+
+static size_t hcm_reset_streams(struct network_filter *f, uint64_t min_bytes, size_t most)
+{
+    return conn_manager_reset_streams(f->state, min_bytes, most);
+}
+
 static void hcm_on_drain(struct network_filter *f)
 {
     conn_manager_on_drain(f->state);
@@ -466,5 +477,7 @@ const struct network_filter_type network_filter_http_connection_manager = {
     .on_data = hcm_on_data,
     .on_watermark = hcm_on_watermark,
     .on_drain = hcm_on_drain,
+    .on_timeouts_scaled = hcm_on_timeouts_scaled,
+    .reset_streams = hcm_reset_streams,
     .on_closed = hcm_on_closed,
 };

@@ -194,6 +194,7 @@ int hcm_parse_headers(struct parse_context *ctx, const hcm_message *m,
     c->server_name = m->server_name[0] != '\0' ? parse_str(ctx, m->server_name) : STR("envoy");
     c->via = parse_str(ctx, m->via);
     c->proxy_100_continue = m->proxy_100_continue;
+    c->append_local_overload = m->append_local_overload;
     switch (m->server_header_transformation) {
     case HCM_ENUM(SERVER_HEADER_TRANSFORMATION__APPEND_IF_ABSENT):
         c->server_header = SERVER_APPEND_IF_ABSENT;
