@@ -197,7 +197,10 @@ struct http_conn_manager_config {
     struct str server_name;
     enum server_header_transformation server_header;
 
-    struct access_logs access_logs;
+    struct access_logs access_logs; /* told at the end of each request, and: */
+    bool logs_new_requests;
+    bool logs_tunnels;        /* when one is established */
+    uint64_t log_interval_ms; /* 0: not in between */
 };
 
 #endif

@@ -459,6 +459,12 @@ static bool step_upgrade(struct http_stream *s)
     return true;
 }
 
+static bool step_log(struct http_stream *s)
+{
+    stream_log_start(s);
+    return true;
+}
+
 static bool step_create_filters(struct http_stream *s)
 {
     filter_chain_create(s);
@@ -494,6 +500,7 @@ static const struct request_step request_steps[] = {
     {"forwarding", step_forwarding},
     {"route", step_route},
     {"upgrade", step_upgrade},
+    {"log", step_log},
     {"create filters", step_create_filters},
     {"filters", step_filters},
 };
@@ -643,25 +650,6 @@ static void stream_free(struct deferred *d)
     arena_done(&arena);
 }
 
-static void stream_take_codec_counts(struct http_stream *s)
-{
-    if (s->codec != NULL) {
-        s->info.wire_bytes_received = s->codec->wire_bytes_in;
-        s->info.wire_bytes_sent = s->codec->wire_bytes_out;
-        s->info.header_bytes_received = s->codec->header_bytes_in;
-        s->info.header_bytes_sent = s->codec->header_bytes_out;
-    }
-}
-
-static void stream_log(struct http_stream *s)
-{
-    const struct http_conn_manager_config *c = s->cm->config;
-    struct access_log_entry entry = stream_log_entry(s);
-
-    entry.type = ACCESS_LOG_DOWNSTREAM_END;
-    access_logs_write(&c->access_logs, s->cm->thread, &entry);
-}
-
 static bool stream_is_flush_enough(const struct http_stream *s)
 {
     /* As Envoy: what HTTP/1.0 frames by closing must be closed at once. */
@@ -683,7 +671,7 @@ void stream_end(struct http_stream *s)
     if (s->is_upgrade) {
         conn_manager_count_upgrade(cm, false);
     }
-    stream_take_codec_counts(s);
+    stream_log_stop(s);
     s->codec = NULL;
     if (s->info.end_ns == 0) {
         s->info.end_ns = clock_mono_ns();
@@ -700,7 +688,7 @@ void stream_end(struct http_stream *s)
     conn_manager_count_ended(cm, s->info.response_code == 0 &&
                                      stream_coarse_ns(s) - s->info.start_mono_ns <= PREMATURE_NS);
     filter_chain_complete(s);
-    stream_log(s);
+    stream_log(s, ACCESS_LOG_DOWNSTREAM_END);
     filter_chain_destroy(s);
     part_handle_unref(s->table_pin);
     s->table_pin = NULL;

@@ -78,8 +78,9 @@ struct http_stream {
     struct header_map *response_headers;
     struct header_map *response_trailers;
 
-    const struct route_config *table; /* NULL: there is none yet */
-    struct part_handle *table_pin;    /* NULL for inline tables */
+    const struct route_config *table;   /* NULL: there is none yet */
+    struct part_handle *table_pin;      /* NULL for inline tables */
+    struct stream_log_timer *log_timer; /* stream_log.c; NULL: logged at the end only */
     struct route_match match;
     uint64_t random;
 

@@ -184,6 +184,9 @@ void stream_send_headers(struct http_stream *s, bool end_stream)
         response_mark_complete(s);
     }
     s->codec->ops->encode_headers(s->codec, h, end_stream);
+    if (s->is_tunnel && s->cm->config->logs_tunnels) {
+        stream_log(s, ACCESS_LOG_DOWNSTREAM_TUNNEL_SUCCESSFULLY_ESTABLISHED);
+    }
     if (end_stream) {
         response_handed_over(s);
     }

@@ -457,7 +457,8 @@ static bool format_duration(const struct format_item *item, const struct stream_
 
     switch (item->op) {
     case FORMAT_DURATION:
-        set_interval(out, si->start_mono_ns, si->end_ns, NS_PER_MS);
+        set_interval(out, si->start_mono_ns, si->end_ns != 0 ? si->end_ns : clock_mono_ns(),
+                     NS_PER_MS); /* up to now, as Envoy */
         return true;
     case FORMAT_REQUEST_DURATION:
         set_interval(out, si->start_mono_ns, si->last_rx_byte_ns, NS_PER_MS);

@@ -389,10 +389,45 @@ static int hcm_parse_codec_type(struct parse_context *ctx, const hcm_message *m,
 
 /* --- all of it ---------------------------------------------------------------------------- */
 
+static int hcm_parse_log_options(struct parse_context *ctx, const hcm_message *m,
+                                 struct http_conn_manager_config *c)
+{
+    const HCM(HttpConnectionManager__HcmAccessLogOptions) *o = m->access_log_options;
+    size_t at;
+    int r;
+
+    if (o == NULL) {
+        c->logs_new_requests = m->flush_access_log_on_new_request;
+        return parse_ms_or(ctx, "access_log_flush_interval", m->access_log_flush_interval,
+                           DURATION_GTE_1MS, 0, &c->log_interval_ms);
+    }
+    if (m->flush_access_log_on_new_request) {
+        return parse_fail(ctx, E_INVALID, NULL,
+                          "Only one of flush_access_log_on_new_request or access_log_options can "
+                          "be specified.");
+    }
+    if (m->access_log_flush_interval != NULL) {
+        return parse_fail(ctx, E_INVALID, NULL,
+                          "Only one of access_log_flush_interval or access_log_options can be "
+                          "specified.");
+    }
+    c->logs_new_requests = o->flush_access_log_on_new_request;
+    c->logs_tunnels = o->flush_log_on_tunnel_successfully_established;
+    at = path_push(ctx, "access_log_options");
+    r = parse_ms_or(ctx, "access_log_flush_interval", o->access_log_flush_interval,
+                    DURATION_GTE_1MS, 0, &c->log_interval_ms);
+    path_pop(ctx, at);
+    return r;
+}
+
 static int hcm_parse_access_logs(struct parse_context *ctx, const hcm_message *m,
                                  struct http_conn_manager_config *c)
 {
-    return parse_access_logs(ctx, "access_log", m->n_access_log, m->access_log, &c->access_logs);
+    int r = hcm_parse_log_options(ctx, m, c);
+
+    return r < 0 ? r
+                 : parse_access_logs(ctx, "access_log", m->n_access_log, m->access_log,
+                                     &c->access_logs);
 }
 
 static int hcm_parse(struct parse_context *ctx, const ProtobufCMessage *msg,
