@@ -493,7 +493,9 @@ static int store_parse(struct config_store *s, struct slot *slot, const Protobuf
         secret_files_watch(s, slot, &ctx, r == 0); /* what could not be read may come */
     }
     *ret_unsupported = r == 0 ? unsupported_report_new(&ctx) : NULL;
-    s->counters[kind].unsupported_fields += r == 0 ? ctx.unsupported_count : 0;
+    if (r == 0 && (is_static || !s->params.ignores_unknown_dynamic)) {
+        s->counters[kind].unsupported_fields += ctx.unsupported_count;
+    }
     parse_context_finish(&ctx);
     /* Also after a failure: slots made on the way are let go with the part. */
     store_hold_deps(s, part);
@@ -570,7 +572,9 @@ static int store_put_message(struct config_store *s, struct slot *slot, const Pr
     resource_forget_rejection(res);
     unsupported_report_free(res->unsupported);
     res->unsupported = unsupported;
-    store_warn_unsupported(slot, unsupported);
+    if (is_static || !s->params.ignores_unknown_dynamic) {
+        store_warn_unsupported(slot, unsupported);
+    }
     if (is_new) {
         n->added++;
     } else {

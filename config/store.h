@@ -63,7 +63,8 @@ struct config_store_params {
     struct xds_client *xds;        /* NULL: static configuration only */
     bool is_strict;
     bool allows_unknown_static;       /* fields that nobody knows: refused in a bootstrap, */
-    bool rejects_unknown_dynamic;     /* reported elsewhere, unless these are set */
+    bool rejects_unknown_dynamic;     /* reported elsewhere, unless this is set, */
+    bool ignores_unknown_dynamic;     /* or this: then they are neither counted nor logged */
     uint64_t missing_cluster_hold_ms; /* 1000 */
     uint64_t removed_cluster_hold_ms; /* 15000 */
     struct config_store_ops ops;

@@ -81,7 +81,7 @@ static void member_stats_tags(struct json_writer *w, const struct options *o)
     json_key(w, STR("stats_tag"));
     json_array_begin(w);
     for (size_t i = 0; i < o->stats_tag_count; i++) {
-        const struct options_tag *t = &o->stats_tags[i];
+        const struct stat_tag *t = &o->stats_tags[i];
 
         json_str(w, str_n(t->name.ptr, t->name.len + 1 + t->value.len)); /* as given */
     }

@@ -223,7 +223,7 @@ static int options_add_stats_tag(struct options *o, const char *value, struct er
 {
     struct str text = str_c(value);
     size_t colon = str_find_char(text, ':');
-    struct options_tag tag;
+    struct stat_tag tag;
     int r;
 
     if (colon == STR_NPOS) {

@@ -13,16 +13,11 @@
 #include "dataplane/base/error.h"
 #include "dataplane/base/log.h"
 #include "dataplane/base/str.h"
+#include "dataplane/stats/stats.h"
 
 enum server_mode { MODE_SERVE, MODE_VALIDATE };
 
 enum drain_strategy { DRAIN_GRADUAL, DRAIN_IMMEDIATE };
-
-/* --stats-tag name:value */
-struct options_tag {
-    struct str name;
-    struct str value;
-};
 
 struct options {
     const char *config_path; /* NULL: none */
@@ -49,7 +44,7 @@ struct options {
     uint32_t file_flush_min_kb;
     const char *log_format; /* NULL: Envoy's default */
     const char *disable_extensions;
-    struct options_tag stats_tags[16];
+    struct stat_tag stats_tags[16];
     size_t stats_tag_count;
     bool log_format_escaped;
     bool enable_fine_grain_logging;

@@ -269,6 +269,7 @@ static void server_init_store(struct server *s)
         .is_strict = s->options.is_strict,
         .allows_unknown_static = s->options.allow_unknown_static_fields,
         .rejects_unknown_dynamic = s->options.reject_unknown_dynamic_fields,
+        .ignores_unknown_dynamic = s->options.ignore_unknown_dynamic_fields,
         .missing_cluster_hold_ms = s->options.missing_cluster_hold_ms,
         .removed_cluster_hold_ms = 15000,
         .ops =
@@ -460,6 +461,7 @@ static int server_init_parts(struct server *s, struct error *reterr)
 
     s->stats = stat_store_new((int)s->worker_count);
     access_log_hub_count(s->context.access_logs, s->stats);
+    stat_store_set_fixed_tags(s->stats, s->options.stats_tags, s->options.stats_tag_count);
     s->server_stats = server_stats_new(s->stats);
     server_stats_set_state(s->server_stats, SERVER_PRE_INITIALIZING);
     s->registry = cluster_registry_new(s->stats);

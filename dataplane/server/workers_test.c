@@ -49,6 +49,8 @@ struct process {
     struct stat_store *stats;
     struct thread_context context;
     size_t listener_versions;
+    size_t sockets_closed;
+    int stops_done;
     struct part_table parts;
     struct part_releaser releaser;
     struct cluster_registry *registry;
@@ -316,6 +318,9 @@ static void yaml_listener(struct strbuf *out, unsigned i)
 {
     strbuf_addf(out, "{name: l%u, address: {socket_address: {address: 127.0.0.1, port_value: 0}}, ",
                 i);
+    if (i % 2 == 0) {
+        strbuf_add_c(out, "traffic_direction: INBOUND, ");
+    }
     if (below(3) == 0) {
         strbuf_addf(out, "per_connection_buffer_limit_bytes: %u, ", 1000 + ++pr.difference);
     }
@@ -392,6 +397,32 @@ static bool workers_have_seen(uint64_t version)
     return true;
 }
 
+static void listeners_stopped(void *user)
+{
+    (void)user;
+    pr.sockets_closed += listener_manager_close_sockets(pr.listeners);
+    pr.stops_done++;
+}
+
+/* What admin and hot restart ask of the workers, among the updates. */
+static void drain_something(void)
+{
+    if (pr.updates % 16 == 0) {
+        for (int i = 0; i < N_WORKERS; i++) {
+            worker_set_health(&pr.workers[i], pr.updates % 32 == 0);
+        }
+    }
+    if (pr.updates == N_UPDATES / 2 || pr.updates == N_UPDATES * 3 / 4) {
+        enum drain_direction d = pr.updates == N_UPDATES / 2 ? DRAIN_INBOUND : DRAIN_ALL_LISTENERS;
+
+        for (int i = 0; i < N_WORKERS; i++) {
+            worker_start_drain(&pr.workers[i], d);
+        }
+        listener_manager_stop(pr.listeners, d);
+        worker_stop_listeners(pr.workers, N_WORKERS, &pr.loop, d, listeners_stopped, NULL);
+    }
+}
+
 /* An update per millisecond; then quiet until every worker has seen the last version. */
 static void process_on_timer(struct timer *t)
 {
@@ -403,6 +434,7 @@ static void process_on_timer(struct timer *t)
     if (fake_ads_stream(pr.ads) != NULL && pr.updates < N_UPDATES) {
         pr.updates++;
         push_something(true);
+        drain_something();
     } else if (pr.updates == N_UPDATES && timer_is_armed(&pr.store->hold_timer)) {
         (void)t; /* a withdrawn cluster is still to go */
     } else if (pr.updates == N_UPDATES && workers_have_seen(config_store_version(pr.store))) {
@@ -433,6 +465,8 @@ static void test_every_worker_sees_every_version(void **state)
     loop_run(&pr.loop);
     assert_true(config_store_version(pr.store) > N_UPDATES / 4);
     assert_true(config_store_is_initialized(pr.store));
+    assert_int_equal(pr.stops_done, 2);
+    assert_true(pr.sockets_closed > 0);
     for (int i = 0; i < N_WORKERS; i++) {
         post_send(&pr.workers[i].loop, &pr.readers[i].stop);
     }

@@ -358,6 +358,9 @@ static void prometheus_label(struct strbuf *out, struct str name, struct str val
 static void prometheus_labels(struct strbuf *out, const struct stat_sample *s)
 {
     strbuf_reset(out);
+    for (size_t i = 0; i < s->fixed_tag_count; i++) {
+        prometheus_label(out, s->fixed_tags[i].name, s->fixed_tags[i].value);
+    }
     if (s->code_tag.name.len > 0) {
         prometheus_label(out, s->code_tag.name, s->code_tag.value);
     }

@@ -331,6 +331,12 @@ size_t stat_store_thread_count(const struct stat_store *s)
     return s->thread_count;
 }
 
+void stat_store_set_fixed_tags(struct stat_store *s, const struct stat_tag *tags, size_t count)
+{
+    s->fixed_tags = tags;
+    s->fixed_tag_count = count;
+}
+
 void stat_store_free(struct stat_store *s)
 {
     if (s == NULL) {

@@ -74,6 +74,8 @@ struct stat_block {
 };
 
 struct stat_store *stat_store_new(int worker_count);
+/* Tags that every series has (--stats-tag). Borrowed; main thread. */
+void stat_store_set_fixed_tags(struct stat_store *s, const struct stat_tag *tags, size_t count);
 void stat_store_free(struct stat_store *s);
 /* Workers and main. */
 size_t stat_store_thread_count(const struct stat_store *s);
@@ -149,10 +151,12 @@ bool stat_scope_code(const struct stat_scope *scope, size_t i, unsigned status,
 /* One sample as the admin pages and sinks see it. */
 struct stat_sample {
     const struct stat_scope_spec *spec;
-    struct str name;          /* full: "cluster.foo.upstream_rq_200" */
-    struct str tagged_name;   /* "cluster.upstream_rq" with the code tags taken out */
-    struct stat_tag code_tag; /* envoy.response_code(_class), empty name for none */
-    enum stat_kind kind;      /* STAT_COUNTER for those of a code range */
+    struct str name;                   /* full: "cluster.foo.upstream_rq_200" */
+    struct str tagged_name;            /* "cluster.upstream_rq" with the code tags taken out */
+    struct stat_tag code_tag;          /* envoy.response_code(_class), empty name for none */
+    const struct stat_tag *fixed_tags; /* stat_store_set_fixed_tags */
+    size_t fixed_tag_count;
+    enum stat_kind kind; /* STAT_COUNTER for those of a code range */
     bool is_used;
     uint64_t value;
     struct str text;

@@ -63,6 +63,8 @@ struct stat_store {
     size_t bucket_count; /* power of two */
     size_t scope_count;
     struct map shapes;
+    const struct stat_tag *fixed_tags; /* borrowed */
+    size_t fixed_tag_count;
 };
 
 struct str stat_scope_prefix(const struct stat_scope *scope);

@@ -197,6 +197,8 @@ static void visit_item(struct walk *w, const struct cursor *c, const struct item
     struct histogram *merged = NULL;
     struct stat_sample s = {
         .spec = &c->spec,
+        .fixed_tags = w->store->fixed_tags,
+        .fixed_tag_count = w->store->fixed_tag_count,
         .name = item->name,
         .kind = scope->schema->defs[item->cell].kind,
         .is_used = stat_scope_is_touched(scope, item->cell),

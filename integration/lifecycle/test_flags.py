@@ -140,6 +140,13 @@ def test_server_info_tells_flags(flavour):
     assert {key: told[key] for key in wanted} == wanted
 
 
+def test_stats_tag_is_on_every_series(flavour):
+    with Proxy(flavour, answering(), args=["--stats-tag", "zone:eu-1", "--stats-tag", "tier:x"]) as proxy:
+        lines = [line for line in proxy.admin("/stats/prometheus").text.splitlines() if line and line[0] != "#"]
+    assert len(lines) > 50
+    assert [line for line in lines if 'zone="eu-1"' not in line or 'tier="x"' not in line] == []
+
+
 def test_log_format(flavour):
     pattern = "<%l|%n|%L|%Y|%-10!v|%%|%q>"
     with Proxy(flavour, answering(), args=["--log-format", pattern]) as proxy:
