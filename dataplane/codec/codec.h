@@ -115,8 +115,8 @@ struct codec_stream {
     uint64_t wire_bytes_out;
     uint64_t header_bytes_in;
     uint64_t header_bytes_out;
-    /* HTTP/2 client and TCP, at on_stream_end: why it was reset, by either side; RESET_NO_ERROR: it
-     * was not. */
+    /* Client and TCP, at on_stream_end: why it was reset, by either side (HTTP/1: by this one, also
+     * where an answer came before the request was complete); RESET_NO_ERROR: it was not. */
     enum stream_reset_reason end_reason;
 };
 

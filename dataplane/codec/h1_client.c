@@ -98,6 +98,7 @@ static void detach(struct h1_client *s)
     s->recv = RECV_IDLE;
     s->exchange = NULL;
     if (s->send != SEND_DONE) {
+        s->stream.end_reason = RESET_LOCAL;
         s->should_close = true; /* the server would take the next request for this one's body */
     }
 }
@@ -355,6 +356,7 @@ static struct codec_stream *client_new_stream(struct codec *c,
         .headers = headers,
         .id = id,
         .protocol = HTTP_11,
+        .end_reason = RESET_NO_ERROR,
     };
     s->exchange = arena_alloc(arena, sizeof(*s->exchange));
     buf_init(&s->exchange->held, s->base.out->pool);
@@ -499,6 +501,7 @@ static void client_reset(struct codec_stream *st, enum stream_reset_reason reaso
 
     if (s->has_stream) {
         s->should_close = true; /* its response may still come */
+        s->stream.end_reason = reason;
         s->is_given_up = true;
         detach(s);
         ended(s);

@@ -182,7 +182,7 @@ void http_filter_count(struct http_filter *f, int stat)
 
 /* The route itself is the answer. As Envoy: Location for 201 and all 3xx, also where the route is
  * no redirect; not where there is no path (CONNECT). */
-static void answer_directly(struct http_filter *f, const struct route *r)
+static void answer_directly(struct http_filter *f, const struct route *r, bool keeps_original)
 {
     struct http_stream *s = f->stream;
     bool is_redirect = r->action == ROUTE_REDIRECT;
@@ -196,11 +196,15 @@ static void answer_directly(struct http_filter *f, const struct route *r)
                    redirect_location(r, is_redirect ? &r->redirect : NULL, &s->request_headers,
                                      &s->arena));
     }
+    if (is_redirect) { /* as Envoy: for those who log it */
+        header_rewrite_path(r, r->redirect.prefix_rewrite, &r->redirect.regex_rewrite,
+                            keeps_original, &s->request_headers);
+    }
     http_filter_local_reply(f, status, is_redirect ? STR_NONE : r->direct.body, &extra, FLAG_NONE,
                             STR("direct_response"));
 }
 
-enum route_answer http_filter_answer_from_route(struct http_filter *f)
+enum route_answer http_filter_answer_from_route(struct http_filter *f, bool keeps_original)
 {
     const struct route *r = stream_route(f->stream);
     enum route_answer answer;
@@ -216,7 +220,7 @@ enum route_answer http_filter_answer_from_route(struct http_filter *f)
         return ROUTE_ANSWER_NONE;
     }
     answer = r->action == ROUTE_REDIRECT ? ROUTE_ANSWER_REDIRECT : ROUTE_ANSWER_DIRECT_RESPONSE;
-    answer_directly(f, r); /* the stream may be over then, and the table let go */
+    answer_directly(f, r, keeps_original); /* the stream may be over then, and the table let go */
     return answer;
 }
 

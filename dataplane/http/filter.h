@@ -122,14 +122,15 @@ void http_filter_reset_stream(struct http_filter *f, enum response_flag flag, st
 /* Counts in the connection manager's series (enum conn_manager_stat). */
 void http_filter_count(struct http_filter *f, int stat);
 /* Terminal filter, first thing in decode_headers: the answer that the route itself gives, sent
- * (redirect, direct response, 404 without a route), or ROUTE_ANSWER_NONE: forward it. */
+ * (redirect, direct response, 404 without a route), or ROUTE_ANSWER_NONE: forward it.
+ * `keeps_original`: x-envoy-original-path for the log, where a redirect rewrites the path. */
 enum route_answer {
     ROUTE_ANSWER_NONE,
     ROUTE_ANSWER_NO_ROUTE,
     ROUTE_ANSWER_REDIRECT,
     ROUTE_ANSWER_DIRECT_RESPONSE,
 };
-enum route_answer http_filter_answer_from_route(struct http_filter *f);
+enum route_answer http_filter_answer_from_route(struct http_filter *f, bool keeps_original);
 /* Terminal filter, before the request goes out: the header operations of weighted cluster, route,
  * virtual host and table, then host and path rewriting. `keeps_original`: also
  * x-envoy-original-host and -path, Envoy's default (suppress_envoy_headers is off). */

@@ -178,15 +178,14 @@ static void header_rewrite_route_host(const struct header_rewrite *rw, bool keep
     }
 }
 
-static void header_rewrite_route_path(const struct header_rewrite *rw, bool keeps_original,
-                                      struct header_map *h)
+void header_rewrite_path(const struct route *r, struct str prefix_rewrite,
+                         const struct regex_rewrite *regex, bool keeps_original,
+                         struct header_map *h)
 {
-    const struct route *r = rw->match->route;
     struct str old = header_get(h, HDR_PATH);
     struct str path;
 
-    if (old.len == 0 || !route_rewrite_path(r, r->forward.prefix_rewrite,
-                                            &r->forward.path_regex_rewrite, old, h->arena, &path)) {
+    if (old.len == 0 || !route_rewrite_path(r, prefix_rewrite, regex, old, h->arena, &path)) {
         return;
     }
     if (keeps_original) {
@@ -198,10 +197,13 @@ static void header_rewrite_route_path(const struct header_rewrite *rw, bool keep
 void header_rewrite_request(const struct header_rewrite *rw, bool keeps_original,
                             struct header_map *h)
 {
+    const struct route *r = rw->match->route;
+
     header_rewrite_apply(rw, true, h);
-    if (rw->match->route->action == ROUTE_FORWARD) {
+    if (r->action == ROUTE_FORWARD) {
         header_rewrite_route_host(rw, keeps_original, h);
-        header_rewrite_route_path(rw, keeps_original, h);
+        header_rewrite_path(r, r->forward.prefix_rewrite, &r->forward.path_regex_rewrite,
+                            keeps_original, h);
     }
 }
 

@@ -29,6 +29,11 @@ void header_ops_apply(const struct header_ops *ops, const struct header_rewrite 
                       struct header_map *h);
 /* Headers whose values no header may have are removed: of messages that nobody can refuse. */
 void header_drop_invalid(struct header_map *h);
+/* :path as route_rewrite_path() makes it of a request that matched `r`; nothing without a rewrite.
+ */
+void header_rewrite_path(const struct route *r, struct str prefix_rewrite,
+                         const struct regex_rewrite *regex, bool keeps_original,
+                         struct header_map *h);
 /* All levels, most specific first, so that the table has the last word; the other way round with
  * most_specific_header_mutations_wins. */
 void header_rewrite_request(const struct header_rewrite *rw, bool keeps_original,

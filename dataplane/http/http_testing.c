@@ -152,7 +152,7 @@ static enum filter_status terminal_decode_headers(struct http_filter *f, struct 
 {
     fake_of(f)->filter = f;
     fake_log(f, "dh", NULL, end);
-    if (http_filter_answer_from_route(f) == ROUTE_ANSWER_NONE) {
+    if (http_filter_answer_from_route(f, true) == ROUTE_ANSWER_NONE) {
         terminal_maybe_answer(end);
     }
     return FILTER_STOP;

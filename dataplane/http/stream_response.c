@@ -270,7 +270,9 @@ static struct str local_reply_make(struct http_stream *s, const struct local_rep
     struct header_map *h = local_reply_headers(as_asked, &s->arena);
     struct local_reply reply = *as_asked;
 
-    if (reply.has_route_headers) {
+    /* As Envoy: the operations of a route to a cluster, whoever answers in its place. */
+    if (reply.has_route_headers ||
+        (s->match.route != NULL && s->match.route->action == ROUTE_FORWARD)) {
         local_reply_apply_route(s, h);
     }
     s->response_headers = h;

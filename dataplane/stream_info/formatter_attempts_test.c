@@ -61,6 +61,7 @@ static void attempt(const char *ip, const char *name, uint64_t connection_id)
 {
     stream_info_next_attempt(&info, &arena);
     assert_int_equal(address_from_ip(str_c(ip), 80, &info.upstream_remote), 0);
+    info.is_upstream_connected = true;
     info.upstream_host_name = str_c(name);
     info.upstream_connection_id = connection_id;
 }

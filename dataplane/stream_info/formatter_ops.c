@@ -389,16 +389,21 @@ static bool format_downstream_address(const struct format_item *item, const stru
 static bool format_upstream_address(const struct format_item *item, const struct stream_info *si,
                                     struct formatted *out)
 {
+    static const struct address none = {.len = 0};
+    const struct address *remote = si->is_upstream_connected ? &si->upstream_remote : &none;
+
     switch (item->op) {
     case FORMAT_UPSTREAM_HOST:
-    case FORMAT_UPSTREAM_REMOTE_ADDRESS:
         set_part(out, &si->upstream_remote, ADDRESS_WHOLE, item);
         return true;
+    case FORMAT_UPSTREAM_REMOTE_ADDRESS:
+        set_part(out, remote, ADDRESS_WHOLE, item);
+        return true;
     case FORMAT_UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT:
-        set_part(out, &si->upstream_remote, ADDRESS_IP, item);
+        set_part(out, remote, ADDRESS_IP, item);
         return true;
     case FORMAT_UPSTREAM_REMOTE_PORT:
-        set_part(out, &si->upstream_remote, ADDRESS_PORT, item);
+        set_part(out, remote, ADDRESS_PORT, item);
         return true;
     case FORMAT_UPSTREAM_HOST_NAME:
         set_host_name(out, si);

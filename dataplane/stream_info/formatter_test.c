@@ -149,6 +149,7 @@ static void test_addresses(void **state)
     assert_int_equal(address_from_ip(STR("10.0.0.9"), 1234, &info.remote), 0);
     assert_int_equal(address_from_ip(STR("::1"), 443, &local), 0);
     assert_int_equal(address_from_ip(STR("10.1.1.1"), 80, &info.upstream_remote), 0);
+    info.is_upstream_connected = true;
     check_op(FORMAT_DOWNSTREAM_REMOTE_ADDRESS, "10.0.0.9:1234");
     check_op(FORMAT_DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT, "10.0.0.9");
     check_op(FORMAT_DOWNSTREAM_REMOTE_PORT, "1234");

@@ -54,6 +54,7 @@ struct stream_info {
     enum http_protocol protocol;
     bool has_protocol;
     enum http_protocol upstream_protocol;
+    bool is_upstream_connected; /* upstream_remote is a connection's, and not only a host's */
     bool has_upstream_protocol;
     int response_code; /* 0: none was sent */
     uint64_t flags;    /* bits of enum response_flag */
@@ -93,7 +94,7 @@ struct stream_info {
     /* Upstream. */
     struct str upstream_cluster; /* observability name (alt_stat_name) */
     struct str upstream_cluster_raw;
-    struct address upstream_remote; /* len 0 until a host was chosen */
+    struct address upstream_remote; /* the host's; len 0 until one was chosen */
     struct str upstream_host_name;
     struct address upstream_local;
     struct str upstream_transport_failure_reason;

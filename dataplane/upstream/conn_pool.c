@@ -703,6 +703,8 @@ static void pool_conn_count_closed(struct pool_conn *pc, enum conn_close_cause c
     /* As Envoy: what ends streams of HTTP/2 by a protocol error is no lost connection. */
     bool has_lost_requests = pc->active > 0 && !(pc->is_broken && pc->http2 != NULL);
 
+    /* It is closed for the request's sake. */
+    has_lost_requests |= pc->has_cut_request;
     /* And a TCP connection is in use to its last byte. */
     has_lost_requests |= pc->pool->protocol == POOL_TCP && pc->requests > 0;
 

@@ -96,6 +96,7 @@ struct pool_conn {
     enum conn_close_mode close_mode; /* TCP: as its stream ended */
     bool is_dispatching;             /* inside the codec: what its end brings is settled after */
     bool is_broken;                  /* what came was no HTTP */
+    bool has_cut_request;            /* HTTP/1: a request ended before its message or its answer */
 };
 
 static inline struct pool_conn *pool_conn_from(void *p)

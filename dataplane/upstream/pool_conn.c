@@ -72,6 +72,8 @@ static void pool_conn_on_stream_end(void *owner, struct codec_stream *s)
     }
     if (pc->http2 != NULL) {
         pool_conn_count_reset(pc, s->end_reason);
+    } else if (s->end_reason != RESET_NO_ERROR) {
+        pc->has_cut_request = pc->pool->protocol != POOL_TCP;
     }
     pool_conn_request_done(pc, s);
     if (!pc->is_dispatching) {

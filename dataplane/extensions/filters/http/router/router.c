@@ -95,7 +95,8 @@ static void router_strip(struct header_map *h)
     }
 }
 
-static void router_prepare_headers(struct router *r, const struct host *host, struct header_map *h)
+/* As Envoy: before a host is chosen, so that the log shows it also where there is none. */
+static void router_prepare_headers(struct router *r, struct header_map *h)
 {
     router_strip(h);
     router_note_transport_header(r, h);
@@ -105,8 +106,6 @@ static void router_prepare_headers(struct router *r, const struct host *host, st
     router_write_attempt(r, h);
     http_filter_finalize_request(r->filter, !r->config->suppresses_envoy_headers);
     router_choose_transport(r, h);
-    router_write_scheme(r, host, h);
-    router_rewrite_host(r, host);
 }
 
 /* --- The filter
@@ -195,15 +194,16 @@ static bool router_forward(struct router *r, struct header_map *h, bool end_stre
     r->is_grpc = grpc_is_request(h);
     r->is_tunnel = str_eq(header_get(h, HDR_METHOD), STR("CONNECT")) || forwarding_is_upgrade(h);
     r->is_websocket = r->is_tunnel && str_eq_nocase(header_get(h, HDR_UPGRADE), STR("websocket"));
+    router_prepare_headers(r, h);
     host = router_pick_host(r);
     if (host == NULL) {
-        http_filter_info(r->filter)->attempt_count++; /* as Envoy: it was tried */
         router_charge_code(r, 503, NULL);
         http_filter_local_reply(r->filter, 503, STR("no healthy upstream"), NULL,
                                 FLAG_NO_HEALTHY_UPSTREAM, STR("no_healthy_upstream"));
         return false;
     }
-    router_prepare_headers(r, host, h);
+    router_write_scheme(r, host, h);
+    router_rewrite_host(r, host);
     invalid = header_find_invalid(h);
     if (NUNCIO_UNLIKELY(invalid != NULL)) {
         host_unref(host);
@@ -231,7 +231,8 @@ static enum filter_status router_decode_headers(struct http_filter *f, struct he
     struct str name;
 
     router_init(r, f);
-    if (http_filter_answer_from_route(f) != ROUTE_ANSWER_NONE) {
+    if (http_filter_answer_from_route(f, !r->config->suppresses_envoy_headers) !=
+        ROUTE_ANSWER_NONE) {
         return FILTER_STOP;
     }
     r->forward = &http_filter_route(f)->forward;

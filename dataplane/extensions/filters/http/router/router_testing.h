@@ -121,7 +121,7 @@ struct str http_filter_proxy_tlvs(const struct http_filter *f)
     return STR_NONE;
 }
 
-enum route_answer http_filter_answer_from_route(struct http_filter *f)
+enum route_answer http_filter_answer_from_route(struct http_filter *f, bool keeps_original)
 {
     (void)f;
     return client.route_answer;

@@ -436,6 +436,7 @@ static void request_note_host(struct upstream_request *rq)
 
     rq->has_host_info = true;
     info->upstream_remote = *host_address(rq->host);
+    info->is_upstream_connected = false;
     info->upstream_host_name = arena_str(request_arena(rq), host_name(rq->host));
     info->upstream_host_metadata = host_metadata(rq->host);
 }
@@ -447,6 +448,7 @@ static void request_note_connection(struct upstream_request *rq)
     struct pool_connection_info connection;
 
     pool_request_connection(&rq->pool_request, &connection);
+    info->is_upstream_connected = true;
     info->upstream_local = *connection.local;
     info->upstream_connection_id = connection.connection_id;
     info->upstream_connect_start_ns = connection.connect_start_ns;

@@ -166,6 +166,7 @@ static uint32_t delayed_close_ms(const struct tcp_session *s)
 static void session_note_host(struct tcp_session *s)
 {
     s->info.upstream_remote = *host_address(s->host);
+    s->info.is_upstream_connected = false;
     s->info.upstream_host_name = host_name(s->host);
     s->info.upstream_host_metadata = host_metadata(s->host);
 }
@@ -185,6 +186,7 @@ static void session_on_ready(struct pool_request *rq)
     s->info.upstream_connect_start_ns = conn.connect_start_ns;
     s->info.upstream_connect_end_ns = conn.connect_end_ns;
     s->info.upstream_remote = *conn.remote;
+    s->info.is_upstream_connected = true;
     stream_info_set_upstream_tls(&s->info, conn_tls_info(pool_request_conn(rq)));
     if (s->protocol == POOL_TCP) {
         pool_request_conn(rq)->delayed_close_ms = delayed_close_ms(s);
