@@ -22,6 +22,11 @@ struct opt_u32 {
     uint32_t value;
 };
 
+struct opt_u64 {
+    bool is_set;
+    uint64_t value;
+};
+
 struct opt_bool {
     bool is_set;
     bool value;

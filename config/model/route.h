@@ -177,6 +177,7 @@ struct route {
     struct header_ops response_headers;
     struct filter_overrides overrides;
     const struct value *metadata;
+    struct opt_u64 body_buffer_limit; /* of requests; its virtual host's unless set */
 };
 
 enum require_tls { REQUIRE_TLS_NONE, REQUIRE_TLS_EXTERNAL_ONLY, REQUIRE_TLS_ALL };

@@ -120,6 +120,17 @@ static int parse_route(struct parse_context *ctx, const struct route_scope *scop
     return r == 0 ? parse_filter_overrides(ctx, FILTER_OVERRIDE_FIELDS(m), &ret->overrides) : r;
 }
 
+/* The newer field, the older one, or what holds without them. */
+static struct opt_u64 parse_body_limit(const Google__Protobuf__UInt64Value *limit,
+                                       const Google__Protobuf__UInt32Value *older,
+                                       struct opt_u64 otherwise)
+{
+    if (limit != NULL) {
+        return (struct opt_u64){true, limit->value};
+    }
+    return older != NULL ? (struct opt_u64){true, older->value} : otherwise;
+}
+
 /* --- virtual hosts -------------------------------------------------------------------------- */
 
 static int parse_domains(struct parse_context *ctx, const Envoy__Config__Route__V3__VirtualHost *m,
@@ -166,6 +177,9 @@ static int parse_routes(struct parse_context *ctx, const struct route_scope *sco
                         const Envoy__Config__Route__V3__VirtualHost *m, struct virtual_host *ret)
 {
     struct route *routes = ARENA_ARRAY(parse_arena(ctx), struct route, m->n_routes);
+    struct opt_u64 limit =
+        parse_body_limit(m->request_body_buffer_limit, m->per_request_buffer_limit_bytes,
+                         (struct opt_u64){.is_set = false});
 
     for (size_t i = 0; i < m->n_routes; i++) {
         size_t at = path_push_index(ctx, "routes", i);
@@ -176,6 +190,9 @@ static int parse_routes(struct parse_context *ctx, const struct route_scope *sco
         if (r < 0) {
             return r;
         }
+        routes[i].body_buffer_limit =
+            parse_body_limit(m->routes[i]->request_body_buffer_limit,
+                             m->routes[i]->per_request_buffer_limit_bytes, limit);
         path_pop(ctx, at);
     }
     ret->routes = routes;

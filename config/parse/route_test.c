@@ -283,6 +283,39 @@ static void test_durations_of_streams(void **state)
     parse_fixture_done(&t.f);
 }
 
+/* Of the route, in either spelling, else of its virtual host. */
+static void test_limits_of_bodies(void **state)
+{
+    struct table t;
+    const struct route *r;
+
+    table_init(&t,
+               "name: t\n"
+               "virtual_hosts:\n"
+               "- name: a\n"
+               "  domains: [a]\n"
+               "  request_body_buffer_limit: 5000000000\n"
+               "  routes:\n"
+               "  - {match: {prefix: /}, direct_response: {status: 200}}\n"
+               "  - {match: {prefix: /}, direct_response: {status: 200}, "
+               "per_request_buffer_limit_bytes: 7}\n"
+               "  - {match: {prefix: /}, direct_response: {status: 200}, "
+               "per_request_buffer_limit_bytes: 7, request_body_buffer_limit: 0}\n"
+               "- name: b\n"
+               "  domains: [b]\n"
+               "  routes:\n"
+               "  - {match: {prefix: /}, direct_response: {status: 200}}\n",
+               true);
+    r = t.rc->vhosts[0].routes;
+    assert_true(r[0].body_buffer_limit.is_set);
+    assert_int_equal(r[0].body_buffer_limit.value, UINT64_C(5000000000));
+    assert_int_equal(r[1].body_buffer_limit.value, 7);
+    assert_true(r[2].body_buffer_limit.is_set);
+    assert_int_equal(r[2].body_buffer_limit.value, 0);
+    assert_false(t.rc->vhosts[1].routes[0].body_buffer_limit.is_set);
+    parse_fixture_done(&t.f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -292,6 +325,7 @@ int main(void)
         cmocka_unit_test(test_unknown_clusters_are_dependencies_over_xds),
         cmocka_unit_test(test_upgrades),
         cmocka_unit_test(test_durations_of_streams),
+        cmocka_unit_test(test_limits_of_bodies),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

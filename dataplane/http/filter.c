@@ -51,9 +51,27 @@ struct str http_filter_proxy_tlvs(const struct http_filter *f)
     return lc != NULL && lc->info != NULL ? lc->info->proxy_tlvs : STR_NONE;
 }
 
+/* NULL: the route says nothing of it, or is not chosen yet. */
+static const struct opt_u64 *filter_route_limit(const struct http_filter *f)
+{
+    const struct route *r = f->stream->match.route;
+
+    return r != NULL && r->body_buffer_limit.is_set ? &r->body_buffer_limit : NULL;
+}
+
 size_t http_filter_buffer_limit(const struct http_filter *f)
 {
-    return f->stream->cm->buffer_limit_bytes;
+    const struct opt_u64 *limit = filter_route_limit(f);
+    size_t least = f->stream->cm->buffer_limit_bytes;
+
+    return limit != NULL && limit->value > least ? limit->value : least;
+}
+
+size_t http_filter_repeat_limit(const struct http_filter *f)
+{
+    const struct opt_u64 *limit = filter_route_limit(f);
+
+    return limit != NULL ? limit->value : f->stream->cm->buffer_limit_bytes;
 }
 
 /* --- routes ------------------------------------------------------------------------------- */

@@ -142,7 +142,10 @@ void http_filter_finalize_response(struct http_filter *f, struct header_map *h);
 void http_filter_rewrite_host(struct http_filter *f, struct str host, bool keeps_original);
 /* Backpressure towards the client: counted. */
 void http_filter_read_disable(struct http_filter *f, bool disable);
-/* Bytes the stream may buffer (per_connection_buffer_limit_bytes or the filter's own). */
+/* Bytes that the stream may hold back: per_connection_buffer_limit_bytes; as Envoy, the route's
+ * request_body_buffer_limit where that is more. */
 size_t http_filter_buffer_limit(const struct http_filter *f);
+/* Bytes of the request's body that may be kept for another attempt: the route's, else those. */
+size_t http_filter_repeat_limit(const struct http_filter *f);
 
 #endif

@@ -278,6 +278,40 @@ static void test_request_too_large_to_buffer(void **state)
     http_test_done(&t);
 }
 
+/* As Envoy: a route may raise what is held back, not lower it. */
+static void test_route_raises_what_is_buffered(void **state)
+{
+    struct route route = {.path_kind = PATH_MATCH_PREFIX,
+                          .case_sensitive = true,
+                          .path = STR("/"),
+                          .body_buffer_limit = {true, 1600}};
+
+    http_test_init(&t, 1);
+    http_test_set_routes(&t, &route, 1);
+    http_test_connect(&t);
+    t.fakes[0].on_decode_headers = FILTER_STOP_AND_BUFFER;
+    t.fakes[0].on_decode_data = FILTER_STOP_AND_BUFFER;
+    http_test_send(&t, "POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 2000\r\n\r\n");
+    http_test_send(&t, filler(1500));
+    assert_int_equal(http_filter_buffer_limit(t.fakes[0].filter), 1600);
+    assert_int_equal(http_filter_repeat_limit(t.fakes[0].filter), 1600);
+    assert_int_equal(http_test_stat(&t, CM_RQ_TOO_LARGE), 0);
+    t.fakes[0].on_decode_data = FILTER_STOP_AND_BUFFER;
+    assert_non_null(strstr(http_test_exchange(&t, filler(101)), "HTTP/1.1 413"));
+    http_test_done(&t);
+
+    route.body_buffer_limit.value = 10;
+    http_test_init(&t, 1);
+    http_test_set_routes(&t, &route, 1);
+    http_test_connect(&t);
+    t.fakes[0].on_decode_headers = FILTER_STOP;
+    http_test_send(&t, "GET / HTTP/1.1\r\nhost: h\r\n\r\n");
+    assert_true(http_filter_buffer_limit(t.fakes[0].filter) > 10);
+    assert_int_equal(http_filter_repeat_limit(t.fakes[0].filter), 10); /* for another attempt */
+    http_filter_continue_decoding(t.fakes[0].filter);
+    http_test_done(&t);
+}
+
 static void test_response_too_large_to_buffer(void **state)
 {
     const char *out;
@@ -499,6 +533,7 @@ int main(void)
         cmocka_unit_test(test_trailers_that_become_data_behind_held_data),
         cmocka_unit_test(test_trailers_that_become_data_later),
         cmocka_unit_test(test_request_too_large_to_buffer),
+        cmocka_unit_test(test_route_raises_what_is_buffered),
         cmocka_unit_test(test_response_too_large_to_buffer),
         cmocka_unit_test(test_stop_pauses_the_client),
         cmocka_unit_test(test_stop_pauses_the_upstream),

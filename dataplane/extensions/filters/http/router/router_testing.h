@@ -109,6 +109,12 @@ size_t http_filter_buffer_limit(const struct http_filter *f)
     return client.buffer_limit;
 }
 
+size_t http_filter_repeat_limit(const struct http_filter *f)
+{
+    (void)f;
+    return client.buffer_limit;
+}
+
 bool http_filter_scheme_matches_upstream(const struct http_filter *f)
 {
     (void)f;

@@ -194,7 +194,7 @@ static bool request_may_be_repeated(const struct upstream_request *rq, size_t bo
     const struct router *r = rq->router;
 
     return r->is_body_whole && !r->is_response_started &&
-           body_bytes <= http_filter_buffer_limit(r->filter) &&
+           body_bytes <= http_filter_repeat_limit(r->filter) &&
            (rq->protocol == POOL_HTTP2 ? retry_state_allows(&r->retry, REPLAY_UNPROCESSED)
                                        : request_may_race(rq));
 }
