@@ -214,7 +214,8 @@ struct codec_ops {
     /* Server: the connection can carry no further stream: close it once its output is flushed.
      * Valid from on_stream_end on. */
     bool (*should_close)(const struct codec *c);
-    /* The connection is gone: resets open streams (on_reset with `reason`). */
+    /* The connection is gone: resets open streams (on_reset with `reason`; an HTTP/1 response that
+     * breaks off in the middle is a protocol error). */
     void (*connection_closed)(struct codec *c, enum stream_reset_reason reason);
     void (*free)(struct codec *c);
     enum http_protocol protocol;

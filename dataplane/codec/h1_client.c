@@ -283,6 +283,14 @@ static int client_body(struct h1_client *s, struct buf *in)
     return r == E_PROTOCOL ? client_error(s, &h1_error_message) : 0;
 }
 
+/* As Envoy: a message that breaks off in the middle is a protocol error, silence is not, and
+ * neither is the end of a tunnel. */
+static bool is_cut_off(const struct h1_client *s)
+{
+    return s->tunnel != TUNNEL_OPEN &&
+           (s->recv == RECV_BODY || h1_parser_has_begun(&s->exchange->parser));
+}
+
 /* FIN: the end of a body that nothing else delimits; of anything else, its loss. */
 static int client_fin(struct h1_client *s)
 {
@@ -304,11 +312,7 @@ static int client_fin(struct h1_client *s)
         finish_body(s, NULL, &none);
         return 0;
     }
-    /* As Envoy: a message cut off in the middle is a protocol error, silence is not. */
-    if (s->recv == RECV_BODY || s->stream.wire_bytes_in > 0) {
-        return client_error(s, &h1_error_message);
-    }
-    return E_CLOSED;
+    return is_cut_off(s) ? client_error(s, &h1_error_message) : E_CLOSED;
 }
 
 static int client_dispatch(struct codec *c, struct buf *in, bool end_stream)
@@ -555,6 +559,9 @@ static void client_connection_closed(struct codec *c, enum stream_reset_reason r
 
     s->should_close = true;
     if (s->has_stream) {
+        if (reason == RESET_CONNECTION_TERMINATION && is_cut_off(s)) {
+            reason = RESET_PROTOCOL_ERROR;
+        }
         s->read_disables = 0; /* the connection they stopped is gone */
         detach(s);
         st->callbacks->on_reset(st->user, reason, STR_NONE);

@@ -3,6 +3,8 @@
  * (3.2), Host and the Connection header, with Envoy's verdicts in Envoy's order.
  */
 
+#include <arpa/inet.h>
+
 #include "dataplane/base/error.h"
 #include "dataplane/codec/h1_errors.h"
 #include "dataplane/codec/h1_parser.h"
@@ -65,7 +67,27 @@ static bool is_port_suffix(struct str s)
                           parse_u64(str_sub(s, 1, s.len), &port) == 0 && port <= UINT16_MAX);
 }
 
-/* host[:port] without userinfo. */
+/* As Envoy: a zone, if any, is a number. */
+static bool is_ipv6(struct str s)
+{
+    size_t percent = str_find_char(s, '%');
+    char text[INET6_ADDRSTRLEN];
+    struct in6_addr ignored;
+    uint64_t zone;
+
+    if (percent != STR_NPOS && parse_u64(str_sub(s, percent + 1, s.len), &zone) < 0) {
+        return false;
+    }
+    s = str_sub(s, 0, percent);
+    if (s.len == 0 || s.len >= sizeof(text)) {
+        return false;
+    }
+    memcpy(text, s.ptr, s.len);
+    text[s.len] = '\0';
+    return inet_pton(AF_INET6, text, &ignored) == 1;
+}
+
+/* host[:port] without userinfo. As Envoy: no underscores. */
 static bool is_host_port(struct str s)
 {
     size_t host = 0;
@@ -73,17 +95,10 @@ static bool is_host_port(struct str s)
     if (s.len > 0 && s.ptr[0] == '[') {
         size_t end = str_find_char(s, ']');
 
-        if (end == STR_NPOS || end == 1) {
-            return false;
-        }
-        for (size_t i = 1; i < end; i++) {
-            if (!is_alnum(s.ptr[i]) && memchr(":.%-_~", s.ptr[i], 6) == NULL) {
-                return false;
-            }
-        }
-        return is_port_suffix(str_sub(s, end + 1, s.len));
+        return end != STR_NPOS && is_ipv6(str_sub(s, 1, end)) &&
+               is_port_suffix(str_sub(s, end + 1, s.len));
     }
-    while (host < s.len && (is_alnum(s.ptr[host]) || memchr("-._", s.ptr[host], 3) != NULL)) {
+    while (host < s.len && (is_alnum(s.ptr[host]) || s.ptr[host] == '-' || s.ptr[host] == '.')) {
         host++;
     }
     return host > 0 && is_port_suffix(str_sub(s, host, s.len));
@@ -120,14 +135,14 @@ static int absolute_form(struct h1_parser *p)
     }
     authority = str_sub(rest, 0, authority_len);
     rest = str_sub(rest, authority_len, rest.len);
-    if (!is_authority(authority)) {
+    at = str_rfind_char(authority, '@');
+    if (!is_authority(authority) || at != str_find_char(authority, '@')) {
         return refuse(p, &h1_error_message);
     }
     if (p->options->ignores_absolute_url) {
         set_path(p, p->target); /* refused further up for not beginning with a slash */
         return 0;
     }
-    at = str_rfind_char(authority, '@');
     if (at != STR_NPOS) {
         authority = str_sub(authority, at + 1, authority.len);
     }

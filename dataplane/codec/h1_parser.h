@@ -76,6 +76,11 @@ int h1_parser_feed(struct h1_parser *p, const char *data, size_t len, size_t *re
 /* Of a complete head or trailer section, as Envoy counts: names and values, three more for each
  * field, and as many for a section without one. */
 uint32_t h1_field_bytes(const struct h1_parser *p);
+/* Whether it has been fed anything. */
+static inline bool h1_parser_has_begun(const struct h1_parser *p)
+{
+    return p->head_bytes > 0 || p->end != p->line;
+}
 /* After a complete request head: checks its framing, Host, target and Connection header, sets
  * :authority, :path and (absolute-form) :scheme. E_PROTOCOL. */
 int h1_request_finish(struct h1_parser *p, enum h1_framing *ret_framing) MUST_CHECK;

@@ -780,18 +780,13 @@ static enum pool_failure pool_failure_of(enum conn_close_cause cause)
     return POOL_FAILURE_REMOTE_CONNECT;
 }
 
-/* As Envoy: an answer that breaks off is a protocol error, one that never began a lost connection;
- * so is a tunnel's. */
 static enum stream_reset_reason pool_conn_reset_reason(const struct pool_conn *pc,
                                                        enum conn_close_cause cause)
 {
-    bool is_tunnel = pc->conn->is_half_close_enabled;
-    bool is_cut_off = pc->stream != NULL && pc->stream->wire_bytes_in > 0 && !is_tunnel;
-
     if (pc->pool->protocol == POOL_TCP && cause == CONN_CLOSED_RESET) {
         return RESET_CONNECT_ERROR;
     }
-    return pc->is_broken || is_cut_off ? RESET_PROTOCOL_ERROR : RESET_CONNECTION_TERMINATION;
+    return pc->is_broken ? RESET_PROTOCOL_ERROR : RESET_CONNECTION_TERMINATION;
 }
 
 void pool_conn_closed(struct pool_conn *pc, enum conn_close_cause cause)
