@@ -967,13 +967,12 @@ static int parse_format_specifier(struct parse_context *ctx,
     return r;
 }
 
-/* Formatter extensions add commands; %METADATA()% is built in, so its extension adds nothing. What
- * they add is there until parse_substitution_format returns. */
-static int parse_formatters(struct parse_context *ctx,
-                            const Envoy__Config__Core__V3__SubstitutionFormatString *m)
+/* %METADATA()% is built in, so its extension adds nothing. */
+int parse_formatters(struct parse_context *ctx, size_t n,
+                     Envoy__Config__Core__V3__TypedExtensionConfig *const *m)
 {
-    for (size_t i = 0; i < m->n_formatters; i++) {
-        const Envoy__Config__Core__V3__TypedExtensionConfig *f = m->formatters[i];
+    for (size_t i = 0; i < n; i++) {
+        const Envoy__Config__Core__V3__TypedExtensionConfig *f = m[i];
         struct str url = f->typed_config != NULL ? str_c(f->typed_config->type_url) : STR_NONE;
 
         if (str_ends(url,
@@ -995,7 +994,7 @@ int parse_substitution_format(struct parse_context *ctx,
     *ret = (struct substitution_format){.omit_empty_values = m->omit_empty_values};
     r = parse_check_header_text(ctx, "content_type", m->content_type);
     if (r == 0) {
-        r = parse_formatters(ctx, m);
+        r = parse_formatters(ctx, m->n_formatters, m->formatters);
     }
     if (r < 0) {
         return r;

@@ -22,6 +22,11 @@ int parse_format(struct parse_context *ctx, const char *field, struct str text,
 int parse_format_json(struct parse_context *ctx, const Google__Protobuf__Struct *m,
                       struct format_json *ret) MUST_CHECK;
 
+/* Formatter extensions, which add commands: while ctx->has_req_without_query stays as this sets it,
+ * which is the caller's to undo. */
+int parse_formatters(struct parse_context *ctx, size_t n,
+                     Envoy__Config__Core__V3__TypedExtensionConfig *const *m) MUST_CHECK;
+
 int parse_substitution_format(struct parse_context *ctx,
                               const Envoy__Config__Core__V3__SubstitutionFormatString *m,
                               struct substitution_format *ret) MUST_CHECK;

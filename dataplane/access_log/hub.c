@@ -47,6 +47,7 @@ struct access_log_hub {
     struct list files;
     struct log_sinks sinks;
     struct str node;
+    const struct thread_context *main; /* NULL: nobody has said who we are */
     struct file_writers *writers;
     struct stat_scope *scope; /* NULL: nobody counts */
 };
@@ -353,9 +354,26 @@ struct log_sinks *access_log_hub_sinks(struct access_log_hub *hub)
     return &hub->sinks;
 }
 
-void access_log_hub_set_node(struct access_log_hub *hub, struct str node)
+void access_log_hub_set_node(struct access_log_hub *hub, struct str node,
+                             const struct thread_context *main)
 {
     hub->node = node;
+    hub->main = main;
+}
+
+struct str access_log_hub_node_id(const struct access_log_hub *hub)
+{
+    return hub->main != NULL ? str_c(hub->main->node_id) : STR("");
+}
+
+struct str access_log_hub_cluster(const struct access_log_hub *hub)
+{
+    return hub->main != NULL ? str_c(hub->main->node_cluster) : STR("");
+}
+
+struct str access_log_hub_zone(const struct access_log_hub *hub)
+{
+    return hub->main != NULL ? str_c(hub->main->node_zone) : STR("");
 }
 
 struct str access_log_hub_node(const struct access_log_hub *hub)

@@ -43,8 +43,12 @@ void access_log_hub_reopen(struct access_log_hub *hub);
 /* What log services are written to. */
 struct log_sinks *access_log_hub_sinks(struct access_log_hub *hub);
 /* The bootstrap's node as protobuf, for log services; lives as long as the hub. Empty until set. */
-void access_log_hub_set_node(struct access_log_hub *hub, struct str node);
+void access_log_hub_set_node(struct access_log_hub *hub, struct str node,
+                             const struct thread_context *main);
 struct str access_log_hub_node(const struct access_log_hub *hub);
+struct str access_log_hub_node_id(const struct access_log_hub *hub);
+struct str access_log_hub_cluster(const struct access_log_hub *hub);
+struct str access_log_hub_zone(const struct access_log_hub *hub);
 /* The calling thread, before its clusters go. */
 void access_log_hub_stop_thread(struct access_log_hub *hub, struct thread_context *t);
 

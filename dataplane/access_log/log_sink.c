@@ -22,6 +22,7 @@ struct log_call {
     struct list node;
     struct log_stream *stream;
     struct grpc_client_call *call;
+    uint64_t entries;
 };
 
 /* One thread's. */
@@ -64,9 +65,17 @@ struct log_sink {
 static const struct stat_def log_sink_stats[LOG_SINK_STAT_COUNT] = {
     [LOG_SINK_WRITTEN] = {"logs_written", STAT_COUNTER},
     [LOG_SINK_DROPPED] = {"logs_dropped", STAT_COUNTER},
+    [LOG_SINK_FLUSHED] = {"grpc_entries_flushed", STAT_COUNTER},
+    [LOG_SINK_FLUSH_FAILED] = {"grpc_entries_flush_failed", STAT_COUNTER},
 };
 
-const struct stat_schema log_sink_stat_schema = {
+static const struct stat_schema stream_sink_stat_schema = {
+    .defs = log_sink_stats,
+    .count = LOG_SINK_FLUSHED,
+    .shown_untouched = true,
+};
+
+static const struct stat_schema call_sink_stat_schema = {
     .defs = log_sink_stats,
     .count = LOG_SINK_STAT_COUNT,
     .shown_untouched = true,
@@ -130,8 +139,9 @@ static void stream_on_exported(void *user, const struct grpc_client_result *r, s
 {
     struct log_call *c = user;
 
-    (void)r;
     (void)response;
+    stream_count_stat(c->stream, r->code == GRPC_OK ? LOG_SINK_FLUSHED : LOG_SINK_FLUSH_FAILED,
+                      c->entries);
     c->stream->call_count--;
     list_remove(&c->node);
     free(c);
@@ -142,6 +152,7 @@ static void stream_export(struct log_stream *s, struct buf *take_message)
     struct log_call *c = xcalloc(1, sizeof(*c));
 
     c->stream = s;
+    c->entries = s->waiting;
     s->call_count++;
     list_add_tail(&s->calls, &c->node);
     c->call = grpc_client_unary(s->thread, &s->target,
@@ -333,14 +344,16 @@ static void sinks_reap(struct log_sinks *l)
 }
 
 static struct stat_scope *sinks_scope(struct log_sinks *l, struct stat_store *stats,
-                                      struct str prefix)
+                                      enum log_sink_kind kind, struct str prefix)
 {
     struct log_scope *s = xcalloc(1, sizeof(*s));
 
     s->scope = stat_scope_ref(stats, &(struct stat_scope_spec){
                                          .prefix = prefix,
                                          .tagged_prefix = prefix,
-                                         .schema = &log_sink_stat_schema,
+                                         .schema = kind == LOG_SINK_OPEN_TELEMETRY
+                                                       ? &call_sink_stat_schema
+                                                       : &stream_sink_stat_schema,
                                      });
     list_add_tail(&l->scopes, &s->node);
     return s->scope;
@@ -369,7 +382,7 @@ struct log_sink *log_sink_open(struct access_log_hub *hub, struct stat_store *st
     k->stat_prefix = arena_str(&k->arena, p->stat_prefix);
     service_copy(&k->arena, p->service, &k->service);
     if (stats != NULL) {
-        k->scope = sinks_scope(l, stats, k->stat_prefix);
+        k->scope = sinks_scope(l, stats, p->kind, k->stat_prefix);
     }
     k->opened = 1;
     list_add_tail(&l->sinks, &k->node);

@@ -25,9 +25,14 @@ struct log_sink;
 struct thread_context;
 
 /* "access_logs.grpc_access_log." and the like. */
-enum log_sink_stat { LOG_SINK_WRITTEN, LOG_SINK_DROPPED, LOG_SINK_STAT_COUNT };
-
-extern const struct stat_schema log_sink_stat_schema;
+enum log_sink_stat {
+    LOG_SINK_WRITTEN,
+    LOG_SINK_DROPPED,
+    /* Calls only: entries whose call was answered well, or not. */
+    LOG_SINK_FLUSHED,
+    LOG_SINK_FLUSH_FAILED,
+    LOG_SINK_STAT_COUNT
+};
 
 enum log_sink_kind {
     LOG_SINK_HTTP,           /* envoy.service.accesslog.v3: HTTP entries, one long stream */

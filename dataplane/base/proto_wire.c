@@ -109,14 +109,12 @@ void proto_bytes(struct strbuf *b, uint32_t field, struct str s)
     }
 }
 
-void proto_string_always(struct strbuf *b, uint32_t field, struct str s)
+/* From `start` on: bytes that are no UTF-8 become '!'. */
+static void repair_utf8(struct strbuf *b, size_t start)
 {
-    size_t start;
+    struct str s = str_n(b->ptr + start, b->len - start);
 
-    proto_length(b, field, s.len);
-    start = b->len;
-    strbuf_add_str(b, s);
-    if (str_is_utf8(s)) {
+    if (s.len == 0 || str_is_utf8(s)) {
         return;
     }
     for (size_t i = 0; i < s.len;) {
@@ -127,6 +125,16 @@ void proto_string_always(struct strbuf *b, uint32_t field, struct str s)
         }
         i += n > 0 ? n : 1;
     }
+}
+
+void proto_string_always(struct strbuf *b, uint32_t field, struct str s)
+{
+    size_t start;
+
+    proto_length(b, field, s.len);
+    start = b->len;
+    strbuf_add_str(b, s);
+    repair_utf8(b, start);
 }
 
 void proto_string(struct strbuf *b, uint32_t field, struct str s)
@@ -157,6 +165,12 @@ void proto_end(struct strbuf *b, size_t begun)
         b->ptr[b->len] = '\0';
     }
     memcpy(b->ptr + begun - 1, length, n);
+}
+
+void proto_end_string(struct strbuf *b, size_t begun)
+{
+    repair_utf8(b, begun);
+    proto_end(b, begun);
 }
 
 void proto_end_unless_empty(struct strbuf *b, uint32_t field, size_t begun)

@@ -31,6 +31,8 @@ size_t proto_length_bytes(uint32_t field, size_t len);
 /* A message in a field: what is written between begin and end is its content. */
 size_t proto_begin(struct strbuf *b, uint32_t field);
 void proto_end(struct strbuf *b, size_t begun);
+/* The same for a string: bytes that are no UTF-8 become '!'. */
+void proto_end_string(struct strbuf *b, size_t begun);
 /* The same, but nothing at all when it has no content. */
 void proto_end_unless_empty(struct strbuf *b, uint32_t field, size_t begun);
 

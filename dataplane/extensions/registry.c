@@ -18,6 +18,7 @@
 
 extern const struct access_logger_type access_logger_file;
 extern const struct access_logger_type access_logger_http_grpc;
+extern const struct access_logger_type access_logger_open_telemetry;
 extern const struct access_logger_type access_logger_stderr;
 extern const struct access_logger_type access_logger_stdout;
 extern const struct access_logger_type access_logger_tcp_grpc;
@@ -64,6 +65,7 @@ extern const struct transport_socket transport_socket_tls_upstream;
 static const struct extension *const extensions[] = {
     &access_logger_file.ext,
     &access_logger_http_grpc.ext,
+    &access_logger_open_telemetry.ext,
     &access_logger_stderr.ext,
     &access_logger_stdout.ext,
     &access_logger_tcp_grpc.ext,

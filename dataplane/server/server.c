@@ -250,8 +250,8 @@ static void server_init_context(struct server *s)
         .hostname = hostname,
         .access_logs = s->context.access_logs,
     };
-    access_log_hub_set_node(s->context.access_logs,
-                            str_n((const char *)s->node.bytes, s->node.len));
+    access_log_hub_set_node(s->context.access_logs, str_n((const char *)s->node.bytes, s->node.len),
+                            &s->context);
     s->context.clusters = cluster_manager_new(&s->context);
     server_runtime_start(s);
 }

@@ -76,7 +76,8 @@ class LogServices:
     def records(self, count=1, timeout=10.0):
         """The same of OpenTelemetry."""
         def found():
-            with self.lock:
-                return [r for x in self.exports for k in x.resource_logs for s in k.scope_logs for r in s.log_records]
+            with self.lock:  # the fields have since been renamed to scope_logs and log_records
+                return [r for x in self.exports for k in x.resource_logs for s in k.instrumentation_library_logs
+                        for r in s.logs]
 
         return wait_for(lambda: len(found()) >= count and found(), f"{count} records", timeout)
