@@ -306,7 +306,7 @@ static int read_unknown(struct pb_reader *r, const struct text_member *member, P
         if (!text_is_default(member->value, k)) {
             keep_unknown(r, m, k->number, STR_NONE);
         }
-        return 0;
+        return pb_text_check_known(r, member->value, k);
     }
     if (r->options->allow_unknown) {
         keep_unknown(r, m, PB_UNKNOWN_KEY, str_sub(member->key, 0, 127));

@@ -1,8 +1,9 @@
 #ifndef CONFIG_PB_TEXT_INTERNAL_H
 #define CONFIG_PB_TEXT_INTERNAL_H
 
-/* Shared by pb_text.c (fields by descriptor), pb_text_scalar.c (numbers, enums, strings, bytes) and
- * pb_text_special.c (types with a JSON form of their own). */
+/* Shared by pb_text.c (fields by descriptor), pb_text_known.c (official fields without one),
+ * pb_text_scalar.c (numbers, enums, strings, bytes) and pb_text_special.c (types with a JSON form
+ * of their own). */
 
 #include "config/pb_text.h"
 
@@ -34,6 +35,13 @@ int pb_text_read_message(struct pb_reader *r, const struct text_node *n, Protobu
 /* Its fields from an object, without "@type" when `is_any`. */
 int pb_text_read_fields(struct pb_reader *r, const struct text_node *n, ProtobufCMessage *m,
                         bool is_any);
+struct known_field; /* proto/known_fields.h */
+/* Checks, and forgets, the text of an official field that is not in the subset. */
+int pb_text_check_known(struct pb_reader *r, const struct text_node *n,
+                        const struct known_field *k);
+/* The same of the fields in an Any whose type is not in the subset; types that nobody knows pass.
+ */
+int pb_text_check_known_any(struct pb_reader *r, const struct text_node *n, struct str type_name);
 /* A scalar of the field's type, written to `to`. */
 int pb_text_read_scalar(struct pb_reader *r, const struct text_node *n,
                         const ProtobufCFieldDescriptor *f, void *to);

@@ -314,7 +314,7 @@ static int read_any(struct pb_reader *r, const struct text_node *n, ProtobufCMes
     any->type_url = struct_string(r, type->scalar);
     d = pb_find_message(pb_type_name(type->scalar));
     if (d == NULL) {
-        return 0;
+        return pb_text_check_known_any(r, n, pb_type_name(type->scalar));
     }
     inner = pb_new(d, r->arena);
     result = has_special_form(d->name) ? read_special_in_any(r, n, inner)

@@ -394,6 +394,42 @@ static void test_official_fields_that_are_missing_here_leave_a_trace(void **stat
                    false, "");
 }
 
+static void assert_text(const char *text, bool allow_unknown, const char *want)
+{
+    struct strbuf got;
+
+    read_text(CLUSTER, text, allow_unknown, &got);
+    strbuf_add_char(&got, '\0');
+    assert_string_equal(got.ptr, want);
+    strbuf_done(&got);
+}
+
+/* As Envoy: what is not supported here may still not be nonsense. */
+static void test_official_fields_that_are_missing_here_are_checked(void **state)
+{
+    (void)state;
+    assert_text("lb_subset_config: []", false,
+                "error: 1:19: lb_subset_config: object expected, not list");
+    assert_text("lb_subset_config: {fallback: 1}", false,
+                "error: 1:20: lb_subset_config: no such field: 'fallback' in "
+                "envoy.config.cluster.v3.Cluster.LbSubsetConfig");
+    assert_text("lb_subset_config: {fallback: 1}", true, "{}");
+    assert_text("lb_subset_config: {subset_selectors: {}}", false,
+                "error: 1:38: lb_subset_config.subset_selectors: list expected, not object");
+    assert_text("lb_subset_config: {subset_selectors: [{keys: [a, {}]}]}", false,
+                "error: 1:50: lb_subset_config.subset_selectors[0].keys[1]: string expected, not "
+                "object");
+    assert_text("lb_subset_config: {scale_locality_weight: 5}", false,
+                "error: 1:43: lb_subset_config.scale_locality_weight: bool expected, not number");
+    assert_text("lb_subset_config: {fallback_policy: []}", false,
+                "error: 1:37: lb_subset_config.fallback_policy: enum expected, not list");
+    assert_text("lb_subset_config: {default_subset: {a: [1]}, subset_selectors: [{keys: [a]}]}",
+                false, "{}");
+    assert_text(
+        "preconnect_policy: {per_upstream_preconnect_ratio: x}", false,
+        "error: 1:52: preconnect_policy.per_upstream_preconnect_ratio: 'x' is not a number");
+}
+
 static void test_a_key_that_nobody_knows(void **state)
 {
     struct strbuf got;
@@ -451,6 +487,7 @@ int main(void)
         cmocka_unit_test(test_maps),
         cmocka_unit_test(test_any),
         cmocka_unit_test(test_official_fields_that_are_missing_here_leave_a_trace),
+        cmocka_unit_test(test_official_fields_that_are_missing_here_are_checked),
         cmocka_unit_test(test_a_key_that_nobody_knows),
         cmocka_unit_test(test_depth),
     };

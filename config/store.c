@@ -763,9 +763,15 @@ int config_store_put_static(struct config_store *s, enum part_kind kind,
     key = xds_message_name(bytes, len);
     key = static_key(kind, msg, key.len > 0 ? key : STR(""), &scratch);
     slot = store_slot_find(s, kind, key);
-    r = slot != NULL && slot->resource != NULL
-            ? duplicate_static(kind, key, reterr)
-            : store_put(s, kind, key, bytes, len, STR(""), true, reterr);
+    if (slot == NULL || slot->resource == NULL) {
+        r = store_put(s, kind, key, bytes, len, STR(""), true, reterr);
+    } else if (kind == PART_LISTENER) { /* as Envoy: the first one stays */
+        log_warn(LOG_C_CONFIG, "listener '%.*s' is there twice: the second is ignored",
+                 STR_ARG(key));
+        r = 0;
+    } else {
+        r = duplicate_static(kind, key, reterr);
+    }
     arena_done(&scratch);
     free(bytes);
     return r;

@@ -99,8 +99,12 @@ int parse_api_config_source(struct parse_context *ctx,
                             struct config_source *ret)
 {
     size_t at;
-    int r = parse_api_type(ctx, m, &ret->api_type);
+    int r = parse_check_enum(ctx, "transport_api_version", (int)m->transport_api_version,
+                             &envoy__config__core__v3__api_version__descriptor);
 
+    if (r == 0) {
+        r = parse_api_type(ctx, m, &ret->api_type);
+    }
     if (r < 0) {
         return r;
     }

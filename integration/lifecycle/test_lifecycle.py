@@ -217,6 +217,7 @@ GOOD = {
         {"name": "a", "per_connection_buffer_limit_bytes": "32768", "type": 0}]}},
     "hcm without a router": c.static_bootstrap([c.listener("l", {"name": "h", "typed_config": {
         "@type": c.HCM, "stat_prefix": "x", "route_config": {"name": "r"}}})]),
+    "listener twice": c.static_bootstrap([c.listener("l", c.hcm({"name": "r"})), c.listener("l")]),
     "duration forms": {"static_resources": {"clusters": [{"name": "a", "connect_timeout": "1.500000000s"}]}},
 }
 BAD = {
