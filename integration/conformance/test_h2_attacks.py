@@ -5,15 +5,13 @@ with another code or none the README says so; the counters are Envoy's.
 """
 
 import random
-import statistics
 import struct
-import threading
-import time
 
 import pytest
 
 from harness import config as c
 from harness import h2raw as h2
+from harness.bystander import Bystander, unharmed
 from harness.proxy import Proxy
 from harness.upstream import Origin, Reply
 from harness.wait import wait_for
@@ -34,38 +32,23 @@ def bootstrap(origin):
         [c.cluster("a", origin.port, per_connection_buffer_limit_bytes=BUFFER)])
 
 
-class Neighbour(threading.Thread):
-    """A client that behaves, one request after the other, for as long as the attack lasts."""
+class Neighbour(Bystander):
+    """Behaves, over HTTP/2."""
 
-    def __init__(self, address):
-        super().__init__(daemon=True)
+    def connect(self, address):
         self.connection = h2.RawH2(address)
-        self.done = threading.Event()
-        self.latencies = []
-        self.failures = []
-        self.start()
+        self.stream = 1
 
-    def run(self):
-        stream = 1
-        while not self.done.is_set():
-            started = time.monotonic()
-            self.connection.send(h2.headers(stream))
-            answer = self.connection.response(stream)
-            if answer != (200, b"a", None):
-                self.failures.append(answer)
-                return
-            self.latencies.append(time.monotonic() - started)
-            stream += 2
-            # Its windows are as large as its few bytes need; only the connection's runs low, slowly.
-            self.connection.send(h2.window_update(0, 1))
+    def exchange(self):
+        self.connection.send(h2.headers(self.stream))
+        answer = self.connection.response(self.stream)
+        self.stream += 2
+        # Its windows are as large as its few bytes need; only the connection's runs low, slowly.
+        self.connection.send(h2.window_update(0, 1))
+        return None if answer == (200, b"a", None) else answer
 
-    def finish(self):
-        self.done.set()
-        self.join(20)
+    def disconnect(self):
         self.connection.sock.close()
-        assert not self.failures, self.failures
-        assert self.latencies
-        return statistics.median(self.latencies)
 
 
 @pytest.fixture(scope="module")
@@ -86,15 +69,8 @@ def proxy(origin, flavours):
 @pytest.fixture(autouse=True)
 def bystander(proxy):
     """During each test: a neighbour that sees no error; afterwards: no file left open, memory as before."""
-    files, memory = proxy.open_files(), proxy.rss_kb()
-    neighbour = Neighbour(proxy.address("l"))
-    wait_for(lambda: neighbour.latencies or neighbour.failures, "the neighbour is served")
-    yield neighbour
-    neighbour.finish()
-    wait_for(lambda: proxy.open_files() <= files + 2, "its files are closed", 20)
-    if not proxy.is_sanitized:
-        wait_for(lambda: proxy.rss_kb() <= memory + 8192, "its memory is back", 35)
-    proxy.check_clean()
+    with unharmed(proxy, Neighbour) as neighbour:
+        yield neighbour
 
 
 def open_raw(proxy, listener="l", **kwargs):
