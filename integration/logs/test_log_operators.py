@@ -80,7 +80,8 @@ def bootstrap(origin, form, path, tcp):
     host = c.endpoint(origin.port, metadata=about(where="host", deep={"n": 5}))
     host["endpoint"]["hostname"] = "h.example:80"
     table = c.routes("r", c.vhost("all", ["*"], c.route("/", "a", name="the-route", metadata=about(where="route")),
-                                  metadata=about(where="vhost")))
+                                  metadata=about(where="vhost"),
+                                  response_headers_to_remove=["x-envoy-upstream-service-time"]))  # of varying length
     proxy = {"name": "tcp", "typed_config": {"@type": TCP_PROXY, "stat_prefix": "t", "cluster": "a", "access_log": [log]}}
     chain = c.chain(proxy if tcp else c.hcm(table, access_log=[log]), name="the-chain", metadata=about(where="chain"))
     return c.static_bootstrap([c.listener("the-listener", chain, metadata=about(where="listener"))],
@@ -117,7 +118,8 @@ def test_text(flavours, tmp_path, tcp):
             assert seen[flavour]["%REQ_WITHOUT_QUERY(x-none?:path):3%"] == "/x"
             assert seen[flavour]["%QUERY_PARAM(b)%"] == " two"
     if len(flavours) > 1:
-        assert {o: seen["envoy"][o] for o in EQUAL} == {o: seen["nuncio"][o] for o in EQUAL}
+        differences = [(o, seen["envoy"][o], seen["nuncio"][o]) for o in EQUAL if seen["envoy"][o] != seen["nuncio"][o]]
+        assert not differences
 
 
 @pytest.mark.differential
