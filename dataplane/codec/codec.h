@@ -183,6 +183,7 @@ struct codec_limits {
     const struct http2_options *http2; /* of the configuration that the connection pins */
     uint32_t stream_buffer_bytes;      /* watermark for what one stream has not sent yet */
     struct stat_block *http2_stats;    /* codec/h2_stats.h; NULL: nobody counts */
+    struct stat_block *http1_stats;    /* codec/h1_stats.h; likewise */
 };
 
 struct codec_ops {

@@ -339,6 +339,7 @@ static int add_field(struct h1_parser *p, struct str name, struct str value, boo
     p->field_bytes += (uint32_t)(name.len + value.len) + FIELD_EXTRA_BYTES;
     if (NUNCIO_UNLIKELY(p->underscores != UNDERSCORES_ALLOW) &&
         memchr(name.ptr, '_', name.len) != NULL) {
+        p->dropped_count++;
         return p->underscores == UNDERSCORES_REJECT ? refuse(p, &error_underscore) : 0;
     }
     if (NUNCIO_UNLIKELY(p->kind == H1_TRAILERS)) {

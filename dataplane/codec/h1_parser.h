@@ -45,7 +45,8 @@ struct h1_parser {
     uint32_t head_bytes;  /* of complete lines */
     uint32_t field_bytes; /* as h1_field_bytes(), without fields 0 */
     uint32_t field_count;
-    uint16_t status; /* response */
+    uint32_t dropped_count; /* fields that were left out for the underscores in their names */
+    uint16_t status;        /* response */
     uint8_t kind;
     uint8_t underscores; /* enum header_underscores */
     uint8_t host_count;

@@ -11,6 +11,7 @@
 #include "dataplane/codec/h1_body.h"
 #include "dataplane/codec/h1_codec.h"
 #include "dataplane/codec/h1_encode.h"
+#include "dataplane/codec/h1_stats.h"
 
 #define H1_SERVER_MAGIC MAGIC('H', '1', 'S', 'V')
 
@@ -156,6 +157,21 @@ static bool server_begin(struct h1_server *s)
     return true;
 }
 
+/* As the configuration wants it: left out, or reason enough to refuse the request. */
+static void count_underscores(struct h1_server *s)
+{
+    struct h1_parser *p = &s->exchange->parser;
+    struct stat_block *stats = s->base.limits.http1_stats;
+
+    if (stats != NULL) {
+        stat_add(stats,
+                 p->underscores == UNDERSCORES_REJECT ? H1_REQUESTS_REJECTED_WITH_UNDERSCORES
+                                                      : H1_DROPPED_HEADERS_WITH_UNDERSCORES,
+                 p->dropped_count);
+    }
+    p->dropped_count = 0;
+}
+
 static int server_head(struct h1_server *s, struct buf *in)
 {
     struct codec_stream *st = &s->stream;
@@ -165,6 +181,9 @@ static int server_head(struct h1_server *s, struct buf *in)
     int r = h1_feed_buf(p, in);
 
     st->wire_bytes_in += before - buf_len(in);
+    if (NUNCIO_UNLIKELY(p->dropped_count > 0)) {
+        count_underscores(s);
+    }
     if (r == 0) {
         st->header_bytes_in = h1_field_bytes(p);
         /* As Envoy: a version that is not accepted is told so in HTTP/1.1. */

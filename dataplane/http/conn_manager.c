@@ -476,6 +476,9 @@ static void conn_manager_make_codec(struct conn_manager *cm, enum http_protocol 
                                conn_manager_on_keepalive_timeout, cm);
         }
     } else {
+        if (c->http1_stats != NULL) {
+            limits.http1_stats = stat_scope_block(c->http1_stats, cm->thread->loop->index);
+        }
         cm->codec = h1_server_codec_new(&conn_manager_codec_callbacks, cm, &cm->conn->out, &limits);
         conn_manager_count(cm, CM_CX_HTTP1_TOTAL);
         conn_manager_gauge(cm, CM_CX_HTTP1_ACTIVE, 1);

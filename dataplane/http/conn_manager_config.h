@@ -121,7 +121,8 @@ struct http_conn_manager_config {
     struct str stat_prefix;
     struct stat_scope *stats;          /* "http.<stat_prefix>."; NULL when nobody counts (tests) */
     struct stat_scope *listener_stats; /* "listener.<address>.http.<stat_prefix>." */
-    struct stat_scope *http2_stats;    /* "http2.", one for all; NULL when nobody counts */
+    struct stat_scope *http1_stats;    /* "http1.", one for all; NULL when nobody counts */
+    struct stat_scope *http2_stats;    /* "http2.", likewise */
 
     /* Routes: inline, or the table that is in this slot at the time of the request. */
     const struct route_config *inline_routes;

@@ -18,6 +18,7 @@
 #include "config/parse/log_filter.h"
 #include "config/parse/protocol.h"
 #include "config/parse/route.h"
+#include "dataplane/codec/h1_stats.h"
 #include "dataplane/codec/h2_stats.h"
 #include "dataplane/event/loop.h"
 #include "dataplane/http/conn_manager.h"
@@ -68,6 +69,11 @@ static void hcm_make_scopes(struct parse_context *ctx, struct http_conn_manager_
                                .tag_count = 1,
                                .schema = &conn_manager_stat_schema,
                            });
+    c->http1_stats = hcm_scope_new(ctx, &(struct stat_scope_spec){
+                                            .prefix = STR("http1."),
+                                            .tagged_prefix = STR("http1."),
+                                            .schema = &h1_stat_schema,
+                                        });
     c->http2_stats = hcm_scope_new(ctx, &(struct stat_scope_spec){
                                             .prefix = STR("http2."),
                                             .tagged_prefix = STR("http2."),
