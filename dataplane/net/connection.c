@@ -30,8 +30,9 @@
 #define CONN_TRANSPORT_BYTES (16u * 1024)
 /* While memory is short: when to look whether there is some. */
 #define SHORT_OF_MEMORY_MS 50
-/* Free blocks of the pool with which one may read all the same. */
+/* What the pools must have free to read all the same: what a turn frees is there in the next. */
 #define SPARE_BLOCKS 8
+#define SPARE_CHUNKS 16
 /* Full read windows taken in one event before others get their turn. */
 #define READS_PER_EVENT 4
 /* Blocks that are filled in one call while the peer sends more than a window at a time. */
@@ -689,12 +690,14 @@ static bool conn_in_is_full(const struct conn *c)
     return c->in.len >= (c->high_watermark > 0 ? c->high_watermark : IN_LIMIT_BYTES);
 }
 
-/* Bodies wait in the kernel, and so with the upstream, until memory is there again; clients are
- * read, to be told that there is none. */
+/* While memory is short, what comes waits in the kernel, and so with the peer, for what the others
+ * give back: no more is under way at a time than the pools hold. */
 static bool conn_must_wait_for_memory(struct conn *c)
 {
-    if (NUNCIO_LIKELY(!c->loop->is_short_of_memory) || c->is_accepted || c->state != CONN_OPEN ||
-        c->loop->bufs.free_block_count >= SPARE_BLOCKS) {
+    const struct loop *l = c->loop;
+
+    if (NUNCIO_LIKELY(!l->is_short_of_memory) || c->state != CONN_OPEN ||
+        (l->bufs.free_block_count >= SPARE_BLOCKS && l->arenas.free_count >= SPARE_CHUNKS)) {
         return false;
     }
     c->is_read_held = true;
@@ -715,10 +718,10 @@ static void conn_on_readable(struct conn *c)
         return;
     }
     for (int i = 0; i < READS_PER_EVENT && conn_takes_bytes(c); i++) {
-        bool is_bulk = c->is_bulk;
+        bool is_bulk = c->is_bulk && !c->loop->is_short_of_memory;
 
         c->is_bulk = is_bulk ? conn_read_bulk(c) : conn_read_once(c);
-        if (!c->is_bulk || conn_in_is_full(c)) {
+        if (!c->is_bulk || conn_in_is_full(c) || c->loop->is_short_of_memory) {
             break;
         }
     }

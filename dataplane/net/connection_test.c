@@ -649,7 +649,7 @@ static void the_last_to_end_has_closed(void **state)
 
 static void an_idle_connection_is_small(void **state)
 {
-    assert_true(sizeof(struct conn) <= 704);
+    assert_true(sizeof(struct conn) <= 720);
     connect_both();
     say(&client, "x");
     WAIT(server.got.len == 1);

@@ -23,7 +23,7 @@
 #include "dataplane/upstream/upstream.h"
 
 /* Memory that a worker takes from the heap before it looks how much there is. */
-#define GROWTH_STEP_BYTES (128u * 1024)
+#define GROWTH_STEP_BYTES (64u * 1024)
 /* As Envoy: so many streams are reset at a time, then it is looked again. */
 #define RESETS_AT_ONCE 50
 
