@@ -110,6 +110,7 @@ struct codec_stream {
     /* HTTP/2 client, set by who opened it: an answer that is complete does not end a request that
      * is not. For tunnels whose ways end on their own. */
     bool keeps_half_open;
+    bool says_close; /* HTTP/1 client, at on_stream_end: the answer did, or its version does */
     enum http_protocol protocol; /* of the message received: HTTP/1.0 or 1.1 is known per head */
     uint64_t wire_bytes_in;      /* of this message: head, framing and body */
     uint64_t wire_bytes_out;

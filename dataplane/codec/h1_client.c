@@ -115,6 +115,7 @@ static int client_error(struct h1_client *s, const struct codec_error *e)
 
     s->should_close = true;
     if (s->has_stream) {
+        st->end_reason = RESET_PROTOCOL_ERROR;
         detach(s);
         st->callbacks->on_reset(st->user, RESET_PROTOCOL_ERROR, e->details);
         ended(s);
@@ -125,12 +126,6 @@ static int client_error(struct h1_client *s, const struct codec_error *e)
 static void client_encode_data(struct codec_stream *st, struct buf *take_data, bool end_stream);
 
 /* --- Responses -------------------------------------------------------------------------------- */
-
-static bool says_more(const struct h1_parser *p, enum h1_framing framing)
-{
-    return !p->wants_close && framing != H1_BODY_UNTIL_CLOSE &&
-           (p->is_http11 || p->wants_keep_alive);
-}
 
 static void await_head(struct h1_client *s)
 {
@@ -217,7 +212,8 @@ static int client_head(struct h1_client *s, struct buf *in)
     if (p->status < 200) {
         return client_informational(s);
     }
-    if (!says_more(p, framing)) {
+    st->says_close = p->wants_close || (!p->is_http11 && !p->wants_keep_alive);
+    if (st->says_close || framing == H1_BODY_UNTIL_CLOSE) {
         s->should_close = true;
     }
     if (framing == H1_BODY_NONE) {
@@ -491,7 +487,8 @@ static void client_encode_trailers(struct codec_stream *st, const struct header_
         return;
     }
     if (s->is_chunked) {
-        h1_encode_last_chunk(s->base.out, s->base.limits.http1->enable_trailers ? trailers : NULL);
+        st->header_bytes_out += h1_encode_last_chunk(
+            s->base.out, s->base.limits.http1->enable_trailers ? trailers : NULL);
     }
     if (s->exchange->send_remaining == 0) {
         s->send = SEND_DONE;
@@ -563,6 +560,7 @@ static void client_connection_closed(struct codec *c, enum stream_reset_reason r
             reason = RESET_PROTOCOL_ERROR;
         }
         s->read_disables = 0; /* the connection they stopped is gone */
+        st->end_reason = reason;
         detach(s);
         st->callbacks->on_reset(st->user, reason, STR_NONE);
         ended(s);

@@ -342,18 +342,20 @@ void h1_encode_chunk(struct buf *out, struct buf *take_data)
     buf_add(out, "\r\n", 2);
 }
 
-void h1_encode_last_chunk(struct buf *out, const struct header_map *trailers)
+size_t h1_encode_last_chunk(struct buf *out, const struct header_map *trailers)
 {
     size_t max;
     uint8_t *begin;
+    uint8_t *fields;
     uint8_t *to;
 
     if (trailers == NULL) {
         buf_add(out, "0\r\n\r\n", 5);
-        return;
+        return 0;
     }
     begin = head_begin(out, trailers, 0, &max);
-    to = put(begin, "0\r\n", 3);
-    to = put_fields(to, trailers);
+    fields = put(begin, "0\r\n", 3);
+    to = put_fields(fields, trailers);
     head_end(out, begin, put(to, "\r\n", 2), max);
+    return (size_t)(to - fields);
 }

@@ -30,7 +30,7 @@ size_t h1_encode_request_head(struct buf *out, const struct header_map *m, bool 
                               const struct h1_head_tail *tail);
 /* One chunk; empty data writes nothing. */
 void h1_encode_chunk(struct buf *out, struct buf *take_data);
-/* `trailers` may be NULL. */
-void h1_encode_last_chunk(struct buf *out, const struct header_map *trailers);
+/* `trailers` may be NULL. Returns the bytes of their fields. */
+size_t h1_encode_last_chunk(struct buf *out, const struct header_map *trailers);
 
 #endif

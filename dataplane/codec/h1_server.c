@@ -533,7 +533,8 @@ static void server_encode_trailers(struct codec_stream *st, const struct header_
         return;
     }
     if (s->send_framing == FRAME_CHUNKED) {
-        h1_encode_last_chunk(s->base.out, s->base.limits.http1->enable_trailers ? trailers : NULL);
+        st->header_bytes_out += h1_encode_last_chunk(
+            s->base.out, s->base.limits.http1->enable_trailers ? trailers : NULL);
     }
     output_added(s, before);
     response_done(s);

@@ -83,14 +83,20 @@ void conn_manager_count_response(struct conn_manager *cm, int status)
 {
     size_t class = (size_t)status / 100;
 
-    if (cm->stats == NULL || class < 1 || class > 5) {
+    bool has_class = class >= 1 && class <= 5;
+
+    if (cm->stats == NULL) {
         return;
     }
     stat_inc(cm->stats, CM_RQ_COMPLETED);
-    stat_inc(cm->stats, CM_RQ_1XX + class - 1);
+    if (has_class) {
+        stat_inc(cm->stats, CM_RQ_1XX + class - 1);
+    }
     if (cm->listener_stats != NULL) {
         stat_inc(cm->listener_stats, CM_LISTENER_RQ_COMPLETED);
-        stat_inc(cm->listener_stats, CM_LISTENER_RQ_1XX + class - 1);
+        if (has_class) {
+            stat_inc(cm->listener_stats, CM_LISTENER_RQ_1XX + class - 1);
+        }
     }
 }
 

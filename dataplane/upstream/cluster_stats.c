@@ -52,8 +52,8 @@ static const struct stat_def cluster_breaker_stat_defs[CLUSTER_BREAKER_STAT_COUN
 const struct stat_schema cluster_breaker_stat_schema = {.defs = cluster_breaker_stat_defs,
                                                         .count = CLUSTER_BREAKER_STAT_COUNT};
 
-/* Each family stands in the order completed, 1xx..5xx, codes, time. */
-enum { FAMILY_CLASSES = 1, FAMILY_CODES = 6, FAMILY_TIME = 7 };
+/* Each family stands in the order completed, 1xx..5xx, unknown, codes, time. */
+enum { FAMILY_CLASSES = 1, FAMILY_UNKNOWN = 6, FAMILY_CODES = 7, FAMILY_TIME = 8 };
 
 _Static_assert(
     CLUSTER_UPSTREAM_RQ_CODES == CLUSTER_UPSTREAM_RQ_COMPLETED + FAMILY_CODES &&
@@ -71,6 +71,8 @@ static void charge_family(struct stat_block *b, enum cluster_stat completed, uns
     if (class >= 1 && class <= 5) {
         stat_inc(b, completed + FAMILY_CLASSES + class - 1);
         stat_inc_code(b, completed + FAMILY_CODES, status);
+    } else {
+        stat_inc(b, completed + FAMILY_UNKNOWN);
     }
 }
 

@@ -70,6 +70,7 @@
     X(UPSTREAM_RQ_3XX, "upstream_rq_3xx", STAT_COUNTER)                                            \
     X(UPSTREAM_RQ_4XX, "upstream_rq_4xx", STAT_COUNTER)                                            \
     X(UPSTREAM_RQ_5XX, "upstream_rq_5xx", STAT_COUNTER)                                            \
+    X(UPSTREAM_RQ_UNKNOWN, "upstream_rq_unknown", STAT_COUNTER)                                    \
     X(UPSTREAM_RQ_CODES, "upstream_rq_", STAT_CODE_RANGE)                                          \
     X(UPSTREAM_RQ_TIME, "upstream_rq_time", STAT_HISTOGRAM)                                        \
     X(INTERNAL_UPSTREAM_RQ_COMPLETED, "internal.upstream_rq_completed", STAT_COUNTER)              \
@@ -78,6 +79,7 @@
     X(INTERNAL_UPSTREAM_RQ_3XX, "internal.upstream_rq_3xx", STAT_COUNTER)                          \
     X(INTERNAL_UPSTREAM_RQ_4XX, "internal.upstream_rq_4xx", STAT_COUNTER)                          \
     X(INTERNAL_UPSTREAM_RQ_5XX, "internal.upstream_rq_5xx", STAT_COUNTER)                          \
+    X(INTERNAL_UPSTREAM_RQ_UNKNOWN, "internal.upstream_rq_unknown", STAT_COUNTER)                  \
     X(INTERNAL_UPSTREAM_RQ_CODES, "internal.upstream_rq_", STAT_CODE_RANGE)                        \
     X(INTERNAL_UPSTREAM_RQ_TIME, "internal.upstream_rq_time", STAT_HISTOGRAM)                      \
     X(EXTERNAL_UPSTREAM_RQ_COMPLETED, "external.upstream_rq_completed", STAT_COUNTER)              \
@@ -86,6 +88,7 @@
     X(EXTERNAL_UPSTREAM_RQ_3XX, "external.upstream_rq_3xx", STAT_COUNTER)                          \
     X(EXTERNAL_UPSTREAM_RQ_4XX, "external.upstream_rq_4xx", STAT_COUNTER)                          \
     X(EXTERNAL_UPSTREAM_RQ_5XX, "external.upstream_rq_5xx", STAT_COUNTER)                          \
+    X(EXTERNAL_UPSTREAM_RQ_UNKNOWN, "external.upstream_rq_unknown", STAT_COUNTER)                  \
     X(EXTERNAL_UPSTREAM_RQ_CODES, "external.upstream_rq_", STAT_CODE_RANGE)                        \
     X(EXTERNAL_UPSTREAM_RQ_TIME, "external.upstream_rq_time", STAT_HISTOGRAM)                      \
     X(CANARY_UPSTREAM_RQ_COMPLETED, "canary.upstream_rq_completed", STAT_COUNTER)                  \
@@ -94,6 +97,7 @@
     X(CANARY_UPSTREAM_RQ_3XX, "canary.upstream_rq_3xx", STAT_COUNTER)                              \
     X(CANARY_UPSTREAM_RQ_4XX, "canary.upstream_rq_4xx", STAT_COUNTER)                              \
     X(CANARY_UPSTREAM_RQ_5XX, "canary.upstream_rq_5xx", STAT_COUNTER)                              \
+    X(CANARY_UPSTREAM_RQ_UNKNOWN, "canary.upstream_rq_unknown", STAT_COUNTER)                      \
     X(CANARY_UPSTREAM_RQ_CODES, "canary.upstream_rq_", STAT_CODE_RANGE)                            \
     X(CANARY_UPSTREAM_RQ_TIME, "canary.upstream_rq_time", STAT_HISTOGRAM)                          \
     X(LB_HEALTHY_PANIC, "lb_healthy_panic", STAT_COUNTER)                                          \

@@ -74,6 +74,12 @@ static void pool_conn_on_stream_end(void *owner, struct codec_stream *s)
         pool_conn_count_reset(pc, s->end_reason);
     } else if (s->end_reason != RESET_NO_ERROR) {
         pc->has_cut_request = pc->pool->protocol != POOL_TCP;
+        if (pc->state == POOL_CONN_CLOSED && s->end_reason == RESET_PROTOCOL_ERROR) {
+            stat_inc(pool_conn_cluster(pc)->stats, CLUSTER_UPSTREAM_CX_PROTOCOL_ERROR);
+        }
+    }
+    if (s->says_close) {
+        stat_inc(pool_conn_cluster(pc)->stats, CLUSTER_UPSTREAM_CX_CLOSE_NOTIFY);
     }
     pool_conn_request_done(pc, s);
     if (!pc->is_dispatching) {

@@ -43,6 +43,7 @@ struct upstream_request {
     bool has_host_info;      /* the host is known to the log, and charged */
     bool is_saturated;       /* holds more than it can send: the client's body waits */
     bool is_canary;
+    bool has_charged_1xx;
     bool awaits_grpc_status; /* whether the host did well, its trailers say */
 };
 

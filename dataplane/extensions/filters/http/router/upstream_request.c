@@ -366,7 +366,10 @@ static void request_on_1xx(void *user, struct header_map *headers)
 {
     struct upstream_request *rq = user;
 
-    router_charge_code(rq->router, (unsigned)response_status_of(headers), rq->host);
+    if (!rq->has_charged_1xx) { /* as Envoy: the first alone */
+        rq->has_charged_1xx = true;
+        router_charge_code(rq->router, (unsigned)response_status_of(headers), rq->host);
+    }
     request_commit(rq); /* as Envoy: no retries after that */
     http_filter_respond_1xx(rq->router->filter, headers);
 }
