@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dataplane/access_log/hub.h"
 #include "dataplane/base/arena.h"
 #include "dataplane/base/check.h"
 #include "dataplane/base/proto_wire.h"
@@ -254,6 +253,9 @@ struct strbuf *log_sink_begin(struct log_sink *k, struct thread_context *t)
 
     CHECK(i < ACCESS_LOG_THREADS_MAX);
     if (k->streams[i] == NULL) {
+        if (k->sinks->is_stopped[i]) {
+            return NULL; /* the last connections end: nothing is sent any more */
+        }
         k->streams[i] = stream_new(k, t);
     }
     s = k->streams[i];
@@ -414,6 +416,7 @@ void log_sinks_stop_thread(struct log_sinks *l, struct thread_context *t)
 {
     struct log_sink *k;
 
+    l->is_stopped[thread_index(t)] = true;
     list_for_each (k, &l->sinks, struct log_sink, node) {
         if (k->streams[thread_index(t)] != NULL) {
             stream_free(k->streams[thread_index(t)]);

@@ -16,11 +16,11 @@
 #include <stdint.h>
 
 #include "config/model/cluster.h"
+#include "dataplane/access_log/hub.h"
 #include "dataplane/base/list.h"
 #include "dataplane/base/str.h"
 #include "dataplane/stats/stats.h"
 
-struct access_log_hub;
 struct log_sink;
 struct thread_context;
 
@@ -67,6 +67,7 @@ void log_sink_end(struct log_sink *s, struct thread_context *t);
 struct log_sinks {
     struct list sinks;
     struct list scopes; /* counters, kept to the end: threads hold their blocks */
+    bool is_stopped[ACCESS_LOG_THREADS_MAX]; /* each thread's own: it opens no stream any more */
 };
 void log_sinks_init(struct log_sinks *l);
 /* A thread, at the latest before its clusters go: what is not sent is dropped and counted. */

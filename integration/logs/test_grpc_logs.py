@@ -1,6 +1,9 @@
 """The gRPC access log service: every field of an entry beside Envoy's, the stream, batches, and what is dropped."""
 
+import contextlib
 import re
+import signal
+import threading
 
 import pytest
 from google.protobuf.json_format import MessageToDict
@@ -245,3 +248,22 @@ def test_refused(flavour, name):
     code, output = validate(flavour, c.static_bootstrap([c.listener("l", c.hcm(c.routes("r"), access_log=[log]))],
                                                         [c.cluster("als", 1)]))
     assert code == 1, output
+
+
+def test_end_of_the_process(flavour):
+    """Requests that are cut off by the end are logged to nobody, and hold nothing up."""
+    with LogServices() as service, Origin("a") as origin, contextlib.ExitStack() as stack:
+        gate = threading.Event()
+        origin.next(Reply(gate=gate))
+        proxy = Proxy(flavour, bootstrap(service, origin, logger()), concurrency=2).start()
+        clients = [stack.enter_context(proxy.connect()) for _ in range(8)]
+        clients[0].send(get("/"))
+        origin.wait_requests(1)
+        for client in clients[1:]:
+            client.get("/")
+        service.entries(7)
+        proxy.signal(signal.SIGTERM)
+        proxy.signal(signal.SIGINT)
+        assert proxy.wait_exit() == 0
+        gate.set()
+        proxy.stop()
