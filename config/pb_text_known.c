@@ -93,12 +93,13 @@ static int check_elements(struct pb_reader *r, const struct text_node *n,
     int result = 0;
 
     if (n->kind != TEXT_LIST) {
-        return pb_text_expected(r, n, "list");
+        return check_value(r, n, k); /* one value instead of a list of one */
     }
     r->path = &step;
     for (size_t i = 0; i < n->count && result == 0; i++) {
         step.index = i;
-        result = check_value(r, n->items[i], k);
+        result = n->items[i]->kind == TEXT_LIST ? check_elements(r, n->items[i], k)
+                                                : check_value(r, n->items[i], k);
     }
     r->path = step.up;
     return result;
