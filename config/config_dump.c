@@ -285,13 +285,45 @@ static const char *health_name(enum health_status s)
     switch (s) {
     case HEALTH_UNHEALTHY:
     case HEALTH_TIMEOUT:
-        return "UNHEALTHY";
     case HEALTH_DRAINING:
-        return "DRAINING";
+        return "UNHEALTHY";
     case HEALTH_DEGRADED:
         return "DEGRADED";
     default:
         return "HEALTHY";
+    }
+}
+
+static void write_value(struct json_writer *w, const struct value *v)
+{
+    switch (v->kind) {
+    case VALUE_NULL:
+        json_null(w);
+        break;
+    case VALUE_BOOL:
+        json_bool(w, v->boolean);
+        break;
+    case VALUE_NUMBER:
+        json_double(w, v->number);
+        break;
+    case VALUE_STRING:
+        json_str(w, v->string);
+        break;
+    case VALUE_STRUCT:
+        json_object_begin(w);
+        for (size_t i = 0; i < v->count; i++) {
+            json_key(w, v->fields[i].name);
+            write_value(w, &v->fields[i].value);
+        }
+        json_object_end(w);
+        break;
+    case VALUE_LIST:
+        json_array_begin(w);
+        for (size_t i = 0; i < v->count; i++) {
+            write_value(w, &v->items[i]);
+        }
+        json_array_end(w);
+        break;
     }
 }
 
@@ -309,6 +341,13 @@ static void write_endpoint(struct json_writer *w, const struct endpoint *e)
     }
     json_object_end(w);
     member_str(w, "health_status", str_c(health_name(e->health)));
+    if (e->metadata != NULL) {
+        json_key(w, STR("metadata"));
+        json_object_begin(w);
+        json_key(w, STR("filter_metadata"));
+        write_value(w, e->metadata);
+        json_object_end(w);
+    }
     json_key(w, STR("load_balancing_weight"));
     json_u64(w, e->weight);
     json_object_end(w);

@@ -69,7 +69,7 @@ static struct str number_text(struct parse_context *ctx, double v)
     return arena_str(parse_arena(ctx), str_c(exponent));
 }
 
-static int add_entry(struct layer_reader *lr, struct str key, struct str text)
+static int add_entry(struct layer_reader *lr, struct str key, struct str text, bool is_struct)
 {
     struct runtime_entry *e;
 
@@ -89,6 +89,7 @@ static int add_entry(struct layer_reader *lr, struct str key, struct str text)
     e = &lr->entries[lr->count++];
     e->key = key;
     runtime_value_read(text, &e->value);
+    e->value.is_fraction &= is_struct; /* as Envoy: in files text may be a fraction, not here */
     (void)map_put(&lr->keys, key, lr); /* any pointer: a set */
     return is_envoys_own(key) ? parse_report_unsupported(lr->ctx, &lr->layer->base, key.ptr) : 0;
 }
@@ -106,7 +107,7 @@ static const Google__Protobuf__Value *find_field(const Google__Protobuf__Struct 
 static struct str fraction_member(struct layer_reader *lr, const Google__Protobuf__Value *v)
 {
     if (v != NULL && v->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_NUMBER_VALUE) {
-        return number_text(lr->ctx, v->number_value);
+        return arena_printf(parse_arena(lr->ctx), "%.0f", v->number_value);
     }
     return v != NULL && v->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE
                ? parse_str(lr->ctx, v->string_value)
@@ -140,17 +141,18 @@ static int read_value(struct layer_reader *lr, struct str key, const Google__Pro
 {
     switch (v->kind_case) {
     case GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE:
-        return add_entry(lr, key, parse_str(lr->ctx, v->string_value));
+        return add_entry(lr, key, parse_str(lr->ctx, v->string_value), false);
     case GOOGLE__PROTOBUF__VALUE__KIND_BOOL_VALUE:
-        return add_entry(lr, key, v->bool_value ? STR("true") : STR("false"));
+        return add_entry(lr, key, v->bool_value ? STR("true") : STR("false"), false);
     case GOOGLE__PROTOBUF__VALUE__KIND_NUMBER_VALUE:
-        return add_entry(lr, key, number_text(lr->ctx, v->number_value));
+        return add_entry(lr, key, number_text(lr->ctx, v->number_value), false);
     case GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE:
         if (v->struct_value->n_fields == 0) {
-            return add_entry(lr, key, STR("{}"));
+            return add_entry(lr, key, STR("{}"), true);
         }
-        return is_leaf(v->struct_value) ? add_entry(lr, key, fraction_text(lr, v->struct_value))
-                                        : read_struct(lr, key, v->struct_value);
+        return is_leaf(v->struct_value)
+                   ? add_entry(lr, key, fraction_text(lr, v->struct_value), true)
+                   : read_struct(lr, key, v->struct_value);
     default:
         return parse_fail(lr->ctx, E_INVALID, NULL, "Invalid runtime entry value for %.*s",
                           STR_ARG(key));
@@ -250,6 +252,10 @@ int parse_layered_runtime(struct parse_context *ctx,
         ARENA_ARRAY(parse_arena(ctx), struct runtime_layer_config, m != NULL ? m->n_layers + 1 : 1);
 
     *ret = (struct runtime_config){.layers = layers};
+    if (m != NULL && m->n_layers == 0) { /* as Envoy */
+        layers[0] = (struct runtime_layer_config){.name = STR(""), .kind = RUNTIME_LAYER_ADMIN};
+        ret->count = 1;
+    }
     for (size_t i = 0; m != NULL && i < m->n_layers; i++) {
         size_t at = path_push_index(ctx, "layers", i);
         int r = read_layer(ctx, m->layers[i], &layers[ret->count], &ret->count);
