@@ -100,7 +100,7 @@ static void fuzz_head(enum h1_kind kind, uint8_t flags, const char *data, size_t
         .allow_custom_methods = (flags & 8) != 0,
         .allow_chunked_length = (flags & 16) != 0,
         .ignores_absolute_url = (flags & 32) != 0,
-        .header_key_format = (flags & 64) != 0 ? HEADER_KEY_PRESERVED : HEADER_KEY_LOWER,
+        .header_key_format = (flags & 32) != 0 ? HEADER_KEY_PRESERVED : HEADER_KEY_LOWER,
         .header_case = {.forwards_reason_phrase = (flags & 8) != 0},
     };
     const struct codec_limits l = {
