@@ -156,7 +156,8 @@ def test_big_pages_come_whole(big, page):
 
 
 def test_stuck_clients_hold_little_and_stop_nobody(big):
-    """Two hundred clients that ask for megabytes and read nothing."""
+    """Two hundred clients that ask for megabytes and read nothing (forty where a sanitizer slows the rendering)."""
+    count = 40 if big.is_sanitized else 200
     whole = len(big.admin("/config_dump", timeout=60).body)
     assert whole > 1 << 20
     big.admin("/clusters?format=json", timeout=60)
@@ -164,13 +165,13 @@ def test_stuck_clients_hold_little_and_stop_nobody(big):
     asked = big.stat("http.admin.downstream_rq_total")
     stuck = []
     try:
-        for i in range(200):
+        for i in range(count):
             client = socket.create_connection(big.admin_address)
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             client.sendall(b"GET %s HTTP/1.1\r\nhost: a\r\n\r\n" % PAGES[i % 3].encode())
             stuck.append(client)
-        big.wait_stat("http.admin.downstream_rq_total", lambda n: n >= asked + 200, 60)
-        assert big.stat("http.admin.downstream_rq_active") > 50  # the kernel's buffers take what is less than megabytes
+        big.wait_stat("http.admin.downstream_rq_total", lambda n: n >= asked + count, 60)
+        assert big.stat("http.admin.downstream_rq_active") > count // 4  # the kernel's buffers take what is less than megabytes
         for _ in range(20):
             assert big.admin("/ready").status == 200
             with big.connect("l") as client:
@@ -178,7 +179,7 @@ def test_stuck_clients_hold_little_and_stop_nobody(big):
         held = (big.rss_kb() - before) * 1024
         if not big.is_sanitized:
             # Far from 200 rendered pages: a piece and the state of each, and the socket's buffer.
-            assert held < 200 * whole // 4, f"{held} bytes held, a page has {whole}"
+            assert held < count * whole // 4, f"{held} bytes held, a page has {whole}"
             assert held < 300 << 20
     finally:
         for client in stuck:
