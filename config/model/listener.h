@@ -100,7 +100,12 @@ struct listener_config {
     bool reuse_port;
     int backlog;                /* 0: the system's maximum */
     uint32_t accepts_per_event; /* 0: not set */
-    uint32_t unix_mode;         /* 0: leave */
+    bool is_transparent;
+    bool is_freebind;
+    bool is_mptcp;
+    struct opt_u32 fast_open_queue;
+    struct tcp_keepalive keepalive; /* of accepted connections */
+    uint32_t unix_mode;             /* 0: leave */
     bool ipv4_compat;
     struct opt_u32 per_connection_buffer_limit_bytes; /* 1 MiB when unset */
     enum traffic_direction traffic_direction;

@@ -280,6 +280,11 @@ static int parse_plain(struct parse_context *ctx, const Listener *m, struct list
     ret->continue_on_listener_filters_timeout = m->continue_on_listener_filters_timeout;
     ret->ignore_global_conn_limit = m->ignore_global_conn_limit;
     ret->bypass_overload_manager = m->bypass_overload_manager;
+    ret->is_transparent = parse_bool_or(m->transparent, false);
+    ret->is_freebind = parse_bool_or(m->freebind, false);
+    ret->is_mptcp = m->enable_mptcp;
+    ret->fast_open_queue = parse_opt_u32(m->tcp_fast_open_queue_length);
+    ret->keepalive = parse_tcp_keepalive(m->tcp_keepalive);
     ret->accepts_per_event = parse_u32_or(m->max_connections_to_accept_per_socket_event, 0);
     ret->is_static = ctx->is_static;
     r = parse_socket_options(ctx, "socket_options", m->n_socket_options, m->socket_options,

@@ -3,6 +3,8 @@
 #include "dataplane/net/listen_socket.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -16,7 +18,24 @@ uint64_t listen_socket_options_hash(const struct listener_config *l, size_t addr
 {
     const struct address *a = &l->addresses[address_index];
     uint64_t h = hash_mix(0, &a->un, a->len);
-    const uint32_t flags[] = {l->reuse_port, l->ipv4_compat, l->unix_mode};
+    const struct tcp_keepalive *k = &l->keepalive;
+    const uint32_t flags[] = {
+        l->reuse_port,
+        l->ipv4_compat,
+        l->unix_mode,
+        l->is_transparent,
+        l->is_freebind,
+        l->is_mptcp,
+        l->fast_open_queue.is_set,
+        l->fast_open_queue.value,
+        k->is_enabled,
+        k->probes.is_set,
+        k->probes.value,
+        k->time_s.is_set,
+        k->time_s.value,
+        k->interval_s.is_set,
+        k->interval_s.value,
+    };
 
     h = hash_mix(h, flags, sizeof(flags));
     for (size_t i = 0; i < l->socket_option_count; i++) {
@@ -52,6 +71,34 @@ static int set_flag(int fd, int level, int name, int value)
     return setsockopt(fd, level, name, &value, sizeof(value)) == 0 ? 0 : E_SYS;
 }
 
+/* IP_TRANSPARENT and the like, by the socket's family. */
+static int set_ip_flag(int fd, const struct address *a, int v4_name, int v6_name)
+{
+    return a->sa.sa_family == AF_INET6 ? set_flag(fd, IPPROTO_IPV6, v6_name, 1)
+                                       : set_flag(fd, IPPROTO_IP, v4_name, 1);
+}
+
+/* What the listener's own fields say, before it is bound. Accepted sockets inherit the rest. */
+static int listen_fd_set_ip_options(int fd, const struct listener_config *l,
+                                    const struct address *a)
+{
+    if (l->is_transparent && set_ip_flag(fd, a, IP_TRANSPARENT, IPV6_TRANSPARENT) != 0) {
+        return E_SYS;
+    }
+    if (l->is_freebind && set_ip_flag(fd, a, IP_FREEBIND, IPV6_FREEBIND) != 0) {
+        return E_SYS;
+    }
+    if (l->fast_open_queue.is_set &&
+        set_flag(fd, IPPROTO_TCP, TCP_FASTOPEN, (int)l->fast_open_queue.value) != 0) {
+        return E_SYS;
+    }
+    if (l->keepalive.is_enabled) {
+        socket_set_keepalive(fd, &l->keepalive);
+    }
+    socket_set_no_delay(fd); /* a system call less for each connection */
+    return 0;
+}
+
 static int listen_fd_set_options(int fd, const struct listener_config *l, const struct address *a,
                                  bool is_reuse_port)
 {
@@ -65,8 +112,8 @@ static int listen_fd_set_options(int fd, const struct listener_config *l, const 
         set_flag(fd, IPPROTO_IPV6, IPV6_V6ONLY, l->ipv4_compat ? 0 : 1) != 0) {
         return E_SYS;
     }
-    if (address_is_ip(a)) {
-        socket_set_no_delay(fd); /* accepted sockets inherit it: a system call less for each */
+    if (address_is_ip(a) && listen_fd_set_ip_options(fd, l, a) != 0) {
+        return E_SYS;
     }
     return socket_apply_options(fd, l->socket_options, l->socket_option_count,
                                 SOCKET_STATE_PREBIND);
@@ -75,7 +122,8 @@ static int listen_fd_set_options(int fd, const struct listener_config *l, const 
 static int listen_fd_new(const struct listener_config *l, const struct address *a,
                          bool is_reuse_port, int *ret_fd)
 {
-    int fd = socket(a->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = socket(a->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
+                    l->is_mptcp && address_is_ip(a) ? IPPROTO_MPTCP : 0);
     int saved;
 
     if (fd < 0) {
@@ -165,7 +213,8 @@ int listen_socket_adopt(const struct listener_config *l, size_t address_index, s
     return 0;
 }
 
-int listen_socket_listen(struct listen_socket *s, int backlog, struct error *reterr)
+int listen_socket_listen(struct listen_socket *s, const struct listener_config *l,
+                         struct error *reterr)
 {
     char text[ADDRESS_TEXT_MAX];
 
@@ -173,7 +222,9 @@ int listen_socket_listen(struct listen_socket *s, int backlog, struct error *ret
         return 0;
     }
     for (size_t i = 0; i < s->fd_count; i++) {
-        if (listen(s->fds[i], backlog > 0 ? backlog : INT32_MAX) != 0) {
+        if (listen(s->fds[i], l->backlog > 0 ? l->backlog : INT32_MAX) != 0 ||
+            socket_apply_options(s->fds[i], l->socket_options, l->socket_option_count,
+                                 SOCKET_STATE_LISTENING) != 0) {
             address_format(&s->bound, text);
             return error_set(reterr, E_SYS, "cannot listen() errno=%d on '%s'", errno, text);
         }

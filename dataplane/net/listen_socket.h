@@ -39,7 +39,8 @@ int listen_socket_adopt(const struct listener_config *l, size_t address_index, s
                         const int *take_fds, size_t count, struct listen_socket **ret,
                         struct error *reterr) MUST_CHECK;
 /* Starts listening (refused connections until then). E_SYS. */
-int listen_socket_listen(struct listen_socket *s, int backlog, struct error *reterr) MUST_CHECK;
+int listen_socket_listen(struct listen_socket *s, const struct listener_config *l,
+                         struct error *reterr) MUST_CHECK;
 /* The descriptors of worker `worker` of `worker_count`: each is some worker's, and each worker has
  * one at least. Writes at most `fd_count` of them to `fds`; returns how many. */
 size_t listen_socket_fds_of(const struct listen_socket *s, size_t worker, size_t worker_count,

@@ -59,8 +59,8 @@ static void all_workers_share_the_port_that_the_kernel_chose(void **state)
         assert_int_equal(address_port(&a), address_port(&s->bound));
     }
     assert_int_not_equal(dial(&s->bound), 0); /* refused until it listens */
-    assert_int_equal(listen_socket_listen(s, 0, &f.error), 0);
-    assert_int_equal(listen_socket_listen(s, 0, &f.error), 0); /* once is enough */
+    assert_int_equal(listen_socket_listen(s, &f.listener, &f.error), 0);
+    assert_int_equal(listen_socket_listen(s, &f.listener, &f.error), 0); /* once is enough */
     assert_int_equal(dial(&s->bound), 0);
     listen_socket_ref(s);
     listen_socket_unref(s);
@@ -94,7 +94,7 @@ static void a_conflict_is_told_in_envoys_words(void **state)
     fixture_init(&f, "127.0.0.1");
     f.listener.reuse_port = false;
     assert_int_equal(listen_socket_new(&f.listener, 0, 1, &s, &f.error), 0);
-    assert_int_equal(listen_socket_listen(s, 0, &f.error), 0);
+    assert_int_equal(listen_socket_listen(s, &f.listener, &f.error), 0);
     fixture_init(&g, NULL);
     g.address = s->bound;
     assert_int_equal(listen_socket_new(&g.listener, 0, 1, &t, &g.error), E_SYS);
@@ -117,7 +117,7 @@ static void accepted_sockets_inherit_no_delay(void **state)
 
     fixture_init(&f, "127.0.0.1");
     assert_int_equal(listen_socket_new(&f.listener, 0, 1, &s, &f.error), 0);
-    assert_int_equal(listen_socket_listen(s, 0, &f.error), 0);
+    assert_int_equal(listen_socket_listen(s, &f.listener, &f.error), 0);
     client = socket(AF_INET, SOCK_STREAM, 0);
     assert_int_equal(connect(client, &s->bound.sa, s->bound.len), 0);
     fd = accept(s->fds[0], NULL, NULL);
@@ -221,7 +221,7 @@ static void unix_paths(void **state)
     assert_int_equal(s->fd_count, 1);
     assert_int_equal(stat(path.ptr, &st), 0);
     assert_int_equal(st.st_mode & 0777, 0600);
-    assert_int_equal(listen_socket_listen(s, 0, &f.error), 0);
+    assert_int_equal(listen_socket_listen(s, &f.listener, &f.error), 0);
     assert_int_equal(dial(&f.address), 0);
     /* One that somebody listens on is not taken away from him. */
     fixture_init(&g, NULL);
@@ -235,6 +235,49 @@ static void unix_paths(void **state)
     error_done(&g.error);
 }
 
+static int option(int fd, int level, int name)
+{
+    int value = -1;
+    socklen_t len = sizeof(value);
+
+    assert_int_equal(getsockopt(fd, level, name, &value, &len), 0);
+    return value;
+}
+
+static void the_listeners_own_fields_are_set_on_its_sockets(void **state)
+{
+    struct socket_option defer = {.level = IPPROTO_TCP,
+                                  .name = TCP_DEFER_ACCEPT,
+                                  .is_int = true,
+                                  .int_value = 7,
+                                  .state = SOCKET_STATE_LISTENING};
+    struct listen_socket *s = NULL;
+    struct fixture f;
+    uint64_t plain;
+
+    fixture_init(&f, "127.0.0.1");
+    plain = listen_socket_options_hash(&f.listener, 0);
+    f.listener.is_freebind = true;
+    f.listener.fast_open_queue = (struct opt_u32){true, 5};
+    f.listener.keepalive = (struct tcp_keepalive){
+        .is_enabled = true, .probes = {true, 3}, .time_s = {true, 40}, .interval_s = {true, 8}};
+    f.listener.socket_options = &defer;
+    f.listener.socket_option_count = 1;
+    assert_true(plain != listen_socket_options_hash(&f.listener, 0));
+    assert_int_equal(listen_socket_new(&f.listener, 0, 1, &s, &f.error), 0);
+    assert_int_equal(option(s->fds[0], IPPROTO_IP, IP_FREEBIND), 1);
+    assert_int_equal(option(s->fds[0], IPPROTO_TCP, TCP_FASTOPEN), 5);
+    assert_int_equal(option(s->fds[0], SOL_SOCKET, SO_KEEPALIVE), 1);
+    assert_int_equal(option(s->fds[0], IPPROTO_TCP, TCP_KEEPCNT), 3);
+    assert_int_equal(option(s->fds[0], IPPROTO_TCP, TCP_KEEPIDLE), 40);
+    assert_int_equal(option(s->fds[0], IPPROTO_TCP, TCP_KEEPINTVL), 8);
+    assert_int_equal(option(s->fds[0], IPPROTO_TCP, TCP_DEFER_ACCEPT), 0); /* not yet */
+    assert_int_equal(listen_socket_listen(s, &f.listener, &f.error), 0);
+    assert_true(option(s->fds[0], IPPROTO_TCP, TCP_DEFER_ACCEPT) > 0);
+    listen_socket_unref(s);
+    error_done(&f.error);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -246,6 +289,7 @@ int main(void)
         cmocka_unit_test(what_makes_sockets_interchangeable),
         cmocka_unit_test(ipv6_is_its_own_unless_asked),
         cmocka_unit_test(unix_paths),
+        cmocka_unit_test(the_listeners_own_fields_are_set_on_its_sockets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

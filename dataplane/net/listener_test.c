@@ -151,7 +151,7 @@ static int set_up(void **state)
     };
     assert_int_equal(filter_chain_index_new(&config, &chain_index, &e), 0);
     assert_int_equal(listen_socket_new(&config, 0, 1, &sockets, &e), 0);
-    assert_int_equal(listen_socket_listen(sockets, 0, &e), 0);
+    assert_int_equal(listen_socket_listen(sockets, &config, &e), 0);
     params = (struct worker_listener_params){
         .thread = &thread,
         .config = &config,

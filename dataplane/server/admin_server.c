@@ -208,7 +208,7 @@ static int admin_listen(struct server *s, struct admin_server *a, struct error *
         r = filter_chain_index_new(&a->listener_config, &a->index, reterr);
     }
     if (r == 0) {
-        r = listen_socket_listen(a->socket, 0, reterr);
+        r = listen_socket_listen(a->socket, &a->listener_config, reterr);
     }
     if (r == 0) {
         r = admin_serve(s, a, reterr);

@@ -345,7 +345,7 @@ struct listener_version *listener_manager_publish(struct listener_manager *m,
     for (size_t i = 0;
          i < v->socket_count && !drain_direction_covers(m->stopped, l->traffic_direction); i++) {
         error_init(&err);
-        if (listen_socket_listen(v->sockets[i], l->backlog, &err) != 0) {
+        if (listen_socket_listen(v->sockets[i], l, &err) != 0) {
             log_error(LOG_C_MAIN, "listener '%.*s': %s", STR_ARG(l->name), error_message(&err));
         }
         error_done(&err);
