@@ -15,6 +15,7 @@
 #include "config/parse/matcher.h"
 #include "config/parse/overload.h"
 #include "config/parse/runtime.h"
+#include "config/parse/stats_config.h"
 #include "config/pb_arena.h"
 #include "config/pb_text.h"
 #include "config/pb_unpack.h"
@@ -506,6 +507,10 @@ int bootstrap_load(const struct bootstrap_params *p, struct bootstrap **ret_boot
     }
     if (r == 0) {
         r = read_stats_flush(&ctx, b);
+    }
+    if (r == 0) {
+        r = parse_stats_config(&ctx, b->message->stats_config, p->fixed_tags, p->fixed_tag_count,
+                               &b->stats_options);
     }
     if (r == 0) {
         r = read_overload(&ctx, p->is_memory_limited, b);

@@ -15,6 +15,7 @@
 #include "dataplane/base/address.h"
 #include "dataplane/base/error.h"
 #include "dataplane/runtime/layers.h"
+#include "dataplane/stats/stats.h"
 #include "proto/envoy/config/bootstrap/v3/bootstrap.pb-c.h"
 
 struct access_log_hub;
@@ -27,6 +28,8 @@ struct bootstrap_params {
     const struct extension_registry *registry;
     struct access_log_hub *access_logs; /* for the admin interface's; outlives the bootstrap */
     bool is_memory_limited;             /* by the control group */
+    const struct stat_tag *fixed_tags;  /* --stats-tag */
+    size_t fixed_tag_count;
 };
 
 /* When a thread that does not answer counts as stuck; 0: the process is not ended for it. */
@@ -72,6 +75,7 @@ struct bootstrap {
     struct runtime_config runtime;
     struct watchdogs watchdogs;
     struct stats_flush_config stats_flush;
+    struct stat_options stats_options;
     struct overload_config overload;
     char **unsupported; /* "path (message)", outside of static resources */
     size_t unsupported_count;

@@ -93,6 +93,25 @@ bool regex_partial_match(const struct regex *r, struct str s)
     return r->re.Match(piece(s), 0, s.len, RE2::UNANCHORED, nullptr, 0);
 }
 
+bool regex_find_groups(const struct regex *r, struct str s, struct str *ret_groups, size_t n)
+{
+    enum { MAX_GROUPS = 4 };
+    re2::StringPiece groups[MAX_GROUPS + 1];
+    size_t known = static_cast<size_t>(r->re.NumberOfCapturingGroups());
+
+    if (n > MAX_GROUPS) {
+        n = MAX_GROUPS;
+    }
+    if (!r->re.Match(piece(s), 0, s.len, RE2::UNANCHORED, groups,
+                     static_cast<int>((known < n ? known : n) + 1))) {
+        return false;
+    }
+    for (size_t i = 0; i < n; i++) {
+        ret_groups[i] = str_n(groups[i + 1].data(), groups[i + 1].size());
+    }
+    return true;
+}
+
 struct str regex_replace_all(const struct regex *r, struct str s, struct str substitution,
                              struct arena *a)
 {

@@ -29,6 +29,9 @@ void regex_free(struct regex *r);
 /* The whole input must match (Envoy's safe_regex). */
 bool regex_full_match(const struct regex *r, struct str s);
 bool regex_partial_match(const struct regex *r, struct str s);
+/* The first match anywhere in `s`: what its first `n` groups matched, windows into `s`; empty where
+ * a group is not there. */
+bool regex_find_groups(const struct regex *r, struct str s, struct str *ret_groups, size_t n);
 /* Replaces every match (Envoy's RegexMatchAndSubstitute, `\1` groups); the result is in `a`. */
 struct str regex_replace_all(const struct regex *r, struct str s, struct str substitution,
                              struct arena *a);

@@ -461,7 +461,7 @@ static int server_init_parts(struct server *s, struct error *reterr)
 
     s->stats = stat_store_new((int)s->worker_count);
     access_log_hub_count(s->context.access_logs, s->stats);
-    stat_store_set_fixed_tags(s->stats, s->options.stats_tags, s->options.stats_tag_count);
+    stat_store_set_options(s->stats, &s->bootstrap->stats_options);
     s->server_stats = server_stats_new(s->stats);
     server_stats_set_state(s->server_stats, SERVER_PRE_INITIALIZING);
     s->registry = cluster_registry_new(s->stats);
@@ -517,6 +517,8 @@ int server_init(struct server *s, const struct options *o, struct error *reterr)
     }
     s->extensions = extension_choice(&extension_registry, o->disable_extensions, &s->arena);
     bp.registry = &s->extensions;
+    bp.fixed_tags = o->stats_tags;
+    bp.fixed_tag_count = o->stats_tag_count;
     if (o->enable_core_dump) {
         server_allow_core_dump();
     }

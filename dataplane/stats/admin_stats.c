@@ -319,9 +319,9 @@ struct prometheus_page {
     struct strbuf labels;
 };
 
-static void prometheus_name(struct strbuf *out, struct str name)
+/* What else stands in names is written as an underscore. */
+static void add_prometheus_word(struct strbuf *out, struct str name)
 {
-    strbuf_add_c(out, "envoy_");
     for (size_t i = 0; i < name.len; i++) {
         char c = name.ptr[i];
         bool ok =
@@ -331,14 +331,18 @@ static void prometheus_name(struct strbuf *out, struct str name)
     }
 }
 
+static void prometheus_name(struct strbuf *out, struct str name)
+{
+    strbuf_add_c(out, "envoy_");
+    add_prometheus_word(out, name);
+}
+
 static void prometheus_label(struct strbuf *out, struct str name, struct str value)
 {
     if (out->len > 0) {
         strbuf_add_char(out, ',');
     }
-    for (size_t i = 0; i < name.len; i++) {
-        strbuf_add_char(out, name.ptr[i] == '.' ? '_' : name.ptr[i]);
-    }
+    add_prometheus_word(out, name);
     strbuf_add_c(out, "=\"");
     for (size_t i = 0; i < value.len; i++) {
         char c = value.ptr[i];
@@ -358,14 +362,8 @@ static void prometheus_label(struct strbuf *out, struct str name, struct str val
 static void prometheus_labels(struct strbuf *out, const struct stat_sample *s)
 {
     strbuf_reset(out);
-    for (size_t i = 0; i < s->fixed_tag_count; i++) {
-        prometheus_label(out, s->fixed_tags[i].name, s->fixed_tags[i].value);
-    }
-    if (s->code_tag.name.len > 0) {
-        prometheus_label(out, s->code_tag.name, s->code_tag.value);
-    }
-    for (size_t i = 0; i < s->spec->tag_count; i++) {
-        prometheus_label(out, s->spec->tags[i].name, s->spec->tags[i].value);
+    for (size_t i = 0; i < s->tag_count; i++) {
+        prometheus_label(out, s->tags[i].name, s->tags[i].value);
     }
     if (s->kind == STAT_TEXT) {
         prometheus_label(out, STR("text_value"), s->text);
@@ -378,10 +376,10 @@ static void prometheus_histogram(struct prometheus_page *p, struct str name,
     struct str labels = strbuf_str(&p->labels);
     const char *comma = labels.len > 0 ? "," : "";
 
-    for (size_t i = 0; i < STAT_BUCKET_COUNT; i++) {
+    for (size_t i = 0; i < s->bucket_count; i++) {
         strbuf_addf(&p->line, "%.*s_bucket{%.*s%sle=\"%.10g\"} ", STR_ARG(name), STR_ARG(labels),
-                    comma, stat_buckets[i]);
-        strbuf_add_u64(&p->line, histogram_count_le(s->histogram, stat_buckets[i]));
+                    comma, s->buckets[i]);
+        strbuf_add_u64(&p->line, histogram_count_le(s->histogram, s->buckets[i]));
         strbuf_add_char(&p->line, '\n');
     }
     strbuf_addf(&p->line, "%.*s_bucket{%.*s%sle=\"+Inf\"} ", STR_ARG(name), STR_ARG(labels), comma);

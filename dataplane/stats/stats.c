@@ -331,10 +331,10 @@ size_t stat_store_thread_count(const struct stat_store *s)
     return s->thread_count;
 }
 
-void stat_store_set_fixed_tags(struct stat_store *s, const struct stat_tag *tags, size_t count)
+void stat_store_set_options(struct stat_store *s, const struct stat_options *o)
 {
-    s->fixed_tags = tags;
-    s->fixed_tag_count = count;
+    CHECK(o->tag_count <= STAT_CUSTOM_TAGS_MAX);
+    s->options = o;
 }
 
 void stat_store_free(struct stat_store *s)

@@ -61,6 +61,27 @@ struct stat_scope_spec {
     const struct stat_schema *schema;
 };
 
+/* A tag of the configuration: a fixed value, or what a regex takes out of names. */
+struct stat_custom_tag {
+    struct str name;
+    struct str value;
+    const struct regex
+        *regex; /* NULL: fixed. Group 1 is taken out, group 2 (else 1) is the value */
+};
+
+#define STAT_CUSTOM_TAGS_MAX 64
+
+/* How series are shown: stats_config. `ctx` goes to the functions; NULL for what is not wanted. */
+struct stat_options {
+    const struct stat_custom_tag *tags;
+    size_t tag_count; /* at most STAT_CUSTOM_TAGS_MAX */
+    bool drops_default_tags;
+    bool (*accepts)(const void *ctx, struct str name);
+    /* Upper bounds of a histogram's buckets; NULL: the default ones. */
+    const double *(*buckets)(const void *ctx, struct str name, size_t *ret_count);
+    const void *ctx;
+};
+
 struct stat_store; /* main's registry of scopes */
 struct stat_scope;
 
@@ -74,11 +95,12 @@ struct stat_block {
 };
 
 struct stat_store *stat_store_new(int worker_count);
-/* Tags that every series has (--stats-tag). Borrowed; main thread. */
-void stat_store_set_fixed_tags(struct stat_store *s, const struct stat_tag *tags, size_t count);
 void stat_store_free(struct stat_store *s);
 /* Workers and main. */
 size_t stat_store_thread_count(const struct stat_store *s);
+
+/* Main thread, before anything is shown. `o` is borrowed for good. */
+void stat_store_set_options(struct stat_store *s, const struct stat_options *o);
 
 /* Main thread. Same prefix and schema give the same scope, counted. */
 struct stat_scope *stat_scope_ref(struct stat_store *s, const struct stat_scope_spec *spec);
@@ -148,19 +170,21 @@ uint64_t stat_scope_value(const struct stat_scope *scope, size_t i);
 bool stat_scope_code(const struct stat_scope *scope, size_t i, unsigned status,
                      uint64_t *ret_value);
 
+#define STAT_SAMPLE_TAGS_MAX (STAT_TAGS_MAX + 1 + STAT_CUSTOM_TAGS_MAX)
+
 /* One sample as the admin pages and sinks see it. */
 struct stat_sample {
-    const struct stat_scope_spec *spec;
-    struct str name;                   /* full: "cluster.foo.upstream_rq_200" */
-    struct str tagged_name;            /* "cluster.upstream_rq" with the code tags taken out */
-    struct stat_tag code_tag;          /* envoy.response_code(_class), empty name for none */
-    const struct stat_tag *fixed_tags; /* stat_store_set_fixed_tags */
-    size_t fixed_tag_count;
-    enum stat_kind kind; /* STAT_COUNTER for those of a code range */
+    const struct stat_tag *tags; /* fixed ones, the code's, the scope's, found ones */
+    size_t tag_count;
+    struct str name;        /* full: "cluster.foo.upstream_rq_200" */
+    struct str tagged_name; /* "cluster.upstream_rq": with the values of tags taken out */
+    enum stat_kind kind;    /* STAT_COUNTER for those of a code range */
     bool is_used;
     uint64_t value;
     struct str text;
     const struct histogram *histogram; /* merged, valid during the call */
+    const double *buckets;             /* of the histogram: upper bounds */
+    size_t bucket_count;
 };
 
 typedef void stat_visit_fn(void *user, const struct stat_sample *s);

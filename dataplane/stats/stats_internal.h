@@ -63,8 +63,7 @@ struct stat_store {
     size_t bucket_count; /* power of two */
     size_t scope_count;
     struct map shapes;
-    const struct stat_tag *fixed_tags; /* borrowed */
-    size_t fixed_tag_count;
+    const struct stat_options *options; /* NULL: the defaults */
 };
 
 struct str stat_scope_prefix(const struct stat_scope *scope);

@@ -7,9 +7,11 @@
  */
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "dataplane/base/arena.h"
 #include "dataplane/base/check.h"
+#include "dataplane/base/regex.h"
 #include "dataplane/base/xalloc.h"
 #include "dataplane/stats/stats.h"
 #include "dataplane/stats/stats_internal.h"
@@ -46,6 +48,7 @@ struct walk {
     size_t open_count;
     size_t open_cap;
     struct strbuf tagged;
+    struct stat_tag tags[STAT_SAMPLE_TAGS_MAX];
 };
 
 /* --- Opening a scope -----------------------------------------------------------------------------
@@ -190,24 +193,98 @@ static struct histogram *merge_histograms(const struct stat_scope *scope, size_t
     return merged;
 }
 
+/* Takes the first `piece` out of the text. */
+static void take_out(struct strbuf *text, struct str piece)
+{
+    size_t at = str_find(strbuf_str(text), piece);
+
+    if (piece.len > 0 && at != STR_NPOS) {
+        memmove(text->ptr + at, text->ptr + at + piece.len, text->len - at - piece.len);
+        text->len -= piece.len;
+    }
+}
+
+static void add_fixed_tags(struct walk *w, const struct stat_options *o, struct stat_sample *s)
+{
+    for (size_t i = 0; i < o->tag_count; i++) {
+        if (o->tags[i].regex == NULL) {
+            w->tags[s->tag_count++] = (struct stat_tag){o->tags[i].name, o->tags[i].value};
+        }
+    }
+}
+
+/* What regexes of the configuration find in the name. */
+static void add_found_tags(struct walk *w, const struct stat_options *o, struct stat_sample *s)
+{
+    for (size_t i = 0; i < o->tag_count; i++) {
+        const struct stat_custom_tag *t = &o->tags[i];
+        struct str groups[2];
+
+        if (t->regex != NULL && regex_find_groups(t->regex, s->name, groups, ARRAY_LEN(groups)) &&
+            groups[0].len > 0) {
+            w->tags[s->tag_count++] =
+                (struct stat_tag){t->name, groups[1].len > 0 ? groups[1] : groups[0]};
+            take_out(&w->tagged, groups[0]);
+        }
+    }
+}
+
+static void add_tags(struct walk *w, const struct cursor *c, struct stat_sample *s)
+{
+    const struct stat_options *o = w->store->options;
+
+    strbuf_reset(&w->tagged);
+    if (o != NULL) {
+        add_fixed_tags(w, o, s);
+    }
+    if (o != NULL && o->drops_default_tags) {
+        strbuf_add_str(&w->tagged, s->name);
+    } else {
+        struct stat_tag code;
+
+        strbuf_add_str(&w->tagged, c->spec.tagged_prefix);
+        code = take_code_tag(str_sub(s->name, c->spec.prefix.len, s->name.len), &w->tagged);
+        if (code.name.len > 0) {
+            w->tags[s->tag_count++] = code;
+        }
+        for (size_t i = 0; i < c->spec.tag_count; i++) {
+            w->tags[s->tag_count++] = c->spec.tags[i];
+        }
+    }
+    if (o != NULL) {
+        add_found_tags(w, o, s);
+    }
+    s->tags = w->tags;
+    s->tagged_name = strbuf_str(&w->tagged);
+}
+
+static void choose_buckets(const struct stat_options *o, struct stat_sample *s)
+{
+    if (o != NULL && o->buckets != NULL) {
+        s->buckets = o->buckets(o->ctx, s->name, &s->bucket_count);
+    }
+    if (s->buckets == NULL) {
+        s->buckets = stat_buckets;
+        s->bucket_count = STAT_BUCKET_COUNT;
+    }
+}
+
 static void visit_item(struct walk *w, const struct cursor *c, const struct item *item,
                        stat_visit_fn *visit, void *user)
 {
     const struct stat_scope *scope = c->scope;
+    const struct stat_options *o = w->store->options;
     struct histogram *merged = NULL;
     struct stat_sample s = {
-        .spec = &c->spec,
-        .fixed_tags = w->store->fixed_tags,
-        .fixed_tag_count = w->store->fixed_tag_count,
         .name = item->name,
         .kind = scope->schema->defs[item->cell].kind,
         .is_used = stat_scope_is_touched(scope, item->cell),
     };
 
-    strbuf_reset(&w->tagged);
-    strbuf_add_str(&w->tagged, c->spec.tagged_prefix);
-    s.code_tag = take_code_tag(str_sub(item->name, c->spec.prefix.len, item->name.len), &w->tagged);
-    s.tagged_name = strbuf_str(&w->tagged);
+    if (o != NULL && o->accepts != NULL && !o->accepts(o->ctx, s.name)) {
+        return;
+    }
+    add_tags(w, c, &s);
     switch (s.kind) {
     case STAT_COUNTER:
     case STAT_GAUGE:
@@ -220,6 +297,7 @@ static void visit_item(struct walk *w, const struct cursor *c, const struct item
     case STAT_HISTOGRAM:
         merged = merge_histograms(scope, item->cell);
         s.histogram = merged;
+        choose_buckets(o, &s);
         break;
     case STAT_TEXT: {
         const struct stat_block *b = stat_scope_block_at(scope, 0);

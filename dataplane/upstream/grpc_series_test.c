@@ -137,8 +137,8 @@ static void tag_search_visit(void *user, const struct stat_sample *s)
 
     if (str_eq(s->name, str_c(search->name))) {
         strbuf_add_str(&search->found, s->tagged_name);
-        for (size_t i = 0; i < s->spec->tag_count; i++) {
-            strbuf_addf(&search->found, "|%.*s", STR_ARG(s->spec->tags[i].value));
+        for (size_t i = 0; i < s->tag_count; i++) {
+            strbuf_addf(&search->found, "|%.*s", STR_ARG(s->tags[i].value));
         }
     }
 }

@@ -115,12 +115,9 @@ static Io__Prometheus__Client__LabelPair *new_label(struct metrics_sink *k, stru
 static void add_labels(struct metrics_sink *k, const struct stat_sample *s,
                        Io__Prometheus__Client__Metric *m)
 {
-    m->label = ARENA_ARRAY(&k->arena, Io__Prometheus__Client__LabelPair *, s->spec->tag_count + 1);
-    for (size_t i = 0; i < s->spec->tag_count; i++) {
-        m->label[m->n_label++] = new_label(k, s->spec->tags[i]);
-    }
-    if (s->code_tag.name.len > 0) {
-        m->label[m->n_label++] = new_label(k, s->code_tag);
+    m->label = ARENA_ARRAY(&k->arena, Io__Prometheus__Client__LabelPair *, s->tag_count + 1);
+    for (size_t i = 0; i < s->tag_count; i++) {
+        m->label[m->n_label++] = new_label(k, s->tags[i]);
     }
 }
 
@@ -221,16 +218,17 @@ static void add_histogram(struct metrics_sink *k, const struct flushed_stat *s)
     h->sample_count = s->interval != NULL ? histogram_count(s->interval) : 0;
     h->has_sample_sum = true;
     h->sample_sum = s->interval != NULL ? histogram_sum(s->interval) : 0;
-    h->bucket = ARENA_ARRAY(&k->arena, Io__Prometheus__Client__Bucket *, STAT_BUCKET_COUNT);
-    for (size_t i = 0; i < STAT_BUCKET_COUNT; i++) {
+    h->bucket =
+        ARENA_ARRAY(&k->arena, Io__Prometheus__Client__Bucket *, s->sample->bucket_count + 1);
+    for (size_t i = 0; i < s->sample->bucket_count; i++) {
         Io__Prometheus__Client__Bucket *b = ARENA_NEW(&k->arena, Io__Prometheus__Client__Bucket);
 
         io__prometheus__client__bucket__init(b);
         b->has_upper_bound = true;
-        b->upper_bound = stat_buckets[i];
+        b->upper_bound = s->sample->buckets[i];
         b->has_cumulative_count = true;
         b->cumulative_count =
-            s->interval != NULL ? histogram_count_le(s->interval, stat_buckets[i]) : 0;
+            s->interval != NULL ? histogram_count_le(s->interval, s->sample->buckets[i]) : 0;
         h->bucket[h->n_bucket++] = b;
     }
 }

@@ -66,14 +66,8 @@ static void add_tag(struct strbuf *out, enum statsd_tags style, bool is_first, s
 
 static void add_tags(struct strbuf *out, enum statsd_tags style, const struct stat_sample *s)
 {
-    bool is_first = true;
-
-    for (size_t i = 0; i < s->spec->tag_count; i++) {
-        add_tag(out, style, is_first, s->spec->tags[i]);
-        is_first = false;
-    }
-    if (s->code_tag.name.len > 0) {
-        add_tag(out, style, is_first, s->code_tag);
+    for (size_t i = 0; i < s->tag_count; i++) {
+        add_tag(out, style, i == 0, s->tags[i]);
     }
 }
 
