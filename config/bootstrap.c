@@ -17,6 +17,7 @@
 #include "config/parse/runtime.h"
 #include "config/parse/stats_config.h"
 #include "config/pb_arena.h"
+#include "config/pb_json.h"
 #include "config/pb_text.h"
 #include "config/pb_unpack.h"
 #include "dataplane/base/log.h"
@@ -149,6 +150,9 @@ int bootstrap_read_discovery_file(struct str path, uint8_t **ret_bytes, size_t *
     free(name);
     return r;
 }
+
+#define LOG_FORMAT(name)                                                                           \
+    ENVOY__CONFIG__BOOTSTRAP__V3__BOOTSTRAP__APPLICATION_LOG_CONFIG__LOG_FORMAT__LOG_FORMAT_##name
 
 /* --- loading ------------------------------------------------------------------------------ */
 
@@ -302,6 +306,58 @@ static int read_dynamic_resources(struct parse_context *ctx, struct bootstrap *b
     }
     if (m != NULL && r == 0) {
         r = read_source(ctx, "lds_config", m->lds_config, &b->lds);
+    }
+    path_pop(ctx, at);
+    return r;
+}
+
+/* The pattern of JSON lines is the JSON with flags in its values, where only %j is escaped as it
+ * has to be. */
+static int read_json_log_format(struct parse_context *ctx, const Google__Protobuf__Struct *m,
+                                struct bootstrap *b)
+{
+    struct strbuf text;
+    struct json_writer w;
+    int r = 0;
+
+    strbuf_init(&text);
+    json_init(&w, &text, false);
+    pb_json(&w, &m->base);
+    if (str_find(strbuf_str(&text), STR("%v")) != STR_NPOS) {
+        r = parse_fail(ctx, E_INVALID, "json_format",
+                       "Usage of %%v is unavailable for JSON log formats");
+    } else if (str_find(strbuf_str(&text), STR("%_")) != STR_NPOS) {
+        r = parse_fail(ctx, E_INVALID, "json_format",
+                       "Usage of %%_ is unavailable for JSON log formats");
+    } else {
+        b->log_format = arena_str(&b->part->arena, strbuf_str(&text)).ptr;
+    }
+    strbuf_done(&text);
+    return r;
+}
+
+static int read_log_format(struct parse_context *ctx, struct bootstrap *b)
+{
+    const Envoy__Config__Bootstrap__V3__Bootstrap__ApplicationLogConfig *m =
+        b->message->application_log_config;
+    size_t at;
+    int r;
+
+    if (m == NULL || m->log_format == NULL) {
+        return 0;
+    }
+    at = path_push(ctx, "application_log_config");
+    (void)path_push(ctx, "log_format");
+    switch (m->log_format->log_format_case) {
+    case LOG_FORMAT(TEXT_FORMAT):
+        b->log_format = arena_strdup(&b->part->arena, m->log_format->text_format);
+        r = 0;
+        break;
+    case LOG_FORMAT(JSON_FORMAT):
+        r = read_json_log_format(ctx, m->log_format->json_format, b);
+        break;
+    default:
+        r = parse_fail(ctx, E_INVALID, NULL, "log_format is required");
     }
     path_pop(ctx, at);
     return r;
@@ -498,6 +554,9 @@ int bootstrap_load(const struct bootstrap_params *p, struct bootstrap **ret_boot
     }
     if (r == 0) {
         r = read_dynamic_resources(&ctx, b);
+    }
+    if (r == 0) {
+        r = read_log_format(&ctx, b);
     }
     if (r == 0) {
         r = read_runtime(&ctx, b);

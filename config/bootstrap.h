@@ -77,6 +77,8 @@ struct bootstrap {
     struct stats_flush_config stats_flush;
     struct stat_options stats_options;
     struct overload_config overload;
+    /* application_log_config: a pattern as of --log-format; NULL: not given. */
+    const char *log_format;
     char **unsupported; /* "path (message)", outside of static resources */
     size_t unsupported_count;
 };

@@ -16,10 +16,15 @@ static void fd_watch_on_uv(uv_poll_t *poll, int status, int events)
     w->on_readable(w);
 }
 
+static void fd_watch_on_closed(uv_handle_t *h)
+{
+    container_of((uv_poll_t *)h, struct fd_watch, poll)->is_closing = false;
+}
+
 int fd_watch_start(struct loop *l, struct fd_watch *w, int take_fd,
                    void (*on_readable)(struct fd_watch *w))
 {
-    w->on_readable = NULL;
+    CHECK(fd_watch_may_start(w));
     w->fd = take_fd;
     if (uv_poll_init(&l->uv, &w->poll, take_fd) != 0) {
         close(take_fd);
@@ -34,6 +39,11 @@ int fd_watch_start(struct loop *l, struct fd_watch *w, int take_fd,
     return 0;
 }
 
+bool fd_watch_may_start(const struct fd_watch *w)
+{
+    return w->on_readable == NULL && !w->is_closing;
+}
+
 bool fd_watch_is_open(const struct fd_watch *w)
 {
     return w->on_readable != NULL;
@@ -43,7 +53,8 @@ void fd_watch_close(struct fd_watch *w)
 {
     if (w->on_readable != NULL) {
         w->on_readable = NULL;
-        uv_close((uv_handle_t *)&w->poll, NULL);
+        w->is_closing = true;
+        uv_close((uv_handle_t *)&w->poll, fd_watch_on_closed);
         close(w->fd);
     }
 }

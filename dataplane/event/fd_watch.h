@@ -13,14 +13,18 @@ struct fd_watch {
     uv_poll_t poll;
     void (*on_readable)(struct fd_watch *w);
     int fd;
+    bool is_closing; /* libuv has not let go of it yet */
 };
 
-/* Takes `take_fd` always, also on error: E_SYS. The memory must live until the loop has closed it.
+/* Only where fd_watch_may_start. Takes `take_fd` always, also on error: E_SYS. The memory must live
+ * until the loop has closed it.
  */
 int fd_watch_start(struct loop *l, struct fd_watch *w, int take_fd,
                    void (*on_readable)(struct fd_watch *w));
 /* Closes the descriptor; no callback afterwards. Harmless when never started. */
 void fd_watch_close(struct fd_watch *w);
 bool fd_watch_is_open(const struct fd_watch *w);
+/* Zeroed memory, or closed in an earlier turn of the loop. */
+bool fd_watch_may_start(const struct fd_watch *w);
 
 #endif

@@ -278,6 +278,115 @@ static void the_listeners_own_fields_are_set_on_its_sockets(void **state)
     error_done(&f.error);
 }
 
+/* --- inheritance ---------------------------------------------------------------------------- */
+
+/* Each descriptor is somebody's, and nobody is without. */
+static void every_socket_is_accepted_from_by_every_number_of_workers(void **state)
+{
+    for (size_t fds = 1; fds <= 7; fds++) {
+        struct listen_socket *s = calloc(1, sizeof(*s) + fds * sizeof(int));
+
+        assert_non_null(s);
+        s->fd_count = fds;
+        for (size_t i = 0; i < fds; i++) {
+            s->fds[i] = (int)i;
+        }
+        for (size_t workers = 1; workers <= 9; workers++) {
+            bool taken[7] = {false};
+
+            for (size_t w = 0; w < workers; w++) {
+                int of_worker[7];
+                size_t n = listen_socket_fds_of(s, w, workers, of_worker);
+
+                assert_in_range(n, 1, fds);
+                for (size_t i = 0; i < n; i++) {
+                    taken[of_worker[i]] = true;
+                }
+            }
+            for (size_t i = 0; i < fds; i++) {
+                assert_true(taken[i]);
+            }
+        }
+        free(s);
+    }
+}
+
+/* As a process of the next generation has them: other descriptors of the same sockets. */
+static size_t duplicate(const struct listen_socket *s, int *fds)
+{
+    for (size_t i = 0; i < s->fd_count; i++) {
+        fds[i] = dup(s->fds[i]);
+        assert_true(fds[i] >= 0);
+    }
+    return s->fd_count;
+}
+
+static void adopted_sockets_go_on_without_those_they_came_from(void **state)
+{
+    struct fixture f;
+    struct listen_socket *parent;
+    struct listen_socket *child;
+    int fds[2];
+    size_t n;
+
+    fixture_init(&f, "127.0.0.1");
+    assert_int_equal(listen_socket_new(&f.listener, 0, 2, &parent, &f.error), 0);
+    assert_int_equal(listen_socket_listen(parent, &f.listener, &f.error), 0);
+    f.address = parent->bound;
+    n = duplicate(parent, fds);
+    assert_int_equal(listen_socket_adopt(&f.listener, 0, 3, fds, n, &child, &f.error), 0);
+    assert_int_equal(child->fd_count, 3); /* the third worker's is new */
+    assert_int_equal(listen_socket_listen(child, &f.listener, &f.error), 0);
+    listen_socket_unref(parent);
+    assert_int_equal(dial(&f.address), 0);
+    listen_socket_close_fds(child);
+    assert_int_equal(dial(&f.address), -1);
+    listen_socket_unref(child);
+}
+
+static void a_shared_socket_stays_shared_when_adopted(void **state)
+{
+    struct fixture f;
+    struct listen_socket *parent;
+    struct listen_socket *child;
+    int fds[1];
+    size_t n;
+
+    fixture_init(&f, "127.0.0.1");
+    f.listener.reuse_port = false;
+    assert_int_equal(listen_socket_new(&f.listener, 0, 2, &parent, &f.error), 0);
+    assert_int_equal(listen_socket_listen(parent, &f.listener, &f.error), 0);
+    f.address = parent->bound;
+    f.listener.reuse_port = true; /* the new configuration would have one each */
+    n = duplicate(parent, fds);
+    assert_int_equal(listen_socket_adopt(&f.listener, 0, 2, fds, n, &child, &f.error), 0);
+    assert_int_equal(child->fd_count, 1);
+    listen_socket_unref(parent);
+    listen_socket_unref(child);
+}
+
+static void a_socket_file_that_was_handed_over_stays(void **state)
+{
+    struct fixture f;
+    struct listen_socket *s;
+    char path[] = "/tmp/nuncio-handed-XXXXXX";
+
+    fixture_init(&f, NULL);
+    assert_non_null(mkdtemp(path));
+    {
+        char file[64];
+
+        (void)snprintf(file, sizeof(file), "%s/s", path);
+        assert_int_equal(address_from_path(str_c(file), &f.address), 0);
+        assert_int_equal(listen_socket_new(&f.listener, 0, 1, &s, &f.error), 0);
+        s->is_handed_over = true;
+        listen_socket_unref(s);
+        assert_int_equal(access(file, F_OK), 0);
+        assert_int_equal(unlink(file), 0);
+    }
+    assert_int_equal(rmdir(path), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -290,6 +399,10 @@ int main(void)
         cmocka_unit_test(ipv6_is_its_own_unless_asked),
         cmocka_unit_test(unix_paths),
         cmocka_unit_test(the_listeners_own_fields_are_set_on_its_sockets),
+        cmocka_unit_test(every_socket_is_accepted_from_by_every_number_of_workers),
+        cmocka_unit_test(adopted_sockets_go_on_without_those_they_came_from),
+        cmocka_unit_test(a_shared_socket_stays_shared_when_adopted),
+        cmocka_unit_test(a_socket_file_that_was_handed_over_stays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

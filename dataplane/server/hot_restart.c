@@ -210,8 +210,12 @@ static bool is_own_user(int fd)
 static void waiting_on_readable(struct fd_watch *w)
 {
     struct hot_restart *h = container_of(w, struct hot_restart, waiting);
-    int fd = accept4(w->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd;
 
+    if (h->child.is_closing) {
+        return; /* asked again in the next turn */
+    }
+    fd = accept4(w->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
         return;
     }

@@ -147,3 +147,22 @@ int log_setup(const struct options *o, struct error *reterr)
     }
     return 0;
 }
+
+int log_use_bootstrap(const struct options *o, const char *format, struct error *reterr)
+{
+    if (format == NULL) {
+        return 0;
+    }
+    if (o->log_format != NULL) {
+        return error_set(reterr, E_INVALID,
+                         "Only one of ApplicationLogConfig.log_format or CLI option --log-format "
+                         "can be specified.");
+    }
+    log_set_format(format, o->log_format_escaped);
+    return 0;
+}
+
+void log_forget_bootstrap(const struct options *o)
+{
+    log_set_format(o->log_format, o->log_format_escaped);
+}

@@ -530,6 +530,9 @@ int server_init(struct server *s, const struct options *o, struct error *reterr)
     bp.access_logs = s->context.access_logs;
     s->local_ip = local_ip(&s->arena, strcmp(o->local_address_ip_version, "v6") == 0);
     r = bootstrap_load(&bp, &s->bootstrap, reterr);
+    if (r == 0) {
+        r = log_use_bootstrap(o, s->bootstrap->log_format, reterr);
+    }
     if (r != 0) {
         return r;
     }
@@ -675,6 +678,7 @@ static void server_teardown(struct server *s)
     hot_restart_free(s->hot_restart);
     server_runtime_free(s);
     overload_manager_free(s->overload);
+    log_forget_bootstrap(&s->options);
     bootstrap_free(s->bootstrap); /* it may hold log files */
     access_log_hub_free(s->context.access_logs);
     server_stats_free(s->server_stats);

@@ -155,6 +155,33 @@ def test_log_format(flavour):
         wait_for(lambda: re.search(r"^<info\|main\|I\|20\d\d\|.{10}\|%\|%q>$", proxy.log, re.MULTILINE), "such lines")
 
 
+def with_log_format(**log_format):
+    return {**answering(), "application_log_config": {"log_format": log_format}}
+
+
+def test_log_format_of_the_bootstrap(flavour):
+    with Proxy(flavour, with_log_format(text_format="%l|%n|%v")) as proxy:
+        wait_for(lambda: re.search(r"^info\|main\|\S.*$", proxy.log, re.MULTILINE), "such lines")
+    with Proxy(flavour, with_log_format(json_format={"level": "%l", "message": "%j", "in": {"thread": "%t"}})) as proxy:
+        def lines():
+            return [json.loads(line) for line in proxy.log.splitlines() if line.startswith("{")]
+
+        wait_for(lambda: any("all dependencies" in line["message"] for line in lines()), "such lines")
+        assert {"level", "message", "in"} == set(lines()[-1])
+
+
+@pytest.mark.parametrize("log_format, args, mentions", [
+    ({"json_format": {"message": "%v"}}, [], "Usage of %v is unavailable for JSON log formats"),
+    ({"json_format": {"message": "%_"}}, [], "Usage of %_ is unavailable for JSON log formats"),
+    ({}, [], ""),
+    ({"text_format": "%v"}, ["--log-format", "%v"], "Only one of ApplicationLogConfig.log_format or CLI option"),
+], ids=str)
+def test_log_format_that_is_refused(flavour, log_format, args, mentions):
+    code, output = validate(flavour, with_log_format(**log_format), args=args)
+    assert code == 1
+    assert mentions in output
+
+
 def test_log_format_escaped(flavour):
     code, output = validate(flavour, '{"a\nb": 1}', args=["--log-format-escaped"])
     assert code == 1
