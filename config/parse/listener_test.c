@@ -174,7 +174,7 @@ static void test_a_shared_chain_reports_its_unsupported_fields_again(void **stat
     static const char *const yaml =
         "{name: l, " ADDRESS ", filter_chains: [{filters: [{name: t, typed_config: {'@type':"
         " type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3."
-        "HttpConnectionManager, stat_prefix: s, add_user_agent: true}}]}]}";
+        "HttpConnectionManager, stat_prefix: s, proxy_status_config: {}}}]}]}";
     struct parsed first;
     struct parsed second;
 
@@ -184,10 +184,10 @@ static void test_a_shared_chain_reports_its_unsupported_fields_again(void **stat
     assert_ptr_equal(second.l->chains[0], first.l->chains[0]);
     assert_int_equal(second.f.ctx.unsupported_count, 1);
     assert_str(second.f.ctx.unsupported->path,
-               "filter_chains[0].filters[0].typed_config.add_user_agent");
+               "filter_chains[0].filters[0].typed_config.proxy_status_config");
     parse_fixture_done(&first.f);
     assert_str(second.f.ctx.unsupported->path,
-               "filter_chains[0].filters[0].typed_config.add_user_agent");
+               "filter_chains[0].filters[0].typed_config.proxy_status_config");
     parse_fixture_done(&second.f);
 }
 
