@@ -339,6 +339,7 @@ static bool step_normalize_path(struct http_stream *s)
     if (c->escaped_slashes != ESCAPED_SLASHES_KEEP) {
         is_unescaped = path_unescape_slashes(path, &s->arena, &path);
         if (is_unescaped && c->escaped_slashes == ESCAPED_SLASHES_REJECT) {
+            header_set(&s->request_headers, HDR_PATH, path); /* as Envoy's log has it */
             return refuse_path(s);
         }
     }

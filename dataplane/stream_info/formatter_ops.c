@@ -620,9 +620,14 @@ static void set_stream_id(struct formatted *out, const struct access_log_entry *
     struct rng rng;
 
     if (si->has_protocol || e->request_headers != NULL) {
-        formatted_set_optional(out, e->request_headers != NULL
-                                        ? header_get(e->request_headers, HDR_X_REQUEST_ID)
-                                        : STR_NONE);
+        struct str id = e->request_headers != NULL
+                            ? header_get(e->request_headers, HDR_X_REQUEST_ID)
+                            : STR_NONE;
+
+        out->kind = FORMATTED_NONE;
+        if (id.ptr != NULL) { /* also empty */
+            formatted_set_string(out, id);
+        }
         return;
     }
     rng_seed_with(&rng, hash_mix(0, what, sizeof(what)));

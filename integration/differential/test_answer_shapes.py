@@ -5,7 +5,7 @@ import pytest
 from harness import config as c
 from harness.differential import case, get, post
 from harness.upstream import Raw, Reply, early_close, endless_headers, extra_bytes, garbage, interim_flood, reset, short_body
-from harness.wide import log as wide_log
+from harness.wide import NO_REPLAYS, log as wide_log
 
 TRAILERS = {"enable_trailers": True}
 
@@ -25,7 +25,7 @@ def bootstrap(origins, log):
         [listener("l"), listener("trailers", "trailers", http_protocol_options=TRAILERS),
          listener("pass", server_header_transformation="PASS_THROUGH"), listener("absent", server_header_transformation="APPEND_IF_ABSENT"),
          listener("named", server_name="custom"), listener("via", via="proxy"), listener("http10", http_protocol_options={"accept_http_10": True})],
-        [cluster("a"), cluster("trailers", **TRAILERS)])
+        [cluster("a"), cluster("trailers", **TRAILERS)], layered_runtime=NO_REPLAYS)
 
 
 LAX = {"status": 502, "flags": "UPE"}  # README, Differs from Envoy: HTTP/1 responses

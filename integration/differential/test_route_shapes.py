@@ -128,7 +128,7 @@ def table():
         c.route({"prefix": "/timeout/short"}, {"cluster": "a", "timeout": "0.1s"}), c.route({"prefix": "/timeout/none"}, {"cluster": "a", "timeout": "0s"}),
         c.route({"prefix": "/timeout/idle"}, {"cluster": "a", "timeout": "0s", "idle_timeout": "0.1s"}),
         c.route({"prefix": "/timeout/stream"}, {"cluster": "a", "timeout": "0s", "max_stream_duration": {"max_stream_duration": "0.1s"}}),
-        c.route({"prefix": "/grpc-timeout"}, {"cluster": "a", "max_stream_duration": {"grpc_timeout_header_max": "5s"}}),
+        c.route({"prefix": "/limit-grpc"}, {"cluster": "a", "max_stream_duration": {"grpc_timeout_header_max": "5s"}}),
         # Cookies and hashes.
         c.route({"prefix": "/cookie"}, {"cluster": "a", "hash_policy": [{"cookie": {"name": "sticky", "ttl": "0s", "path": "/p"}}]}),
         c.route({"prefix": "/end"}, "a", name="end"),
@@ -155,7 +155,8 @@ def bootstrap(origins, log):
     if not hasattr(origins["a"], "nobody"):  # the same addresses for both, for as long as the origins live
         origins["a"].nobody = (BlackHole(), Refused())
     black, refused = origins["a"].nobody
-    hcm = c.hcm(table(), stat_prefix="routes", access_log=[wide_log(log)], delayed_close_timeout="0.1s")
+    internal = {"cidr_ranges": [{"address_prefix": "10.0.0.0", "prefix_len": 8}]}
+    hcm = c.hcm(table(), stat_prefix="routes", access_log=[wide_log(log)], delayed_close_timeout="0.1s", internal_address_config=internal)
     specific = {**table(), "most_specific_header_mutations_wins": True}
     wins = c.hcm(specific, stat_prefix="specific", access_log=[wide_log(log)])
     return c.static_bootstrap(
@@ -241,18 +242,19 @@ CLUSTERS = [
     case("refused", get("/refused")), case("refused, gRPC", get("/refused", headers={"content-type": "application/grpc"})), case("refused, POST", post("/refused", b"abc")),
     case("black hole", get("/black")), case("alternative stat name", get("/plain", headers={"x-envoy-upstream-alt-stat-name": "alt"})),
 ]
+INSIDE = {"x-forwarded-for": "10.0.0.1"}  # whose x-envoy-* headers count
 TIMES = [
     case("timeout", get("/timeout/short"), action=hang(), status=504), case("timeout, POST", post("/timeout/short", b"abc"), action=hang(), status=504),
     case("timeout, gRPC", get("/timeout/short", headers={"content-type": "application/grpc"}), action=hang()),
     case("timeout, HEAD", get("/timeout/short", method="HEAD"), action=hang()), case("in time", get("/timeout/short")),
     case("no timeout", get("/timeout/none")), case("idle", get("/timeout/idle"), action=hang()), case("stream", get("/timeout/stream"), action=hang()),
-    case("timeout of the request", get("/plain", headers={"x-envoy-upstream-rq-timeout-ms": "100"}), action=hang()),
-    case("timeout of a try", get("/plain", headers={"x-envoy-upstream-rq-per-try-timeout-ms": "100"}), action=hang()),
-    case("timeout of nonsense", get("/plain", headers={"x-envoy-upstream-rq-timeout-ms": "soon"})),
-    case("alternative answer", get("/timeout/short", headers={"x-envoy-upstream-rq-timeout-alt-response": "1"}), action=hang()),
-    case("grpc-timeout", get("/grpc-timeout", headers={"content-type": "application/grpc", "grpc-timeout": "100m"}), action=hang()),
-    case("grpc-timeout beyond the maximum", get("/grpc-timeout", headers={"content-type": "application/grpc", "grpc-timeout": "100S"})),
-    case("bad grpc-timeout", get("/grpc-timeout", headers={"content-type": "application/grpc", "grpc-timeout": "x"})),
+    case("timeout of the request", get("/plain", headers={**INSIDE, "x-envoy-upstream-rq-timeout-ms": "100"}), action=hang(), status=504),
+    case("timeout of a try", get("/plain", headers={**INSIDE, "x-envoy-upstream-rq-per-try-timeout-ms": "100"}), action=hang(), status=504),
+    case("timeout of nonsense", get("/plain", headers={**INSIDE, "x-envoy-upstream-rq-timeout-ms": "soon"})),
+    case("alternative answer", get("/timeout/short", headers={**INSIDE, "x-envoy-upstream-rq-timeout-alt-response": "1"}), action=hang()),
+    case("grpc-timeout", get("/limit-grpc", headers={"content-type": "application/grpc", "grpc-timeout": "100m"}), action=hang()),
+    case("grpc-timeout beyond the maximum", get("/limit-grpc", headers={"content-type": "application/grpc", "grpc-timeout": "100S"})),
+    case("bad grpc-timeout", get("/limit-grpc", headers={"content-type": "application/grpc", "grpc-timeout": "x"})),
     case("a cookie is made", get("/cookie")), case("a cookie is kept", get("/cookie", headers={"cookie": "sticky=1"})),
 ]
 

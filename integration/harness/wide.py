@@ -46,6 +46,9 @@ OPERATORS = {
     "duration": "%DURATION%", "request_duration": "%REQUEST_DURATION%", "response_duration": "%RESPONSE_DURATION%",
     "request_tx": "%REQUEST_TX_DURATION%", "response_tx": "%RESPONSE_TX_DURATION%",
 }
+# For tests of what else becomes of requests whose upstream closes (README, Differs from Envoy).
+NO_REPLAYS = {"layers": [{"name": "no replays", "static_layer": {"nuncio": {
+    "replay_raced_requests": False, "replay_unprocessed_streams": False}}}]}
 # Of a time only that there is one.
 TIMES = {"duration", "request_duration", "response_duration", "request_tx", "response_tx"}
 # These contain x-envoy-upstream-service-time, whose digits vary.
