@@ -58,7 +58,7 @@ class Generations:
         out["admin"] = {"address": c.address(self.admin_port)}
         return out
 
-    def start(self, body, bootstrap=None, concurrency=1, args=(), ready=True, drain="1", end="3", **more):
+    def start(self, body, bootstrap=None, concurrency=1, args=(), ready=True, drain="1", end="2", **more):
         """The next generation."""
         args = ["--base-id", str(self.base_id), "--restart-epoch", str(len(self.all)), "--drain-time-s", drain,
                 "--parent-shutdown-time-s", end, *args]
