@@ -86,15 +86,6 @@ static inline char *h1_scan_target(char *p)
 
 #endif
 
-/* The byte behind a token. */
-static inline char *h1_scan_token(char *p)
-{
-    while (h1_token_lower[(uint8_t)*p] != 0) {
-        p++;
-    }
-    return p;
-}
-
 /* Lower-cases a token in place; returns the byte behind it. */
 static inline char *h1_scan_token_lower(char *p)
 {
