@@ -187,8 +187,27 @@ static bool is_plain8(const char *p)
            zero_bytes(v ^ EACH_BYTE('\\')) == 0;
 }
 
+/* What is not UTF-8, as Envoy: every byte that is not plain ASCII by its number. */
+static void json_escape_octets(struct strbuf *out, struct str s)
+{
+    static const char digits[] = "0123456789abcdef";
+
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char c = (unsigned char)s.ptr[i];
+
+        if (c >= 0x20 && c < 0x80 && c != '"' && c != '\\') {
+            strbuf_add_char(out, (char)c);
+        } else {
+            const char octet[] = {'\\', 'u', '0', '0', digits[c >> 4], digits[c & 15]};
+
+            strbuf_add(out, octet, sizeof(octet));
+        }
+    }
+}
+
 void json_escape(struct strbuf *out, struct str s)
 {
+    size_t start = out->len;
     size_t plain = 0; /* start of the run that needs no escape */
     size_t i = 0;
 
@@ -196,7 +215,6 @@ void json_escape(struct strbuf *out, struct str s)
     strbuf_add_char(out, '"');
     while (i < s.len) {
         unsigned char c = (unsigned char)s.ptr[i];
-        size_t n = 1;
 
         if (s.len - i >= 8 && is_plain8(s.ptr + i)) {
             i += 8;
@@ -207,24 +225,25 @@ void json_escape(struct strbuf *out, struct str s)
             continue;
         }
         if (c >= 0x80) {
-            n = utf8_sequence(s.ptr + i, s.len - i);
+            size_t n = utf8_sequence(s.ptr + i, s.len - i);
             if (n > 0) {
                 i += n;
                 continue;
             }
-            n = 1;
+            out->len = start;
+            strbuf_add_char(out, '"');
+            json_escape_octets(out, s);
+            strbuf_add_char(out, '"');
+            return;
         }
         strbuf_add(out, s.ptr + plain, i - plain);
-        if (c >= 0x80) {
-            strbuf_add(out, "\xef\xbf\xbd", 3); /* U+FFFD */
-        } else if (c < 0x20) {
+        if (c < 0x20) {
             json_escape_control(out, c);
         } else {
             strbuf_add_char(out, '\\');
             strbuf_add_char(out, (char)c);
         }
-        i += n;
-        plain = i;
+        plain = ++i;
     }
     if (i > plain) {
         strbuf_add(out, s.ptr + plain, i - plain);

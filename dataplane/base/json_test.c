@@ -115,7 +115,8 @@ static void test_escape(void **state)
     assert_escaped(STR("\b\t\n\v\f\r"), "\"\\b\\t\\n\\u000b\\f\\r\"");
     assert_escaped(str_n("\0\x1f\x7f", 3), "\"\\u0000\\u001f\x7f\"");
     assert_escaped(STR("\xc3\xa9\xf0\x9f\x98\x80"), "\"\xc3\xa9\xf0\x9f\x98\x80\"");
-    assert_escaped(STR("a\xff z\xe2\x82"), "\"a\xef\xbf\xbd z\xef\xbf\xbd\xef\xbf\xbd\"");
+    assert_escaped(STR("a\xff z\xe2\x82"), "\"a\\u00ff z\\u00e2\\u0082\"");
+    assert_escaped(STR("\xc3\xa9\xff\"\\\t"), "\"\\u00c3\\u00a9\\u00ff\\u0022\\u005c\\u0009\"");
 }
 
 /* Each byte at each place of the eight that are looked at together. */
