@@ -7,6 +7,7 @@
 
 #include "config/parse/format.h"
 #include "dataplane/base/check.h"
+#include "dataplane/event/loop.h"
 #include "dataplane/runtime/thread_context.h"
 #include "dataplane/stream_info/formatter.h"
 
@@ -45,7 +46,8 @@ static struct access_log_entry known_entry(struct arena *a)
 
 static void evaluate(const struct format *f, const struct access_log_entry *e, struct arena *a)
 {
-    static struct thread_context thread = {.hostname = "box"};
+    static struct loop loop; /* of which only the clock is looked at */
+    static struct thread_context thread = {.loop = &loop, .hostname = "box"};
     struct strbuf out;
     struct str value;
 
