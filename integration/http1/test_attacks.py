@@ -28,7 +28,9 @@ def bootstrap(origin):
     return c.static_bootstrap(
         [c.listener("l", c.hcm(table, delayed_close_timeout="0.1s"), per_connection_buffer_limit_bytes=32768),
          c.listener("impatient", c.hcm(table, stat_prefix="impatient", stream_idle_timeout="0.5s", delayed_close_timeout="0.1s"))],
-        [c.cluster("a", origin.port)])
+        # Connections to the origin that are left over close by themselves, so that files can be counted.
+        [c.cluster("a", origin.port, typed_extension_protocol_options=c.http_options(
+            common_http_protocol_options={"idle_timeout": "1s"}, explicit_http_config={"http_protocol_options": {}}))])
 
 
 @pytest.fixture(scope="module")
