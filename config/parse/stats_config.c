@@ -131,15 +131,52 @@ static void free_regex(void *object)
     regex_free(object);
 }
 
+/* Where a group that begins before `at` ends; the length when it does not. */
+static size_t group_end(struct str pattern, size_t at)
+{
+    size_t depth = 1;
+
+    for (; at < pattern.len; at++) {
+        if (pattern.ptr[at] == '\\') {
+            at++;
+        } else if (pattern.ptr[at] == '(') {
+            depth++;
+        } else if (pattern.ptr[at] == ')' && --depth == 0) {
+            return at + 1;
+        }
+    }
+    return pattern.len;
+}
+
+/* Istio's bootstraps look ahead, which Envoy's std::regex can here and RE2 cannot: what is only
+ * looked at is left out, so that a few more names may match. */
+static void add_without_lookahead(struct strbuf *out, struct str pattern)
+{
+    for (size_t i = 0; i < pattern.len;) {
+        if (str_starts(str_sub(pattern, i, pattern.len), STR("(?="))) {
+            i = group_end(pattern, i + 3);
+        } else if (pattern.ptr[i] == '\\' && i + 1 < pattern.len) {
+            strbuf_add_str(out, str_sub(pattern, i, i + 2));
+            i += 2;
+        } else {
+            strbuf_add_char(out, pattern.ptr[i++]);
+        }
+    }
+}
+
 static int parse_tag_regex(struct parse_context *ctx, struct str pattern,
                            struct stat_custom_tag *ret)
 {
     struct regex *regex = NULL;
+    struct strbuf plain;
     struct error why;
     int r;
 
     error_init(&why);
-    r = regex_new(pattern, 0, &regex, &why);
+    strbuf_init(&plain);
+    add_without_lookahead(&plain, pattern);
+    r = regex_new(strbuf_str(&plain), 0, &regex, &why);
+    strbuf_done(&plain);
     if (r != 0) {
         r = parse_fail(ctx, r, "regex", "Invalid regex '%.*s': %s", STR_ARG(pattern),
                        error_message(&why));

@@ -360,6 +360,7 @@ static int server_load_static(struct server *s, struct error *reterr)
 static int server_check_sources(const struct server *s, struct error *reterr)
 {
     const struct bootstrap *b = s->bootstrap;
+    const Envoy__Config__Bootstrap__V3__ClusterManager *cm = b->message->cluster_manager;
     const struct config_source *sources[] = {&b->ads, &b->cds, &b->lds};
 
     for (size_t i = 0; i < s->bootstrap->stats_flush.sink_count; i++) {
@@ -369,6 +370,11 @@ static int server_check_sources(const struct server *s, struct error *reterr)
             return error_set(reterr, E_INVALID, "%s '%.*s'", c->cluster_error,
                              STR_ARG(c->cluster_name));
         }
+    }
+    if (cm != NULL && cm->local_cluster_name[0] != '\0' &&
+        !config_store_has(s->store, PART_CLUSTER, str_c(cm->local_cluster_name))) {
+        return error_set(reterr, E_INVALID, "local cluster '%s' must be defined",
+                         cm->local_cluster_name);
     }
     for (size_t i = 0; i < ARRAY_LEN(sources); i++) {
         const struct config_source *c = sources[i];

@@ -217,6 +217,8 @@ GOOD = {
         {"name": "a", "per_connection_buffer_limit_bytes": "32768", "type": 0}]}},
     "hcm without a router": c.static_bootstrap([c.listener("l", {"name": "h", "typed_config": {
         "@type": c.HCM, "stat_prefix": "x", "route_config": {"name": "r"}}})]),
+    "tag that looks ahead": {"stats_config": {"stats_tags": [
+        {"tag_name": "t", "regex": r"^listener(?=\.|[(]).*?\.http\.((.*?)\.)"}, {"tag_name": "u", "regex": "((?=a))"}]}},
     "listener twice": c.static_bootstrap([c.listener("l", c.hcm({"name": "r"})), c.listener("l")]),
     "duration forms": {"static_resources": {"clusters": [{"name": "a", "connect_timeout": "1.500000000s"}]}},
 }
@@ -247,6 +249,7 @@ BAD = {
     "port out of range": (c.static_bootstrap([c.listener("l", c.hcm({"name": "r"}), port=65536)]), ""),
     "ads without a cluster": (c.ads_bootstrap(1, ads_config={
         "grpc_services": [{"envoy_grpc": {"cluster_name": "nowhere"}}]}), "nowhere"),
+    "local cluster that is not there": ({"cluster_manager": {"local_cluster_name": "nowhere"}}, "nowhere"),
     "ads without a node": ({**c.ads_bootstrap(1), "node": {}}, "node"),
 }
 
