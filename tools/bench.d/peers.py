@@ -33,6 +33,7 @@ class Setup:
     tcp: bool = False  # relays bytes, whatever they are
     tls: object = None  # an Identity: TLS from the client
     mutual: bool = False  # with its certificate; and TLS to the backend, with ours
+    log: object = None  # a path: an access log of every request, in the proxy's own default format
     bootstrap: object = None  # a function (port) -> bootstrap, for proxies that speak xDS only
     extra: dict = field(default_factory=dict)
 
@@ -69,6 +70,8 @@ def plain_bootstrap(port, setup):
     h2 = dict(zip(("initial_stream_window_size", "initial_connection_window_size"), setup.windows))
     front = {"http2_protocol_options": h2} if setup.front_h2 else {}
     back = {"typed_extension_protocol_options": c.http_options(explicit_http_config={"http2_protocol_options": h2})}
+    if setup.log:
+        front["access_log"] = [c.access_log(setup.log, fmt=None)]
     chain = c.chain(c.hcm(table, **front))
     cluster = c.cluster("backend", setup.backend, **thresholds(), **(back if setup.back_h2 else {}))
     if setup.tls:
@@ -266,7 +269,7 @@ class Nginx(Classic):
             worker_rlimit_nofile {open_files()};
             events {{ worker_connections {open_files() - 100}; multi_accept on; use epoll; }}
             http {{
-                access_log off; keepalive_requests 1000000000; keepalive_timeout 3600s; tcp_nodelay on;
+                access_log {f"{setup.log} combined buffer=64k flush=1s" if setup.log else "off"}; keepalive_requests 1000000000; keepalive_timeout 3600s; tcp_nodelay on;
                 client_body_temp_path {place}/b; proxy_temp_path {place}/p; fastcgi_temp_path {place}/f;
                 uwsgi_temp_path {place}/u; scgi_temp_path {place}/s;
                 upstream backend {{
@@ -287,6 +290,9 @@ class Nginx(Classic):
 
 class Haproxy(Classic):
     name = "haproxy"
+
+    def can(self, setup):
+        return super().can(setup) and not setup.log  # it writes to no file
 
     def command(self, path, place):
         return [shutil.which("haproxy"), "-q", "-db", "-f", str(path)]

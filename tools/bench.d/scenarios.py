@@ -5,9 +5,12 @@ round and peer, rounds interleaved), and a line in SCENARIOS. Ratios are made fr
 of them less is better.
 """
 
+import os
 import socket
 import time
 from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from harness import config as c
 from harness.pyads import PyAds, message, packed
@@ -103,6 +106,31 @@ class H1(Scenario):
 
 class H1k(H1):
     name = "h1k"
+    title = "the same with 1000 connections"
+    connections = 1000
+
+
+class H1Logs(H1):
+    """Proxies with another process to log to are not in it."""
+
+    name = "h1-logs"
+    title = "h1 with an access log of every request to a file, stats as always"
+
+    def prepare(self):
+        super().prepare()
+        self.place = Path(self.stack.enter_context(TemporaryDirectory(prefix="bench-log-")))
+
+    def setup(self, peer):
+        return Setup(backend=self.origins["ok"], log=self.place / peer.name)
+
+    def measure(self, peer):
+        measured = super().measure(peer)
+        os.truncate(self.place / peer.name, 0)
+        return measured
+
+
+class H1kLogs(H1Logs):
+    name = "h1k-logs"
     title = "the same with 1000 connections"
     connections = 1000
 
@@ -506,5 +534,5 @@ class CdsPushDelta(CdsPush):
 
 
 SCENARIOS = {s.name: s for s in (
-    H1, H1k, Tcp, TcpBulk, H2, H2H2, GrpcUnary, H2Large, Tls, TlsHs, TlsResume, MtlsBoth, IdleTls, Routes, Boot, Clusters,
+    H1, H1k, H1Logs, H1kLogs, Tcp, TcpBulk, H2, H2H2, GrpcUnary, H2Large, Tls, TlsHs, TlsResume, MtlsBoth, IdleTls, Routes, Boot, Clusters,
     ClustersAds, Idle, RdsPush, CdsPush, CdsPushDelta)}
