@@ -4,7 +4,9 @@
 #include <stdlib.h>
 
 #include "dataplane/base/check.h"
+#include "dataplane/http/client_address.h"
 #include "dataplane/http/forwarding.h"
+#include "dataplane/http/host.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -27,6 +29,31 @@ static void add_lines(struct header_map *h, struct str text)
                             str_trim(str_sub(line, colon + 1, line.len)));
         }
     }
+}
+
+static void check_host(struct str host, struct arena *a)
+{
+    struct str dotless = host_strip_trailing_dot(host, a);
+    struct str name;
+    uint32_t port;
+
+    CHECK(dotless.len + 1 >= host.len && dotless.len <= host.len);
+    if (host_find_port(host, &name, &port)) {
+        CHECK(name.ptr == host.ptr && name.len < host.len && host.ptr[name.len] == ':');
+    }
+}
+
+/* Trusting everybody, the first address is the client; trusting nobody, the last. */
+static void check_beyond(const struct header_map *h)
+{
+    static const struct cidr everybody[] = {{.is_v6 = false}, {.is_v6 = true}};
+    struct client_address last = {.is_trusted = false};
+    struct client_address first = {.is_trusted = false};
+
+    client_from_xff_beyond(h, NULL, 0, &last);
+    client_from_xff_beyond(h, everybody, 2, &first);
+    CHECK(address_is_set(&last.address) == address_is_set(&first.address));
+    CHECK(!last.is_trusted || address_eq_ip(&last.address, &first.address));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -67,6 +94,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     CHECK(header_has(&h, HDR_X_REQUEST_ID) && header_get(&h, HDR_SCHEME).len > 0);
     CHECK(!header_has(&h, HDR_CONNECTION) || forwarding_is_upgrade(&h));
     forwarding_mutate_response(&config, &h, false, &h);
+    check_host(str_n(copy + 1, size - 1), &arena);
+    check_beyond(&h);
     arena_done(&arena);
     free(copy);
     return 0;

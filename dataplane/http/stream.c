@@ -80,17 +80,18 @@ void stream_touch(struct http_stream *s)
 
 void stream_await_flush(struct http_stream *s)
 {
+    const struct http_conn_manager_config *c = s->cm->config;
     const struct opt_ms *own =
-        s->flush_timeout.is_set ? &s->flush_timeout : &s->cm->config->stream_flush_timeout;
+        s->flush_timeout.is_set ? &s->flush_timeout : &c->stream_flush_timeout;
+    uint64_t ms = own->is_set ? own->ms : c->stream_idle_timeout_ms;
 
-    if (own->is_set) {
-        s->idle_timeout_ms = own->ms;
-        s->idle_deadline_ms = NO_DEADLINE;
+    if (ms == s->idle_timeout_ms) { /* the usual case: nothing to be watched anew */
         stream_touch(s);
-        conn_manager_watch_deadline(s->cm, s->idle_deadline_ms);
         return;
     }
-    stream_touch(s);
+    s->idle_timeout_ms = ms;
+    s->idle_deadline_ms = deadline_in(s, ms);
+    conn_manager_watch_deadline(s->cm, s->idle_deadline_ms);
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -367,6 +368,9 @@ static bool step_normalize_host(struct http_stream *s)
     struct str name;
     uint32_t port;
 
+    if (c->strip_port == STRIP_PORT_NONE && !c->strip_trailing_host_dot) {
+        return true;
+    }
     if (c->strip_trailing_host_dot) {
         host = host_strip_trailing_dot(host, &s->arena);
     }

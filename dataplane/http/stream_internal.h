@@ -9,7 +9,8 @@
 struct http_stream *stream_from(void *p);
 /* Bytes moved: the idle deadline starts anew. */
 void stream_touch(struct http_stream *s);
-/* The response is complete here, and has to reach the client in time. */
+/* The response is complete here, and has to reach the client in time: as Envoy, the route's
+ * flush_timeout, else the connection manager's, else its stream_idle_timeout. */
 void stream_await_flush(struct http_stream *s);
 
 /* --- stream_log.c ------------------------------------------------------------------------- */

@@ -28,15 +28,36 @@ VARIANTS = {
     "old-client": {"http_protocol_options": {"accept_http_10": True, "default_host_for_http_10": "elder"}},
     "old-client-no-host": {"http_protocol_options": {"accept_http_10": True}},
 }
+UPSTREAM = {
+    "kb": {"max_response_headers_kb": 1},
+    "large": {"max_response_headers_kb": 200},
+    "usual": {},
+    "count": {"max_headers_count": 5},
+    "underscores": {"headers_with_underscores_action": "REJECT_REQUEST"},
+    "reqs": {"max_requests_per_connection": 1},
+    "old": {"max_connection_duration": "0.2s"},
+    "idle": {"idle_timeout": "0.2s"},
+    "stream": {"max_stream_duration": "0.2s"},
+}
 
 
 def bootstrap(origins, log):
     table = c.routes("r", c.vhost("all", ["*"], c.route("/", {"cluster": "a", "timeout": "0s"})))
     more = {"delayed_close_timeout": "0.2s"}
+    clusters = [c.cluster(name, origins["a"].port, typed_extension_protocol_options=c.http_options(
+        explicit_http_config={"http_protocol_options": {}}, **{COMMON: options})) for name, options in UPSTREAM.items()]
+    to_them = c.routes("clusters", c.vhost("all", ["*"], *(c.route("/" + name, name) for name in UPSTREAM)))
+    unread = c.routes("unread", c.vhost(
+        "all", ["*"], c.route("/patient", {"cluster": "a", "flush_timeout": "0s"}),
+        c.route("/impatient", {"cluster": "a", "flush_timeout": "0.3s"}),
+        c.route("/idle", {"cluster": "a", "idle_timeout": "0.3s"}), c.route("/", "a")))
+    flushes = {"flush": {"stream_flush_timeout": "0.3s"}, "no-flush": {}, "flush-patient": {"stream_flush_timeout": "60s"}}
     return c.static_bootstrap(
-        [c.listener(name, c.hcm(table, stat_prefix=name, log=log, **more, **options))
-         for name, options in VARIANTS.items()],
-        [c.cluster("a", origins["a"].port)])
+        [*(c.listener(name, c.hcm(unread, stat_prefix=name, log=log, **options)) for name, options in flushes.items()),
+         c.listener("clusters", c.hcm(to_them, stat_prefix="clusters", log=log)),
+         *(c.listener(name, c.hcm(table, stat_prefix=name, log=log, **more, **options))
+           for name, options in VARIANTS.items())],
+        [c.cluster("a", origins["a"].port), *clusters])
 
 
 def moved(duel, names, play):
@@ -253,3 +274,59 @@ OLD = [
 def test_http_10(duel, item):
     item.ignore = ("log:protocol", "log:sent", "log:method", "log:path")
     duel.run(item)
+
+
+# --- the same options of a cluster ------------------------------------------------------------------------------------
+
+SMALL = 1 << 10
+RESPONSES = [
+    # cluster, bytes of a header, how many, status
+    ("kb", SMALL // 2, 1, 200), ("kb", SMALL + 500, 1, 502), ("large", 90_000, 1, 200), ("large", 300_000, 1, 502),
+    ("usual", 70_000, 1, 200), ("usual", 90_000, 1, 502), ("count", 10, 2, 200), ("count", 10, 6, 502),
+    ("underscores", 1, 1, 200),
+]
+
+
+@pytest.mark.differential
+@pytest.mark.parametrize("cluster, size, count, status", RESPONSES)
+def test_response_heads(duel, cluster, size, count, status):
+    name = "x_y" if cluster == "underscores" else "x-y"  # names in responses are the upstream's business
+    reply = up.Reply(headers=[(f"{name}-{i}", "y" * size) for i in range(count)])
+    duel.run(case("response", get("/" + cluster), listener="clusters", action=reply, status=status))
+
+
+@pytest.mark.differential
+@pytest.mark.parametrize("cluster, counter, total", [
+    ("reqs", "upstream_cx_max_requests", 1), ("old", "upstream_cx_max_duration_reached", 1),
+    ("idle", "upstream_cx_idle_timeout", 1)])
+def test_connections_to_the_upstream(duel, cluster, counter, total):
+    for flavour, proxy in duel.each():
+        duel.play(flavour, case("one", get("/" + cluster), listener="clusters"))
+        proxy.wait_stat(f"cluster.{cluster}.{counter}", total)
+        proxy.wait_stat(f"cluster.{cluster}.upstream_cx_active", 0)
+
+
+@pytest.mark.differential
+def test_a_stream_to_the_upstream_that_lasts(duel):
+    duel.run(case("late", get("/stream"), listener="clusters", action=up.hang(), status=504, flags="UMSDR"))
+
+
+# --- responses that the client does not read --------------------------------------------------------------------------
+
+FLUSH = [("flush", "/", True), ("flush", "/patient", False), ("no-flush", "/", False), ("no-flush", "/impatient", True),
+         ("no-flush", "/idle", False), ("flush-patient", "/idle", False)]
+
+
+@pytest.mark.differential
+@pytest.mark.parametrize("listener, target, reset", FLUSH, ids=[f"{n} {t}" for n, t, _ in FLUSH])
+def test_a_response_that_is_not_read(duel, listener, target, reset):
+    """Complete here, but the client's window is closed: how long that may last is the route's say, or the manager's."""
+
+    def play(proxy, _):
+        with h2.RawH2(proxy.address(listener), **{f"s{h2.INITIAL_WINDOW_SIZE}": 0}) as raw:
+            raw.send(h2.headers(1, (*h2.GET[:3], (":path", target))))
+            raw.wait(h2.HEADERS, 1)
+            return (raw.wait(h2.RST_STREAM, 1, timeout=5.0 if reset else 0.7) is not None) == reset
+
+    got, counted = moved(duel, ["http2.tx_flush_timeout"], play)
+    assert got and list(counted.values()) == [int(reset)]
