@@ -22,6 +22,7 @@
 /* Heap: an answer that is being sent may outlive its stream by the call that ended it. */
 struct answer {
     struct admin *admin;
+    struct loop *loop;
     struct admin_response rs;
     size_t sent;    /* of the body */
     size_t counted; /* in admin_unread_bytes */
@@ -40,6 +41,7 @@ static void answer_free(struct answer *an)
 {
     *admin_unread_bytes(an->admin) -= an->counted;
     admin_response_done(&an->rs);
+    loop_note_freed(an->loop, an->counted); /* and what rendering it took, which is no less */
     free(an);
 }
 
@@ -152,6 +154,7 @@ static void admin_respond(struct http_filter *f)
     struct header_map *h;
 
     an->admin = (struct admin *)(uintptr_t)f->config;
+    an->loop = http_filter_thread(f)->loop;
     an->is_paused = s->is_above_watermark;
     an->rs = (struct admin_response){.status = 200, .content_type = "text/plain; charset=UTF-8"};
     strbuf_init(&an->rs.body);
