@@ -6,6 +6,7 @@ import pytest
 from harness import config as c
 from harness import upstream as up
 from harness.differential import case, get
+from harness.wide import NO_REPLAYS
 
 
 def when(status=None, header=None, flag=None, **more):
@@ -66,7 +67,7 @@ def bootstrap(origins, log):
     return c.static_bootstrap(
         [c.listener(name, c.hcm(table, stat_prefix=name, log=log, local_reply_config=more))
          for name, more in VARIANTS.items()],
-        [c.cluster("a", origins["a"].port), c.cluster("nobody"), c.cluster("gone", 1)])
+        [c.cluster("a", origins["a"].port), c.cluster("nobody"), c.cluster("gone", 1)], layered_runtime=NO_REPLAYS)
 
 
 GRPC = [("content-type", "application/grpc")]

@@ -165,7 +165,9 @@ def test_the_runtime_limits_all_connections(flavour):
         assert is_served(proxy, "exempt")
         held[0].close()
         wait_for(lambda: is_served(proxy, "b"), "there is room again")
-        held[1].close()
+        for client in held:
+            client.close()
+        wait_for(lambda: is_served(proxy, "a"), "Envoy's admin interface is served again")
         proxy.wait_stat("listener.a.downstream_global_cx_overflow", 1)
 
 

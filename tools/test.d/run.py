@@ -19,7 +19,7 @@ TREES = {
 # Files of tests run beside each other: most of the time they wait for a process to start, or for a timer.
 SIDE_BY_SIDE = ["--numprocesses", str(min(len(os.sched_getaffinity(0)), 3) + 1), "--dist", "loadfile"]
 # Failures that may be an accident: few, and none in which nuncio itself broke down.
-MOST_TRIED_AGAIN = 10
+MOST_TRIED_AGAIN = 20
 BREAKDOWN = re.compile(r"Sanitizer|runtime error:|Assertion .* failed|ended with -\d+| is gone")
 SANITIZER_ENV = {
     "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:detect_stack_use_after_return=1:strict_string_checks=1",
@@ -105,17 +105,23 @@ def meson_test(tally, name, arguments=(), wrapper=()):
 
 
 def run_pytest(what, binary, *arguments, wrapper=()):
-    """(pytest's exit status; its counts, None if it left no report; the text of all its failures)"""
+    """(pytest's exit status; its counts, None if it left no report; {test: the text of its failure})"""
     report = BUILD / f"pytest-{what}.xml"
     report.unlink(missing_ok=True)
     status = run(*wrapper, BUILD / "venv/bin/python", "-m", "pytest", "-q", f"--junitxml={report}", *arguments,
                  "integration", env={**SANITIZER_ENV, "NUNCIO_BIN": str(binary)})
     if not report.exists():
-        return status, None, ""
+        return status, None, {}
     suite = ElementTree.parse(report).getroot().find("testsuite")
     counts = {k: int(suite.get(k)) for k in ("tests", "errors", "failures", "skipped")}
-    texts = [e.get("message", "") + (e.text or "") for kind in ("failure", "error") for e in suite.iter(kind)]
-    return status, counts, "\n".join(texts)
+    texts = {f"{case.get('classname')}::{case.get('name')}": e.get("message", "") + "\n" + (e.text or "")
+             for case in suite.iter("testcase") for kind in ("failure", "error") for e in case.iter(kind)}
+    return status, counts, texts
+
+
+def summaries(what, texts):
+    """One line for each failure: what stands at the end must say it, for logs are cut."""
+    return [f"{what}: {test}: {' '.join(text.split())[:300]}" for test, text in texts.items()]
 
 
 def pytest(tally, what, binary, *arguments, wrapper=()):
@@ -127,18 +133,21 @@ def pytest(tally, what, binary, *arguments, wrapper=()):
         return
     failed = counts["errors"] + counts["failures"]
     passed = counts["tests"] - failed - counts["skipped"]
-    if status == 1 and failed <= MOST_TRIED_AGAIN and not BREAKDOWN.search(texts):
-        status, again, _ = run_pytest(f"{what}-again", binary, *arguments, "--last-failed", "--last-failed-no-failures=none",
+    if status == 1 and failed <= MOST_TRIED_AGAIN and not BREAKDOWN.search("\n".join(texts.values())):
+        first = texts
+        status, again, texts = run_pytest(f"{what}-again", binary, *arguments, "--last-failed", "--last-failed-no-failures=none",
                                    wrapper=wrapper)
         if again is not None and status in (0, 1):  # else all of them stay failed
             still = again["errors"] + again["failures"]
-            tally.unsteady.append(f"integration ({what}): {failed} failed, then {still} of them when tried again")
+            tally.unsteady += summaries(what, {k: v for k, v in first.items() if k not in texts})
             passed, failed = passed + failed - still, still
+        else:
+            texts = first
     tally.add(passed, failed, counts["skipped"])
     if status not in (0, 1):
         tally.fail(f"integration ({what}): pytest exited {status}")
     elif status == 1:
-        tally.problems.append(f"integration ({what})")
+        tally.problems += summaries(what, texts)
 
 
 def unit(tally):
