@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "dataplane/base/xalloc.h"
+#include "dataplane/event/testing.h"
 #include "xds/response.h"
 #include "xds/subscription_file.h"
 #include "xds/wire.h"
@@ -156,9 +157,7 @@ static void expect(unsigned n, const char *text)
 {
     fx.is_late = false;
     timer_arm(&fx.loop, &fx.patience, PATIENCE_MS);
-    while (fx.told < n && !fx.is_late) {
-        (void)uv_run(&fx.loop.uv, UV_RUN_ONCE);
-    }
+    LOOP_WAIT(&fx.loop, fx.told >= n || fx.is_late);
     timer_cancel(&fx.loop, &fx.patience);
     assert_string_equal(fx.line.len > 0 ? fx.line.ptr : "", text);
     strbuf_reset(&fx.line);
@@ -170,9 +169,7 @@ static void let_settle(void)
 {
     fx.is_late = false;
     timer_arm(&fx.loop, &fx.patience, 30);
-    while (!fx.is_late) {
-        (void)uv_run(&fx.loop.uv, UV_RUN_ONCE);
-    }
+    LOOP_WAIT(&fx.loop, fx.is_late);
 }
 
 static int setup(void **state)

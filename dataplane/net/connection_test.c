@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "dataplane/base/error.h"
+#include "dataplane/event/testing.h"
 #include "dataplane/net/connection.h"
 
 #define WATCHDOG_MS 10000
@@ -91,13 +92,10 @@ static void on_watchdog(struct timer *t)
 
 static void turn(void)
 {
-    (void)uv_run(&loop.uv, UV_RUN_ONCE); /* non-zero: handles are left, as they should be */
+    loop_test_turn(&loop);
 }
 
-#define WAIT(condition)                                                                            \
-    while (!(condition)) {                                                                         \
-        turn();                                                                                    \
-    }
+#define WAIT(condition) LOOP_WAIT(&loop, condition)
 
 static int set_up(void **state)
 {

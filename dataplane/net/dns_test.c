@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "dataplane/event/testing.h"
 #include "dataplane/net/dns.h"
 
 #define WATCHDOG_MS 10000
@@ -130,10 +131,7 @@ static void on_watchdog(struct timer *t)
     fail_msg("nothing happened for too long");
 }
 
-#define WAIT(condition)                                                                            \
-    while (!(condition)) {                                                                         \
-        (void)uv_run(&loop.uv, UV_RUN_ONCE);                                                       \
-    }
+#define WAIT(condition) LOOP_WAIT(&loop, condition)
 
 static int set_up(void **state)
 {

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "dataplane/event/loop.h"
+#include "dataplane/event/testing.h"
 #include "dataplane/net/listener_filter.h"
 #include "dataplane/runtime/thread_context.h"
 
@@ -110,10 +111,7 @@ static void on_watchdog(struct timer *t)
     fail_msg("nothing happened for too long");
 }
 
-#define WAIT(condition)                                                                            \
-    while (!(condition)) {                                                                         \
-        (void)uv_run(&loop.uv, UV_RUN_ONCE);                                                       \
-    }
+#define WAIT(condition) LOOP_WAIT(&loop, condition)
 
 static void on_outcome(struct inspection *i, enum inspection_outcome o)
 {

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "dataplane/base/error.h"
+#include "dataplane/event/testing.h"
 #include "dataplane/net/listen_socket.h"
 #include "dataplane/net/listener.h"
 #include "dataplane/runtime/thread_context.h"
@@ -108,10 +109,7 @@ static void on_watchdog(struct timer *t)
     fail_msg("nothing happened for too long");
 }
 
-#define WAIT(condition)                                                                            \
-    while (!(condition)) {                                                                         \
-        (void)uv_run(&loop.uv, UV_RUN_ONCE);                                                       \
-    }
+#define WAIT(condition) LOOP_WAIT(&loop, condition)
 
 static void count_chain(void *user, const struct filter_chain_config *chain, int delta)
 {

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "dataplane/event/loop.h"
+#include "dataplane/event/testing.h"
 #include "dataplane/runtime/layers.h"
 #include "dataplane/stats/stats.h"
 
@@ -294,9 +295,7 @@ static void test_files_are_values_and_a_swapped_link_is_seen(void **state)
     (void)snprintf(new, sizeof(new), "%s/current", f.root);
     assert_int_equal(symlink("v2", old), 0);
     assert_int_equal(rename(old, new), 0);
-    while (!str_eq(text_of(&f, "plain"), STR("6"))) {
-        (void)uv_run(&f.loop.uv, UV_RUN_ONCE);
-    }
+    LOOP_WAIT(&f.loop, str_eq(text_of(&f, "plain"), STR("6")));
     ASSERT_TEXT(&f, "sub.text", "(none)");
     stop(&f);
     remove_tree(f.root);

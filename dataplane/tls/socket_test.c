@@ -16,6 +16,7 @@
 #include "config/model/tls.h"
 #include "dataplane/base/xalloc.h"
 #include "dataplane/event/loop.h"
+#include "dataplane/event/testing.h"
 #include "dataplane/net/connection.h"
 #include "dataplane/tls/certificate.h"
 #include "dataplane/tls/context.h"
@@ -131,12 +132,7 @@ static void on_watchdog(struct timer *t)
     CHECK(!"the test hangs");
 }
 
-#define WAIT(condition)                                                                            \
-    do {                                                                                           \
-        while (!(condition)) {                                                                     \
-            uv_run(&loop.uv, UV_RUN_ONCE);                                                         \
-        }                                                                                          \
-    } while (0)
+#define WAIT(condition) LOOP_WAIT(&loop, condition)
 
 static void release_part(struct part_releaser *r, const struct part *p)
 {

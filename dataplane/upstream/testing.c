@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "config/model/snapshot.h"
+#include "dataplane/event/testing.h"
 
 #define WATCHDOG_MS 5000
 #define TURN_MS 10
@@ -44,7 +45,7 @@ void upstream_testing_done(struct upstream_testing *u)
 
 void upstream_testing_turn(struct upstream_testing *u)
 {
-    (void)uv_run(&u->loop.uv, UV_RUN_ONCE);
+    loop_test_turn(&u->loop);
 }
 
 struct cluster_config *testing_cluster(const char *name, uint32_t slot)
