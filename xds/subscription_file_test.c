@@ -69,7 +69,7 @@ static int read_lines(struct str path, uint8_t **ret_bytes, size_t *ret_len, str
 {
     char *c_path = xstrndup(path.ptr, path.len);
     FILE *f = fopen(c_path, "r");
-    char line[256] = "";
+    char line[256];
     struct strbuf out;
     struct str rest;
     struct str word;
@@ -78,7 +78,9 @@ static int read_lines(struct str path, uint8_t **ret_bytes, size_t *ret_len, str
     if (f == NULL) {
         return error_set(reterr, E_SYS, "no such file");
     }
-    (void)fgets(line, sizeof(line), f);
+    if (fgets(line, sizeof(line), f) == NULL) {
+        line[0] = '\0'; /* an empty file */
+    }
     (void)fclose(f);
     if (strncmp(line, "garbage", 7) == 0) {
         return error_set(reterr, E_INVALID, "garbage");
