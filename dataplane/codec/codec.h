@@ -154,8 +154,8 @@ struct codec_callbacks {
     void (*on_goaway)(void *owner); /* the peer wants no more streams: once; NULL: ignored */
     /* Client: whether and how many streams can be opened may have changed. NULL: ignored. */
     void (*on_capacity)(void *owner);
-    /* HTTP/2: something received waits in the codec (a stream is read again): dispatch, with
-     * nothing new if need be, from the end of the turn. */
+    /* Something received waits (HTTP/2: a stream is read again; HTTP/1: many came at once):
+     * dispatch, with nothing new if need be, from the end of the turn. */
     void (*on_pending)(void *owner);
     /* The answer to ops->ping. NULL: ignored. */
     void (*on_ping_ack)(void *owner);

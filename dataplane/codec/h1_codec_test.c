@@ -114,6 +114,24 @@ static void a_pipelined_request_waits_and_stops_reading(void **state)
     assert_int_equal(buf_len(&t.in), 0);
 }
 
+/* Streams are freed between the pieces. */
+static void many_requests_that_come_at_once_are_read_in_pieces(void **state)
+{
+    struct strbuf many;
+
+    strbuf_init(&many);
+    for (int i = 0; i < 100; i++) {
+        strbuf_add_c(&many, GET_A);
+    }
+    server(true);
+    assert_int_equal(h1_feed(&t, many.ptr, many.len, false), 0);
+    assert_int_equal(t.streams, 100);
+    assert_int_equal(t.pieces, 3);
+    assert_int_equal(buf_len(&t.in), 0);
+    assert_int_equal(t.read_disables, 0);
+    strbuf_done(&many);
+}
+
 static void no_new_request_while_output_is_above_its_watermark(void **state)
 {
     server(true);
@@ -739,6 +757,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(requests_are_answered_in_turn),
         CASE(a_pipelined_request_waits_and_stops_reading),
+        CASE(many_requests_that_come_at_once_are_read_in_pieces),
         CASE(no_new_request_while_output_is_above_its_watermark),
         CASE(empty_lines_between_requests_are_passed_over),
         CASE(chunks_and_dropped_trailers),

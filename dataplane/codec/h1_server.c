@@ -14,6 +14,7 @@
 #include "dataplane/codec/h1_stats.h"
 
 #define H1_SERVER_MAGIC MAGIC('H', '1', 'S', 'V')
+#define MOST_AT_ONCE 32
 
 enum recv_state {
     RECV_IDLE, /* between requests */
@@ -51,7 +52,8 @@ struct h1_server {
     bool should_close;
     bool is_draining;
     bool is_output_high;
-    bool waits;             /* reading is disabled until the stream ends or output has drained */
+    bool waits; /* reading is disabled until the stream ends or output has drained */
+    bool rests; /* it was dealt MOST_AT_ONCE requests: reading goes on with the next dispatch */
     uint32_t read_disables; /* asked for by the stream */
     struct h1_exchange *exchange;
     struct codec_stream stream;
@@ -312,12 +314,30 @@ static int server_step(struct h1_server *s, struct buf *in)
     return E_AGAIN;
 }
 
+/* Streams are freed at the end of a batch of tasks, so one that answers at once must not bring
+ * thousands of requests in one piece. */
+static void server_rest(struct h1_server *s)
+{
+    s->rests = true;
+    wait_start(s);
+    s->base.callbacks->on_pending(s->base.owner);
+}
+
 static int server_dispatch(struct codec *c, struct buf *in, bool end_stream)
 {
     struct h1_server *s = server_from_codec(c);
+    unsigned begun = 0;
     int r = 0;
 
+    if (s->rests) {
+        s->rests = false;
+        wait_end(s);
+    }
     while (r == 0 && buf_len(in) > 0) {
+        if (s->recv == RECV_IDLE && begun++ == MOST_AT_ONCE) {
+            server_rest(s);
+            return 0;
+        }
         r = server_step(s, in);
     }
     if (r != 0 && r != E_AGAIN) {

@@ -27,8 +27,10 @@ struct h1_tester {
     bool answers;    /* server: a request that is complete is answered at once */
     bool answers_errors;
     bool refuses; /* server: refuses new streams */
+    bool wants_dispatch;
     int read_disables;
     int streams;
+    int pieces; /* times the codec wanted a dispatch to go on */
 };
 
 static void h1_note(struct h1_tester *t, const char *what)
@@ -189,6 +191,14 @@ static void h1_on_output(void *owner)
     (void)owner;
 }
 
+static void h1_on_pending(void *owner)
+{
+    struct h1_tester *t = owner;
+
+    t->wants_dispatch = true;
+    t->pieces++;
+}
+
 static void h1_on_read_disable(void *owner, bool disable)
 {
     struct h1_tester *t = owner;
@@ -212,6 +222,7 @@ static const struct codec_callbacks h1_owner_callbacks = {
     .on_stream_end = h1_on_stream_end,
     .on_error = h1_on_error,
     .on_output = h1_on_output,
+    .on_pending = h1_on_pending,
     .on_read_disable = h1_on_read_disable,
     .on_tunnel = h1_on_tunnel,
     .on_shutdown_write = h1_on_shutdown_write,
@@ -261,8 +272,14 @@ static void h1_request(struct h1_tester *t, const char *method)
 
 static int h1_feed(struct h1_tester *t, const void *p, size_t len, bool end_stream)
 {
+    int r;
+
     buf_add(&t->in, p, len);
-    return t->codec->ops->dispatch(t->codec, &t->in, end_stream);
+    do {
+        t->wants_dispatch = false;
+        r = t->codec->ops->dispatch(t->codec, &t->in, end_stream);
+    } while (r == 0 && t->wants_dispatch);
+    return r;
 }
 
 #endif
