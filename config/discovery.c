@@ -11,6 +11,7 @@
 #include "config/parse/secret_key.h"
 #include "config/secret_stats.h"
 #include "config/store_internal.h"
+#include "config/xds_source.h"
 #include "dataplane/base/clock.h"
 #include "dataplane/base/hash.h"
 #include "dataplane/base/log.h"
@@ -46,57 +47,6 @@ struct discovery {
 
 /* --- sources ------------------------------------------------------------------------------ */
 
-static bool metadata_eq(const struct xds_source *a, const struct xds_source *b)
-{
-    bool is_equal = a->initial_metadata_count == b->initial_metadata_count;
-
-    for (size_t i = 0; is_equal && i < a->initial_metadata_count; i++) {
-        is_equal = str_eq(a->initial_metadata[i].key, b->initial_metadata[i].key) &&
-                   str_eq(a->initial_metadata[i].value, b->initial_metadata[i].value);
-    }
-    return is_equal;
-}
-
-/* The fetch timeout is not part of it: it belongs to the names. */
-static bool xds_source_eq(const struct xds_source *a, const struct xds_source *b)
-{
-    return a->kind == b->kind && a->is_delta == b->is_delta && str_eq(a->path, b->path) &&
-           str_eq(a->watched_directory, b->watched_directory) &&
-           str_eq(a->cluster_name, b->cluster_name) && str_eq(a->authority, b->authority) &&
-           a->set_node_on_first_message_only == b->set_node_on_first_message_only &&
-           metadata_eq(a, b);
-}
-
-static struct xds_source xds_source_from(const struct config_source *c,
-                                         struct xds_metadata *metadata)
-{
-    struct xds_source x = {
-        .kind = c->kind == CONFIG_SOURCE_ADS    ? XDS_SOURCE_ADS
-                : c->kind == CONFIG_SOURCE_PATH ? XDS_SOURCE_PATH
-                                                : XDS_SOURCE_GRPC,
-        .path = c->path,
-        .watched_directory = c->watched_directory,
-        .is_delta = c->api_type == API_DELTA_GRPC,
-        .cluster_name = c->grpc.cluster_name,
-        .authority = c->grpc.authority,
-        .initial_metadata = metadata,
-        .initial_metadata_count = c->grpc.initial_metadata_count,
-        .set_node_on_first_message_only = c->set_node_on_first_message_only,
-        .initial_fetch_timeout_ms = c->initial_fetch_timeout_ms,
-    };
-
-    if (x.kind == XDS_SOURCE_ADS) {
-        /* There is one, whatever else a config source says. */
-        return (struct xds_source){.kind = XDS_SOURCE_ADS,
-                                   .initial_fetch_timeout_ms = c->initial_fetch_timeout_ms};
-    }
-    for (size_t i = 0; i < c->grpc.initial_metadata_count; i++) {
-        metadata[i].key = c->grpc.initial_metadata[i].key;
-        metadata[i].value = c->grpc.initial_metadata[i].value;
-    }
-    return x;
-}
-
 /* As Envoy, a secret that comes over a stream of its own has that for itself: agents on a node end
  * the stream for one that they do not have, and some serve one name a stream. */
 static struct str sole_key(enum part_kind kind, const struct config_source *c, struct str key)
@@ -111,12 +61,10 @@ static struct discovery_source *discovery_source_get(struct config_store *s, enu
     struct str only_for = sole_key(kind, c, key);
     struct discovery_source *d;
     struct arena arena;
-    struct xds_metadata *metadata;
     struct xds_source x;
 
     arena_init(&arena, NULL);
-    metadata = ARENA_ARRAY(&arena, struct xds_metadata, c->grpc.initial_metadata_count + 1);
-    x = xds_source_from(c, metadata);
+    x = xds_source_from(c, &arena);
     list_for_each (d, &s->discovery->sources, struct discovery_source, node) {
         if (d->kind == kind && xds_source_eq(&d->source, &x) && str_eq(d->only_for, only_for)) {
             arena_done(&arena);
@@ -129,15 +77,7 @@ static struct discovery_source *discovery_source_get(struct config_store *s, enu
     d->source_hash = config_source_hash(c);
     d->arena = arena;
     d->only_for = arena_str(&d->arena, only_for);
-    for (size_t i = 0; i < x.initial_metadata_count; i++) {
-        metadata[i].key = arena_str(&d->arena, metadata[i].key);
-        metadata[i].value = arena_str(&d->arena, metadata[i].value);
-    }
     d->source = x;
-    d->source.path = arena_str(&d->arena, x.path);
-    d->source.watched_directory = arena_str(&d->arena, x.watched_directory);
-    d->source.cluster_name = arena_str(&d->arena, x.cluster_name);
-    d->source.authority = arena_str(&d->arena, x.authority);
     list_add_tail(&s->discovery->sources, &d->node);
     return d;
 }

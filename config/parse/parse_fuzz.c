@@ -13,6 +13,7 @@
 #include "config/parse/listener.h"
 #include "config/parse/parse_support.h"
 #include "config/parse/route.h"
+#include "config/parse/runtime.h"
 #include "config/parse/tls_context.h"
 #include "config/parse/tls_secret.h"
 #include "config/pb_unpack.h"
@@ -107,6 +108,17 @@ static int parse_client_tls(struct parse_fixture *f, const ProtobufCMessage *m,
         &f->ctx, (const Envoy__Extensions__TransportSockets__Tls__V3__UpstreamTlsContext *)m, &c);
 }
 
+static int parse_runtime(struct parse_fixture *f, const ProtobufCMessage *m,
+                         const struct part *previous)
+{
+    const struct runtime_entry *entries;
+    size_t count;
+
+    (void)previous;
+    return parse_runtime_resource(&f->ctx, (const Envoy__Service__Runtime__V3__Runtime *)m,
+                                  &entries, &count);
+}
+
 static const struct {
     const ProtobufCMessageDescriptor *descriptor;
     enum part_kind kind;
@@ -127,6 +139,8 @@ static const struct {
      PART_FILTER_CHAIN, sizeof(struct part), parse_server_tls},
     {&envoy__extensions__transport_sockets__tls__v3__upstream_tls_context__descriptor, PART_CLUSTER,
      sizeof(struct part), parse_client_tls},
+    {&envoy__service__runtime__v3__runtime__descriptor, PART_SECRET, sizeof(struct part),
+     parse_runtime},
 };
 
 /* The outcome; the fixture is the caller's to end. */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "config/parse/check.h"
+#include "config/parse/core.h"
 #include "dataplane/base/map.h"
 
 typedef Envoy__Config__Bootstrap__V3__RuntimeLayer Layer;
@@ -21,7 +22,7 @@ static const struct str ENVOY_PREFIXES[] = {
 
 struct layer_reader {
     struct parse_context *ctx;
-    const Layer *layer;
+    const ProtobufCMessage *message; /* that holds the values */
     struct runtime_entry *entries;
     size_t count;
     size_t cap;
@@ -91,7 +92,7 @@ static int add_entry(struct layer_reader *lr, struct str key, struct str text, b
     runtime_value_read(text, &e->value);
     e->value.is_fraction &= is_struct; /* as Envoy: in files text may be a fraction, not here */
     (void)map_put(&lr->keys, key, lr); /* any pointer: a set */
-    return is_envoys_own(key) ? parse_report_unsupported(lr->ctx, &lr->layer->base, key.ptr) : 0;
+    return is_envoys_own(key) ? parse_report_unsupported(lr->ctx, lr->message, key.ptr) : 0;
 }
 
 static const Google__Protobuf__Value *find_field(const Google__Protobuf__Struct *m, struct str name)
@@ -176,25 +177,52 @@ static int read_struct(struct layer_reader *lr, struct str prefix,
     return r;
 }
 
-static int read_static(struct parse_context *ctx, const Layer *m, struct runtime_layer_config *ret)
+/* The values in field `field` of `m`. */
+static int read_entries(struct parse_context *ctx, const ProtobufCMessage *m, const char *field,
+                        const Google__Protobuf__Struct *values,
+                        const struct runtime_entry **ret_entries, size_t *ret_count)
 {
-    struct layer_reader lr = {.ctx = ctx, .layer = m};
-    size_t at = path_push(ctx, "static_layer");
-    int r;
+    struct layer_reader lr = {.ctx = ctx, .message = m};
+    size_t at = path_push(ctx, field);
+    int r = 0;
 
     map_init(&lr.keys);
-    r = read_struct(&lr, STR(""), m->static_layer);
+    if (values != NULL) {
+        r = read_struct(&lr, STR(""), values);
+    }
     map_done(&lr.keys);
     path_pop(ctx, at);
-    ret->kind = RUNTIME_LAYER_STATIC;
-    ret->entries = lr.entries;
-    ret->entry_count = lr.count;
+    *ret_entries = lr.entries;
+    *ret_count = lr.count;
     return r;
 }
 
-/* `*ret_count` grows by one, unless it is a kind that is not there. */
-static int read_layer(struct parse_context *ctx, const Layer *m, struct runtime_layer_config *ret,
-                      size_t *ret_count)
+int parse_runtime_resource(struct parse_context *ctx, const Envoy__Service__Runtime__V3__Runtime *m,
+                           const struct runtime_entry **ret_entries, size_t *ret_count)
+{
+    return read_entries(ctx, &m->base, "layer", m->layer, ret_entries, ret_count);
+}
+
+static int read_rtds(struct parse_context *ctx,
+                     const Envoy__Config__Bootstrap__V3__RuntimeLayer__RtdsLayer *m,
+                     struct runtime_layer_config *ret)
+{
+    struct config_source *source = ARENA_NEW(parse_arena(ctx), struct config_source);
+    size_t at = path_push(ctx, "rtds_layer");
+    size_t inner = path_push(ctx, "rtds_config");
+    static const Envoy__Config__Core__V3__ConfigSource none =
+        ENVOY__CONFIG__CORE__V3__CONFIG_SOURCE__INIT;
+    int r = parse_config_source(ctx, m->rtds_config != NULL ? m->rtds_config : &none, source);
+
+    path_pop(ctx, inner);
+    path_pop(ctx, at);
+    ret->kind = RUNTIME_LAYER_RTDS;
+    ret->resource_name = parse_str(ctx, m->name);
+    ret->source = source;
+    return r;
+}
+
+static int read_layer(struct parse_context *ctx, const Layer *m, struct runtime_layer_config *ret)
 {
     int r = parse_check_not_empty(ctx, "name", m->name);
 
@@ -202,10 +230,11 @@ static int read_layer(struct parse_context *ctx, const Layer *m, struct runtime_
         return r;
     }
     ret->name = parse_str(ctx, m->name);
-    ++*ret_count;
     switch (m->layer_specifier_case) {
     case ENVOY__CONFIG__BOOTSTRAP__V3__RUNTIME_LAYER__LAYER_SPECIFIER_STATIC_LAYER:
-        return read_static(ctx, m, ret);
+        ret->kind = RUNTIME_LAYER_STATIC;
+        return read_entries(ctx, &m->base, "static_layer", m->static_layer, &ret->entries,
+                            &ret->entry_count);
     case ENVOY__CONFIG__BOOTSTRAP__V3__RUNTIME_LAYER__LAYER_SPECIFIER_ADMIN_LAYER:
         ret->kind = RUNTIME_LAYER_ADMIN;
         return 0;
@@ -215,12 +244,10 @@ static int read_layer(struct parse_context *ctx, const Layer *m, struct runtime_
         ret->subdirectory = parse_str(ctx, m->disk_layer->subdirectory);
         ret->append_service_cluster = m->disk_layer->append_service_cluster;
         return 0;
+    case ENVOY__CONFIG__BOOTSTRAP__V3__RUNTIME_LAYER__LAYER_SPECIFIER_RTDS_LAYER:
+        return read_rtds(ctx, m->rtds_layer, ret);
     default:
-        /* Another kind of layer is an unknown field here, and has been reported. */
-        --*ret_count;
-        return m->base.n_unknown_fields > 0
-                   ? 0
-                   : parse_fail(ctx, E_INVALID, "layer_specifier", "value is required");
+        return parse_fail(ctx, E_INVALID, "layer_specifier", "value is required");
     }
 }
 
@@ -258,7 +285,7 @@ int parse_layered_runtime(struct parse_context *ctx,
     }
     for (size_t i = 0; m != NULL && i < m->n_layers; i++) {
         size_t at = path_push_index(ctx, "layers", i);
-        int r = read_layer(ctx, m->layers[i], &layers[ret->count], &ret->count);
+        int r = read_layer(ctx, m->layers[i], &layers[ret->count++]);
 
         if (r == 0) {
             r = check_against_earlier(ctx, m, i);

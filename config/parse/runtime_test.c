@@ -94,22 +94,39 @@ static void layers_keep_their_order(void **state)
     parse_fixture_done(&f);
 }
 
-static void envoys_own_switches_and_other_layers_are_reported(void **state)
+static void envoys_own_switches_are_reported(void **state)
+{
+    struct parse_fixture f;
+    struct runtime_config runtime;
+
+    (void)state;
+    assert_int_equal(
+        parse(&f, "layers: [{name: a, static_layer: {re2: {max_program_size: 5}, mine: 1}}]",
+              &runtime),
+        0);
+    assert_int_equal(runtime.count, 1);
+    assert_int_equal(f.ctx.unsupported_count, 1);
+    assert_true(
+        str_eq(f.ctx.unsupported->path, STR("layers[0].static_layer.re2.max_program_size")));
+    parse_fixture_done(&f);
+}
+
+static void a_layer_that_is_discovered(void **state)
 {
     struct parse_fixture f;
     struct runtime_config runtime;
 
     (void)state;
     assert_int_equal(parse(&f,
-                           "layers: [{name: a, static_layer: {re2: {max_program_size: 5}, "
-                           "mine: 1}}, {name: b, rtds_layer: {}}]",
+                           "layers: [{name: a, rtds_layer: {name: r, rtds_config: {ads: {}, "
+                           "initial_fetch_timeout: 2s}}}]",
                            &runtime),
                      0);
     assert_int_equal(runtime.count, 1);
-    assert_int_equal(f.ctx.unsupported_count, 2);
-    assert_true(
-        str_eq(f.ctx.unsupported->path, STR("layers[0].static_layer.re2.max_program_size")));
-    assert_true(str_eq(f.ctx.unsupported->next->path, STR("layers[1].rtds_layer")));
+    assert_int_equal(runtime.layers[0].kind, RUNTIME_LAYER_RTDS);
+    assert_true(str_eq(runtime.layers[0].resource_name, STR("r")));
+    assert_int_equal(runtime.layers[0].source->kind, CONFIG_SOURCE_ADS);
+    assert_int_equal(runtime.layers[0].source->initial_fetch_timeout_ms, 2000);
     parse_fixture_done(&f);
 }
 
@@ -149,7 +166,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_static_layer_spells_keys_with_structs),
         cmocka_unit_test(layers_keep_their_order),
-        cmocka_unit_test(envoys_own_switches_and_other_layers_are_reported),
+        cmocka_unit_test(envoys_own_switches_are_reported),
+        cmocka_unit_test(a_layer_that_is_discovered),
         cmocka_unit_test(bad_layers_are_refused),
     };
 

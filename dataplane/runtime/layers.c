@@ -55,8 +55,15 @@ struct override {
     struct str text;
 };
 
+/* Of an RTDS layer. */
+struct discovered {
+    const struct runtime_entry *entries;
+    size_t count;
+};
+
 struct runtime_layers {
     struct runtime_layers_params params;
+    struct discovered *discovered; /* one per configured layer */
     struct stat_scope *stats;
     struct stat_block *counts;
     struct disk_watch *watches;
@@ -148,6 +155,10 @@ static void gather(const struct runtime_layers *l, struct gathering *g)
         case RUNTIME_LAYER_DISK:
             gather_disk(l, c, g);
             break;
+        case RUNTIME_LAYER_RTDS:
+            g->layers[g->count++] =
+                (struct runtime_layer){c->name, l->discovered[i].entries, l->discovered[i].count};
+            break;
         }
     }
 }
@@ -164,10 +175,9 @@ static void publish(struct runtime_layers *l)
     gather(l, &g);
     r = runtime_new(g.layers, g.count);
     stat_inc(l->counts, g.has_failed ? RUNTIME_LOAD_ERROR : RUNTIME_LOAD_SUCCESS);
-    if (g.disk_layers > 0) {
-        stat_inc(l->counts,
-                 g.disk_layers > 1 ? RUNTIME_OVERRIDE_DIR_EXISTS : RUNTIME_OVERRIDE_DIR_NOT_EXISTS);
-    }
+    /* As Envoy: the second directory overrides the first. */
+    stat_inc(l->counts,
+             g.disk_layers > 1 ? RUNTIME_OVERRIDE_DIR_EXISTS : RUNTIME_OVERRIDE_DIR_NOT_EXISTS);
     stat_set(l->counts, RUNTIME_NUM_KEYS, r->values.count);
     stat_set(l->counts, RUNTIME_NUM_LAYERS, r->layer_count);
     stat_set(l->counts, RUNTIME_ADMIN_OVERRIDES_ACTIVE, l->override_count > 0);
@@ -222,6 +232,7 @@ struct runtime_layers *runtime_layers_new(const struct runtime_layers_params *p)
                                         });
     l->counts = stat_scope_block(l->stats, LOOP_MAIN_INDEX);
     l->watches = xcalloc(p->config->count + 1, sizeof(*l->watches));
+    l->discovered = xcalloc(p->config->count + 1, sizeof(*l->discovered));
     publish(l);
     for (size_t i = 0; i < p->config->count; i++) {
         if (p->config->layers[i].kind == RUNTIME_LAYER_DISK) {
@@ -244,9 +255,18 @@ void runtime_layers_free(struct runtime_layers *l)
         free((void *)(uintptr_t)l->overrides[i].text.ptr);
     }
     free(l->watches);
+    free(l->discovered);
     free(l->overrides);
     stat_scope_unref(l->stats);
     free(l);
+}
+
+void runtime_layers_set(struct runtime_layers *l, size_t layer, const struct runtime_entry *entries,
+                        size_t count)
+{
+    CHECK(l->params.config->layers[layer].kind == RUNTIME_LAYER_RTDS);
+    l->discovered[layer] = (struct discovered){entries, count};
+    publish(l);
 }
 
 /* --- the admin layer ---------------------------------------------------------------------- */

@@ -18,7 +18,9 @@
 #include "config/bootstrap.h"
 #include "config/model/stat_sink.h"
 #include "config/parse/core.h"
+#include "config/rtds.h"
 #include "config/store.h"
+#include "config/xds_source.h"
 #include "dataplane/access_log/hub.h"
 #include "dataplane/base/clock.h"
 #include "dataplane/base/log.h"
@@ -291,9 +293,7 @@ static void server_init_store(struct server *s)
 /* xDS-shaped text files (path_config_source) through the same reader as the bootstrap. */
 static void server_init_xds(struct server *s)
 {
-    struct xds_source ads = {.kind = XDS_SOURCE_GRPC};
-    const struct config_source *c = &s->bootstrap->ads;
-    struct xds_metadata *metadata;
+    struct xds_source ads;
 
     s->xds = xds_client_new(&(struct xds_client_params){
         .loop = &s->loop,
@@ -303,21 +303,10 @@ static void server_init_xds(struct server *s)
         .max_message_bytes = s->options.xds_max_message_mb << 20,
         .read_file = bootstrap_read_discovery_file,
     });
-    if (c->kind == CONFIG_SOURCE_NONE) {
-        return;
+    if (s->bootstrap->ads.kind != CONFIG_SOURCE_NONE) {
+        ads = xds_source_from(&s->bootstrap->ads, &s->arena);
+        xds_client_set_ads(s->xds, &ads);
     }
-    ads.is_delta = c->api_type == API_DELTA_GRPC;
-    ads.cluster_name = c->grpc.cluster_name;
-    ads.authority = c->grpc.authority;
-    ads.set_node_on_first_message_only = c->set_node_on_first_message_only;
-    metadata = ARENA_ARRAY(&s->arena, struct xds_metadata, c->grpc.initial_metadata_count + 1);
-    for (size_t i = 0; i < c->grpc.initial_metadata_count; i++) {
-        metadata[i].key = c->grpc.initial_metadata[i].key;
-        metadata[i].value = c->grpc.initial_metadata[i].value;
-    }
-    ads.initial_metadata = metadata;
-    ads.initial_metadata_count = c->grpc.initial_metadata_count;
-    xds_client_set_ads(s->xds, &ads);
 }
 
 static int server_put_static(struct server *s, enum part_kind kind, const char *field, size_t n,
@@ -356,12 +345,46 @@ static int server_load_static(struct server *s, struct error *reterr)
     return r;
 }
 
-/* What Envoy refuses of the bootstrap's own sinks and discovery sources. */
+/* What Envoy refuses of a discovery source of the bootstrap. */
+static int server_check_source(const struct server *s, const struct config_source *c,
+                               struct error *reterr)
+{
+    if (c->kind != CONFIG_SOURCE_API) {
+        return 0;
+    }
+    if (s->node.message->id[0] == '\0' || s->node.message->cluster[0] == '\0') {
+        return error_set(reterr, E_INVALID,
+                         "ads: node 'id' and 'cluster' are required. Set it either in 'node' "
+                         "config or via --service-node and --service-cluster options.");
+    }
+    if (!config_store_has(s->store, PART_CLUSTER, c->grpc.cluster_name)) {
+        return error_set(reterr, E_INVALID, "Unknown gRPC client cluster '%.*s'",
+                         STR_ARG(c->grpc.cluster_name));
+    }
+    return 0;
+}
+
 static int server_check_sources(const struct server *s, struct error *reterr)
 {
     const struct bootstrap *b = s->bootstrap;
-    const Envoy__Config__Bootstrap__V3__ClusterManager *cm = b->message->cluster_manager;
     const struct config_source *sources[] = {&b->ads, &b->cds, &b->lds};
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < ARRAY_LEN(sources); i++) {
+        r = server_check_source(s, sources[i], reterr);
+    }
+    for (size_t i = 0; r == 0 && i < b->runtime.count; i++) {
+        if (b->runtime.layers[i].kind == RUNTIME_LAYER_RTDS) {
+            r = server_check_source(s, b->runtime.layers[i].source, reterr);
+        }
+    }
+    return r;
+}
+
+/* And of its sinks and of the local cluster. */
+static int server_check_clusters(const struct server *s, struct error *reterr)
+{
+    const Envoy__Config__Bootstrap__V3__ClusterManager *cm = s->bootstrap->message->cluster_manager;
 
     for (size_t i = 0; i < s->bootstrap->stats_flush.sink_count; i++) {
         const struct stat_sink_config *c = s->bootstrap->stats_flush.sinks[i].config;
@@ -375,22 +398,6 @@ static int server_check_sources(const struct server *s, struct error *reterr)
         !config_store_has(s->store, PART_CLUSTER, str_c(cm->local_cluster_name))) {
         return error_set(reterr, E_INVALID, "local cluster '%s' must be defined",
                          cm->local_cluster_name);
-    }
-    for (size_t i = 0; i < ARRAY_LEN(sources); i++) {
-        const struct config_source *c = sources[i];
-
-        if (c->kind != CONFIG_SOURCE_API) {
-            continue;
-        }
-        if (s->node.message->id[0] == '\0' || s->node.message->cluster[0] == '\0') {
-            return error_set(reterr, E_INVALID,
-                             "ads: node 'id' and 'cluster' are required. Set it either in 'node' "
-                             "config or via --service-node and --service-cluster options.");
-        }
-        if (!config_store_has(s->store, PART_CLUSTER, c->grpc.cluster_name)) {
-            return error_set(reterr, E_INVALID, "Unknown gRPC client cluster '%.*s'",
-                             STR_ARG(c->grpc.cluster_name));
-        }
     }
     return 0;
 }
@@ -552,6 +559,9 @@ int server_init(struct server *s, const struct options *o, struct error *reterr)
         r = server_init_parts(s, reterr);
     }
     if (r == 0) {
+        r = server_check_clusters(s, reterr);
+    }
+    if (r == 0) {
         r = server_check_sources(s, reterr);
     }
     if (r == 0) {
@@ -660,6 +670,7 @@ static void server_teardown(struct server *s)
     server_runtime_stop(s);
     s->closing_count = 2;
     server_admin_stop(s, server_on_closed, s);
+    rtds_free(s->rtds);
     config_store_stop(s->store);
     xds_client_close(s->xds, server_on_closed, s);
     s->closing_count += xds_dialing_close(&s->dialing, server_on_closed, s);
@@ -694,6 +705,13 @@ static void server_teardown(struct server *s)
     free(s->workers);
 }
 
+static void server_on_runtime_ready(void *ctx)
+{
+    struct server *s = ctx;
+
+    config_store_start(s->store, &s->bootstrap->cds, &s->bootstrap->lds);
+}
+
 void server_run(struct server *s)
 {
     if (loop_signal_start(&s->loop, &s->sigterm, SIGTERM, server_on_sigterm) != 0 ||
@@ -707,7 +725,16 @@ void server_run(struct server *s)
     }
     stats_flusher_start(s->stats_flusher);
     overload_manager_start(s->overload);
-    config_store_start(s->store, &s->bootstrap->cds, &s->bootstrap->lds);
+    s->rtds = rtds_new(&(struct rtds_params){
+        .xds = s->xds,
+        .stats = s->stats,
+        .registry = &s->extensions,
+        .config = &s->bootstrap->runtime,
+        .layers = s->runtime_layers,
+        .rejects_unknown = s->options.reject_unknown_dynamic_fields,
+        .ready = server_on_runtime_ready,
+        .ctx = s,
+    });
     loop_run(&s->loop);
     log_info(LOG_C_MAIN, "exiting");
     server_teardown(s);

@@ -46,6 +46,7 @@ struct dns_clusters;
 struct hot_restart;
 struct listener_manager;
 struct overload_manager;
+struct rtds;
 struct runtime;
 struct runtime_layers;
 struct server_stats;
@@ -79,6 +80,7 @@ struct server {
     struct xds_dialing dialing; /* how it reaches its cluster */
     struct config_store *store;
     struct runtime_layers *runtime_layers;
+    struct rtds *rtds;
     struct runtime *runtime; /* the newest values; older ones go when no thread has them */
     struct admin_server *admin;
     struct worker *workers;

@@ -11,7 +11,7 @@ from . import config, paths
 from .wait import WaitTimeout
 
 SHORT = {"cds": config.CLUSTER, "eds": config.ENDPOINTS, "lds": config.LISTENER, "rds": config.ROUTES,
-         "sds": config.SECRET}
+         "sds": config.SECRET, "rtds": config.RUNTIME}
 NAME_FIELD = {config.ENDPOINTS: "cluster_name"}
 
 

@@ -10,6 +10,7 @@ ENDPOINTS = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
 LISTENER = "type.googleapis.com/envoy.config.listener.v3.Listener"
 ROUTES = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
 SECRET = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
+RUNTIME = "type.googleapis.com/envoy.service.runtime.v3.Runtime"
 
 # What the differential tests compare of the access log, one JSON-free line a request.
 LOG_FORMAT = (
