@@ -8,20 +8,6 @@
 #include "dataplane/base/clock.h"
 #include "dataplane/base/json.h"
 
-static void member_str(struct json_writer *w, const char *key, struct str value)
-{
-    json_key(w, str_c(key));
-    json_str(w, value);
-}
-
-static void member_time(struct json_writer *w, const char *key, uint64_t wall_ns)
-{
-    char iso[CLOCK_ISO_MS_BYTES];
-
-    clock_iso_ms(wall_ns, iso);
-    member_str(w, key, str_n(iso, sizeof(iso)));
-}
-
 /* --- /xds --------------------------------------------------------------------------------- */
 
 static void xds_stream_row(void *user, const struct xds_stream_status *s)
@@ -29,10 +15,10 @@ static void xds_stream_row(void *user, const struct xds_stream_status *s)
     struct json_writer *w = user;
 
     json_object_begin(w);
-    member_str(w, "cluster", s->cluster);
+    json_member_str(w, "cluster", s->cluster);
     json_key(w, STR("aggregated"));
     json_bool(w, s->is_aggregated);
-    member_str(w, "protocol", s->is_delta ? STR("delta") : STR("sotw"));
+    json_member_str(w, "protocol", s->is_delta ? STR("delta") : STR("sotw"));
     json_key(w, STR("connected"));
     json_bool(w, s->is_connected);
     json_key(w, STR("reconnects"));
@@ -43,8 +29,8 @@ static void xds_stream_row(void *user, const struct xds_stream_status *s)
     json_u64(w, s->responses_received);
     json_key(w, STR("too_large_messages"));
     json_u64(w, s->too_large_messages);
-    member_str(w, "control_plane", s->control_plane);
-    member_str(w, "last_error", s->last_error);
+    json_member_str(w, "control_plane", s->control_plane);
+    json_member_str(w, "last_error", s->last_error);
     json_object_end(w);
 }
 
@@ -74,21 +60,21 @@ static void xds_resource_row(void *user, const struct resource *r)
     strbuf_init(&waits);
     resource_waits_for(r, &waits);
     json_object_begin(&p->w);
-    member_str(&p->w, "type", str_c(part_kind_name(r->slot->kind)));
-    member_str(&p->w, "name", r->slot->name);
-    member_str(&p->w, "state", str_c(state_name(state)));
-    member_str(&p->w, "version", str_c(r->version));
+    json_member_str(&p->w, "type", str_c(part_kind_name(r->slot->kind)));
+    json_member_str(&p->w, "name", r->slot->name);
+    json_member_str(&p->w, "state", str_c(state_name(state)));
+    json_member_str(&p->w, "version", str_c(r->version));
     if (waits.len > 0) {
-        member_str(&p->w, "waits_for", strbuf_str(&waits));
+        json_member_str(&p->w, "waits_for", strbuf_str(&waits));
         json_key(&p->w, STR("since_ms"));
         json_u64(&p->w, p->now_ms - r->held_since_ms);
     }
     if (r->rejection != NULL) {
         json_key(&p->w, STR("rejected"));
         json_object_begin(&p->w);
-        member_str(&p->w, "version", str_c(r->rejection->version));
-        member_str(&p->w, "details", str_c(r->rejection->details));
-        member_time(&p->w, "at", r->rejection->wall_ns);
+        json_member_str(&p->w, "version", str_c(r->rejection->version));
+        json_member_str(&p->w, "details", str_c(r->rejection->details));
+        json_member_time(&p->w, "at", r->rejection->wall_ns);
         json_object_end(&p->w);
     }
     json_object_end(&p->w);
@@ -165,9 +151,9 @@ static void unsupported_row(void *user, const struct resource *r)
 
     for (size_t i = 0; r->unsupported != NULL && i < r->unsupported->count; i++) {
         json_object_begin(w);
-        member_str(w, "type", str_c(part_kind_name(r->slot->kind)));
-        member_str(w, "name", r->slot->name);
-        member_str(w, "field", str_c(r->unsupported->paths[i]));
+        json_member_str(w, "type", str_c(part_kind_name(r->slot->kind)));
+        json_member_str(w, "name", r->slot->name);
+        json_member_str(w, "field", str_c(r->unsupported->paths[i]));
         json_object_end(w);
     }
 }
@@ -186,8 +172,8 @@ static void unsupported_render(void *context, const struct admin_request *rq,
     json_array_begin(&w);
     for (size_t i = 0; i < c->bootstrap->unsupported_count; i++) {
         json_object_begin(&w);
-        member_str(&w, "type", STR("bootstrap"));
-        member_str(&w, "field", str_c(c->bootstrap->unsupported[i]));
+        json_member_str(&w, "type", STR("bootstrap"));
+        json_member_str(&w, "field", str_c(c->bootstrap->unsupported[i]));
         json_object_end(&w);
     }
     for (int k = 0; k < PART_KIND_COUNT; k++) {
@@ -227,7 +213,7 @@ static void init_row(void *user, const struct resource *r)
     strbuf_init(&text);
     strbuf_addf(&text, "init manager Listener-local-init-manager %.*s", STR_ARG(r->slot->name));
     json_object_begin(&p->w);
-    member_str(&p->w, "name", strbuf_str(&text));
+    json_member_str(&p->w, "name", strbuf_str(&text));
     strbuf_reset(&text);
     resource_waits_for(r, &text);
     json_key(&p->w, STR("target_names"));

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "config/admin_config.h"
+#include "config/endpoint_json.h"
 #include "config/field_mask.h"
 #include "config/pb_arena.h"
 #include "config/pb_json.h"
@@ -74,20 +75,6 @@ struct dump {
 
 /* --- elements ----------------------------------------------------------------------------- */
 
-static void member_str(struct json_writer *w, const char *key, struct str value)
-{
-    json_key(w, str_c(key));
-    json_str(w, value);
-}
-
-static void member_time(struct json_writer *w, const char *key, uint64_t wall_ns)
-{
-    char iso[CLOCK_ISO_MS_BYTES];
-
-    clock_iso_ms(wall_ns, iso);
-    member_str(w, key, str_n(iso, sizeof(iso)));
-}
-
 static void member_type(struct json_writer *w, const char *dump, const char *element)
 {
     struct strbuf url;
@@ -95,7 +82,7 @@ static void member_type(struct json_writer *w, const char *dump, const char *ele
     strbuf_init(&url);
     strbuf_addf(&url, "type.googleapis.com/envoy.admin.v3.%s%s%s", dump,
                 element[0] != '\0' ? "." : "", element);
-    member_str(w, "@type", strbuf_str(&url));
+    json_member_str(w, "@type", strbuf_str(&url));
     strbuf_done(&url);
 }
 
@@ -143,7 +130,7 @@ static void field_str(struct dump *d, const struct field_mask *m, const char *fi
     struct field_mask inner;
 
     if (field_mask_enter(m, field, &inner) && value.len > 0) {
-        member_str(&d->w, field, value);
+        json_member_str(&d->w, field, value);
     }
 }
 
@@ -153,7 +140,7 @@ static void field_time(struct dump *d, const struct field_mask *m, const char *f
     struct field_mask inner;
 
     if (field_mask_enter(m, field, &inner)) {
-        member_time(&d->w, field, wall_ns);
+        json_member_time(&d->w, field, wall_ns);
     }
 }
 
@@ -262,155 +249,6 @@ static void dump_listener(struct dump *d, const struct slot *slot)
 
 /* --- endpoints: as they are now, whatever they came from ---------------------------------- */
 
-static void write_address(struct json_writer *w, const struct address *a)
-{
-    char text[ADDRESS_TEXT_MAX];
-    size_t len = address_format_ip(a, text);
-
-    json_key(w, STR("address"));
-    json_object_begin(w);
-    json_key(w, address_is_ip(a) ? STR("socket_address") : STR("pipe"));
-    json_object_begin(w);
-    member_str(w, address_is_ip(a) ? "address" : "path", str_n(text, len));
-    if (address_is_ip(a)) {
-        json_key(w, STR("port_value"));
-        json_u64(w, address_port(a));
-    }
-    json_object_end(w);
-    json_object_end(w);
-}
-
-static const char *health_name(enum health_status s)
-{
-    switch (s) {
-    case HEALTH_UNHEALTHY:
-    case HEALTH_TIMEOUT:
-    case HEALTH_DRAINING:
-        return "UNHEALTHY";
-    case HEALTH_DEGRADED:
-        return "DEGRADED";
-    default:
-        return "HEALTHY";
-    }
-}
-
-static void write_value(struct json_writer *w, const struct value *v)
-{
-    switch (v->kind) {
-    case VALUE_NULL:
-        json_null(w);
-        break;
-    case VALUE_BOOL:
-        json_bool(w, v->boolean);
-        break;
-    case VALUE_NUMBER:
-        json_double(w, v->number);
-        break;
-    case VALUE_STRING:
-        json_str(w, v->string);
-        break;
-    case VALUE_STRUCT:
-        json_object_begin(w);
-        for (size_t i = 0; i < v->count; i++) {
-            json_key(w, v->fields[i].name);
-            write_value(w, &v->fields[i].value);
-        }
-        json_object_end(w);
-        break;
-    case VALUE_LIST:
-        json_array_begin(w);
-        for (size_t i = 0; i < v->count; i++) {
-            write_value(w, &v->items[i]);
-        }
-        json_array_end(w);
-        break;
-    }
-}
-
-static void write_endpoint(struct json_writer *w, const struct endpoint *e)
-{
-    json_object_begin(w);
-    json_key(w, STR("endpoint"));
-    json_object_begin(w);
-    write_address(w, &e->address);
-    json_key(w, STR("health_check_config"));
-    json_object_begin(w);
-    json_object_end(w);
-    if (e->hostname.len > 0) {
-        member_str(w, "hostname", e->hostname);
-    }
-    json_object_end(w);
-    member_str(w, "health_status", str_c(health_name(e->health)));
-    if (e->metadata != NULL) {
-        json_key(w, STR("metadata"));
-        json_object_begin(w);
-        json_key(w, STR("filter_metadata"));
-        write_value(w, e->metadata);
-        json_object_end(w);
-    }
-    json_key(w, STR("load_balancing_weight"));
-    json_u64(w, e->weight);
-    json_object_end(w);
-}
-
-static void write_locality(struct json_writer *w, const struct locality_endpoints *l)
-{
-    json_object_begin(w);
-    json_key(w, STR("locality"));
-    json_object_begin(w);
-    if (l->locality.region.len > 0) {
-        member_str(w, "region", l->locality.region);
-    }
-    if (l->locality.zone.len > 0) {
-        member_str(w, "zone", l->locality.zone);
-    }
-    if (l->locality.sub_zone.len > 0) {
-        member_str(w, "sub_zone", l->locality.sub_zone);
-    }
-    json_object_end(w);
-    json_key(w, STR("lb_endpoints"));
-    json_array_begin(w);
-    for (size_t i = 0; i < l->endpoint_count; i++) {
-        write_endpoint(w, &l->endpoints[i]);
-    }
-    json_array_end(w);
-    json_key(w, STR("load_balancing_weight"));
-    json_u64(w, l->weight.is_set ? l->weight.value : 0);
-    if (l->priority > 0) {
-        json_key(w, STR("priority"));
-        json_u64(w, l->priority);
-    }
-    json_object_end(w);
-}
-
-static void write_endpoint_set(struct json_writer *w, struct str name,
-                               const struct endpoint_set *set, const struct field_mask *m)
-{
-    struct field_mask inner;
-
-    json_object_begin(w);
-    member_str(w, "@type", str_c(resource_type_of(PART_ENDPOINTS)->type_url));
-    if (field_mask_enter(m, "cluster_name", &inner)) {
-        member_str(w, "cluster_name", name);
-    }
-    if (set->locality_count > 0 && field_mask_enter(m, "endpoints", &inner)) {
-        json_key(w, STR("endpoints"));
-        json_array_begin(w);
-        for (size_t i = 0; i < set->locality_count; i++) {
-            write_locality(w, &set->localities[i]);
-        }
-        json_array_end(w);
-    }
-    if (field_mask_enter(m, "policy", &inner)) {
-        json_key(w, STR("policy"));
-        json_object_begin(w);
-        json_key(w, STR("overprovisioning_factor"));
-        json_u64(w, set->overprovisioning_factor);
-        json_object_end(w);
-    }
-    json_object_end(w);
-}
-
 /* As Envoy: what a cluster has now, under the name that it asks EDS for. */
 static void dump_endpoints(struct dump *d, const struct slot *slot)
 {
@@ -433,8 +271,8 @@ static void dump_endpoints(struct dump *d, const struct slot *slot)
     element_begin(d);
     if (field_mask_enter(m, "endpoint_config", &inner)) {
         json_key(&d->w, STR("endpoint_config"));
-        write_endpoint_set(&d->w, name, (const struct endpoint_set *)endpoints->published,
-                           m != NULL ? &inner : NULL);
+        endpoint_set_write_json(&d->w, name, (const struct endpoint_set *)endpoints->published,
+                                m != NULL ? &inner : NULL);
     }
     element_end(d);
 }
@@ -601,8 +439,8 @@ static void dump_waiting_secret(struct dump *d, const struct slot *slot)
     if (field_mask_enter(m, "secret", &inner)) {
         json_key(&d->w, STR("secret"));
         json_object_begin(&d->w);
-        member_str(&d->w, "@type", str_c(resource_type_of(PART_SECRET)->type_url));
-        member_str(&d->w, "name", slot->name);
+        json_member_str(&d->w, "@type", str_c(resource_type_of(PART_SECRET)->type_url));
+        json_member_str(&d->w, "name", slot->name);
         json_object_end(&d->w);
     }
     if (r != NULL) {

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "dataplane/base/clock.h"
+
 void json_init(struct json_writer *w, struct strbuf *out, bool pretty)
 {
     w->out = out;
@@ -145,6 +147,32 @@ void json_null(struct json_writer *w)
 {
     json_before(w);
     strbuf_add_c(w->out, "null");
+}
+
+void json_member_str(struct json_writer *w, const char *key, struct str value)
+{
+    json_key(w, str_c(key));
+    json_str(w, value);
+}
+
+void json_member_u64(struct json_writer *w, const char *key, uint64_t value)
+{
+    json_key(w, str_c(key));
+    json_u64(w, value);
+}
+
+void json_member_bool(struct json_writer *w, const char *key, bool value)
+{
+    json_key(w, str_c(key));
+    json_bool(w, value);
+}
+
+void json_member_time(struct json_writer *w, const char *key, uint64_t wall_ns)
+{
+    char iso[CLOCK_ISO_MS_BYTES];
+
+    clock_iso_ms(wall_ns, iso);
+    json_member_str(w, key, str_n(iso, sizeof(iso)));
 }
 
 void json_raw(struct json_writer *w, struct str s)

@@ -30,6 +30,12 @@ void json_i64(struct json_writer *w, int64_t v);
 void json_double(struct json_writer *w, double v);
 void json_bool(struct json_writer *w, bool v);
 void json_null(struct json_writer *w);
+/* A key and its value. */
+void json_member_str(struct json_writer *w, const char *key, struct str value);
+void json_member_u64(struct json_writer *w, const char *key, uint64_t value);
+void json_member_bool(struct json_writer *w, const char *key, bool value);
+/* RFC 3339, UTC, with milliseconds. */
+void json_member_time(struct json_writer *w, const char *key, uint64_t wall_ns);
 /* Already valid JSON. */
 void json_raw(struct json_writer *w, struct str s);
 /* The quoted, escaped form alone. */

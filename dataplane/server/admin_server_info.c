@@ -16,20 +16,7 @@
 
 static void member_str(struct json_writer *w, const char *key, const char *value)
 {
-    json_key(w, str_c(key));
-    json_str(w, str_c(value));
-}
-
-static void member_bool(struct json_writer *w, const char *key, bool value)
-{
-    json_key(w, str_c(key));
-    json_bool(w, value);
-}
-
-static void member_u64(struct json_writer *w, const char *key, uint64_t value)
-{
-    json_key(w, str_c(key));
-    json_u64(w, value);
+    json_member_str(w, key, str_c(value));
 }
 
 /* 64 bits: as text, as in every proto's JSON. */
@@ -93,10 +80,10 @@ static void write_options(struct json_writer *w, const struct server *s)
     const struct options *o = &s->options;
 
     member_u64_text(w, "base_id", o->base_id);
-    member_u64(w, "concurrency", s->worker_count);
+    json_member_u64(w, "concurrency", s->worker_count);
     member_str(w, "config_path", o->config_path);
     member_str(w, "config_yaml", o->config_yaml);
-    member_bool(w, "allow_unknown_static_fields", o->allow_unknown_static_fields);
+    json_member_bool(w, "allow_unknown_static_fields", o->allow_unknown_static_fields);
     member_str(w, "admin_address_path", o->admin_address_path);
     member_str(w, "local_address_ip_version", o->local_address_ip_version);
     member_str(w, "log_level", log_level_name(o->log_level));
@@ -110,27 +97,27 @@ static void write_options(struct json_writer *w, const struct server *s)
     member_ms(w, "drain_time", (uint64_t)o->drain_time_s * 1000);
     member_ms(w, "parent_shutdown_time", (uint64_t)o->parent_shutdown_time_s * 1000);
     member_str(w, "mode", o->mode == MODE_SERVE ? "Serve" : "Validate");
-    member_bool(w, "disable_hot_restart", o->disable_hot_restart);
-    member_bool(w, "enable_mutex_tracing", o->enable_mutex_tracing);
-    member_u64(w, "restart_epoch", o->restart_epoch);
-    member_bool(w, "cpuset_threads", o->cpuset_threads);
-    member_bool(w, "reject_unknown_dynamic_fields", o->reject_unknown_dynamic_fields);
-    member_bool(w, "log_format_escaped", o->log_format_escaped);
+    json_member_bool(w, "disable_hot_restart", o->disable_hot_restart);
+    json_member_bool(w, "enable_mutex_tracing", o->enable_mutex_tracing);
+    json_member_u64(w, "restart_epoch", o->restart_epoch);
+    json_member_bool(w, "cpuset_threads", o->cpuset_threads);
+    json_member_bool(w, "reject_unknown_dynamic_fields", o->reject_unknown_dynamic_fields);
+    json_member_bool(w, "log_format_escaped", o->log_format_escaped);
     member_disabled_extensions(w, o->disable_extensions);
-    member_bool(w, "ignore_unknown_dynamic_fields", o->ignore_unknown_dynamic_fields);
-    member_bool(w, "use_dynamic_base_id", o->use_dynamic_base_id);
+    json_member_bool(w, "ignore_unknown_dynamic_fields", o->ignore_unknown_dynamic_fields);
+    json_member_bool(w, "use_dynamic_base_id", o->use_dynamic_base_id);
     member_str(w, "base_id_path", o->base_id_path);
     member_str(w, "drain_strategy", o->drain_strategy == DRAIN_GRADUAL ? "Gradual" : "Immediate");
-    member_bool(w, "enable_fine_grain_logging", o->enable_fine_grain_logging);
+    json_member_bool(w, "enable_fine_grain_logging", o->enable_fine_grain_logging);
     member_str(w, "socket_path", o->socket_path != NULL ? o->socket_path : HOT_RESTART_SOCKET_PATH);
-    member_u64(w, "socket_mode", o->socket_mode);
-    member_bool(w, "enable_core_dump", o->enable_core_dump);
+    json_member_u64(w, "socket_mode", o->socket_mode);
+    json_member_bool(w, "enable_core_dump", o->enable_core_dump);
     member_stats_tags(w, o);
-    member_bool(w, "skip_hot_restart_on_no_parent", o->skip_hot_restart_on_no_parent);
-    member_bool(w, "skip_hot_restart_parent_stats", o->skip_hot_restart_parent_stats);
-    member_bool(w, "skip_deprecated_logs", o->skip_deprecated_logs);
-    member_u64(w, "file_flush_min_size", o->file_flush_min_kb);
-    member_bool(w, "log_stacktrace_single_entry", o->log_stacktrace_single_entry);
+    json_member_bool(w, "skip_hot_restart_on_no_parent", o->skip_hot_restart_on_no_parent);
+    json_member_bool(w, "skip_hot_restart_parent_stats", o->skip_hot_restart_parent_stats);
+    json_member_bool(w, "skip_deprecated_logs", o->skip_deprecated_logs);
+    json_member_u64(w, "file_flush_min_size", o->file_flush_min_kb);
+    json_member_bool(w, "log_stacktrace_single_entry", o->log_stacktrace_single_entry);
 }
 
 /* --- node --------------------------------------------------------------------------------- */
@@ -140,9 +127,9 @@ static void write_build_version(struct json_writer *w)
     json_object_begin(w);
     json_key(w, STR("version"));
     json_object_begin(w);
-    member_u64(w, "major_number", NUNCIO_ENVOY_MAJOR);
-    member_u64(w, "minor_number", NUNCIO_ENVOY_MINOR);
-    member_u64(w, "patch", NUNCIO_ENVOY_PATCH);
+    json_member_u64(w, "major_number", NUNCIO_ENVOY_MAJOR);
+    json_member_u64(w, "minor_number", NUNCIO_ENVOY_MINOR);
+    json_member_u64(w, "patch", NUNCIO_ENVOY_PATCH);
     json_object_end(w);
     json_object_end(w);
 }
@@ -153,7 +140,7 @@ static void write_extension(struct json_writer *w, const Envoy__Config__Core__V3
     member_str(w, "name", e->name);
     member_str(w, "category", e->category);
     member_str(w, "type_descriptor", "");
-    member_bool(w, "disabled", false);
+    json_member_bool(w, "disabled", false);
     json_key(w, STR("type_urls"));
     json_array_begin(w);
     for (size_t i = 0; i < e->n_type_urls; i++) {
@@ -220,7 +207,7 @@ static void server_info_render(void *context, const struct admin_request *rq,
     json_object_begin(&w);
     write_node(&w, s->node.message);
     json_object_end(&w);
-    member_bool(&w, "hot_restart_initializing", false);
+    json_member_bool(&w, "hot_restart_initializing", false);
     json_object_end(&w);
     strbuf_add_char(&rs->body, '\n');
 }
