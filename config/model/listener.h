@@ -98,6 +98,7 @@ struct listener_config {
     /* Connections whose destination was restored go to the listener at that address. */
     bool use_original_dst;
     bool reuse_port;
+    bool is_balanced_exactly;   /* between workers, by how many connections each has */
     int backlog;                /* 0: the system's maximum */
     uint32_t accepts_per_event; /* 0: not set */
     bool is_transparent;

@@ -260,6 +260,11 @@ static int parse_plain(struct parse_context *ctx, const Listener *m, struct list
         return parse_fail(ctx, E_INVALID, "max_connections_to_accept_per_socket_event",
                           "value must be greater than 0");
     }
+    if (m->connection_balance_config != NULL &&
+        m->connection_balance_config->exact_balance == NULL) {
+        return parse_fail(ctx, E_INVALID, "connection_balance_config.balance_type",
+                          "a value is required");
+    }
     ret->name = m->name[0] == '\0' || str_eq(ctx->part->name, str_c(m->name))
                     ? ctx->part->name
                     : parse_str(ctx, m->name);
@@ -270,6 +275,7 @@ static int parse_plain(struct parse_context *ctx, const Listener *m, struct list
     ret->bind_to_port = parse_bool_or(m->bind_to_port, true);
     ret->use_original_dst = parse_bool_or(m->use_original_dst, false);
     ret->reuse_port = parse_bool_or(m->enable_reuse_port, true);
+    ret->is_balanced_exactly = m->connection_balance_config != NULL;
     ret->backlog = (int)(parse_u32_or(m->tcp_backlog_size, 0) & INT32_MAX);
     ret->per_connection_buffer_limit_bytes = parse_opt_u32(m->per_connection_buffer_limit_bytes);
     ret->traffic_direction = direction_of((int)m->traffic_direction);

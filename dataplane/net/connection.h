@@ -27,7 +27,7 @@
 #include "dataplane/event/loop.h"
 #include "dataplane/net/transport_socket.h"
 
-#define CONN_LIMITS 2 /* the listener's and the process's */
+#define CONN_LIMITS 3 /* the process's, the listener's and its share on this worker */
 #define CONN_MAGIC MAGIC('C', 'O', 'N', 'N')
 
 struct conn;

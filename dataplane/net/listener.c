@@ -16,6 +16,7 @@
 #include "dataplane/base/error.h"
 #include "dataplane/base/log.h"
 #include "dataplane/base/xalloc.h"
+#include "dataplane/net/connection_balance.h"
 #include "dataplane/runtime/overload.h"
 #include "dataplane/runtime/runtime.h"
 #include "dataplane/runtime/thread_context.h"
@@ -259,11 +260,6 @@ static void lc_drain(struct listener_connection *lc)
 
 /* --- limits ------------------------------------------------------------------------------- */
 
-/* What a connection that is let in counts against; its conn gives it back. */
-struct admission {
-    struct limit *limits[CONN_LIMITS]; /* NULL: nothing */
-};
-
 static void admission_give_back(const struct admission *a)
 {
     for (size_t i = 0; i < CONN_LIMITS; i++) {
@@ -343,20 +339,32 @@ static bool worker_listener_admit(struct worker_listener *wl, struct admission *
     return false;
 }
 
+static void recount(struct limit **before, struct limit *now)
+{
+    if (*before != now) {
+        if (*before != NULL) {
+            limit_give_back(*before);
+        }
+        if (now != NULL) {
+            limit_force(now);
+        }
+        *before = now;
+    }
+}
+
+static size_t worker_listener_index(const struct worker_listener *wl)
+{
+    return (size_t)wl->params.thread->loop->index;
+}
+
 /* Another listener's filters sent the connection here: as Envoy, whatever the limit says. */
 static void worker_listener_recount(struct worker_listener *wl, struct conn *c)
 {
-    struct limit *before = c->limits[1];
+    struct connection_balance *b = wl->params.balance;
 
-    if (before != wl->params.limit) {
-        if (before != NULL) {
-            limit_give_back(before);
-        }
-        if (wl->params.limit != NULL) {
-            limit_force(wl->params.limit);
-        }
-        c->limits[1] = wl->params.limit;
-    }
+    recount(&c->limits[1], wl->params.limit);
+    recount(&c->limits[2],
+            b != NULL ? connection_balance_share(b, worker_listener_index(wl)) : NULL);
 }
 
 /* --- draining ----------------------------------------------------------------------------- */
@@ -575,31 +583,28 @@ static void worker_listener_refuse(struct worker_listener *wl, const struct list
 }
 
 /* Without listener filters: the addresses are all there is to know. */
-static void worker_listener_adopt(struct worker_listener *wl, int take_fd, bool is_unix,
-                                  const struct address *remote, const struct address *local,
-                                  const struct admission *admission)
+static void worker_listener_adopt(struct worker_listener *wl, const struct accepted_socket *a)
 {
     const struct filter_chain_config *chain =
-        worker_listener_pick_chain(wl, remote, remote, local, NULL);
+        worker_listener_pick_chain(wl, &a->remote, &a->remote, &a->local, NULL);
     uint64_t now_ns = clock_mono_ns();
     struct conn *c;
 
     if (chain == NULL) {
         worker_listener_refuse(wl, &(struct listener_log){
                                        .config = wl->params.config,
-                                       .remote = remote,
-                                       .local = local,
+                                       .remote = &a->remote,
+                                       .local = &a->local,
                                        .accepted_ns = now_ns,
                                        .has_no_chain = true,
                                    });
-        admission_give_back(admission);
-        close(take_fd);
+        accepted_socket_drop(a);
         return;
     }
-    if (conn_accept(wl->params.thread->loop, take_fd, is_unix, remote, local, &c) != 0) {
-        admission_give_back(admission);
+    if (conn_accept(wl->params.thread->loop, a->fd, a->is_unix, &a->remote, &a->local, &c) != 0) {
+        admission_give_back(&a->admission);
     } else {
-        admission_give(admission, c);
+        admission_give(&a->admission, c);
         c->id = ++wl->params.thread->next_connection_id;
         worker_listener_serve(wl, c, chain, NULL, now_ns);
     }
@@ -722,18 +727,24 @@ static void worker_listener_inspect(struct worker_listener *wl, struct conn *c,
     inspection_start(i);
 }
 
-static void worker_listener_accepted(struct worker_listener *wl, int take_fd, bool is_unix,
-                                     const struct address *remote, const struct address *local,
-                                     const struct admission *admission)
+void accepted_socket_drop(const struct accepted_socket *take_accepted)
 {
+    admission_give_back(&take_accepted->admission);
+    close(take_accepted->fd);
+}
+
+void worker_listener_take(struct worker_listener *wl, const struct accepted_socket *take_accepted)
+{
+    const struct accepted_socket *a = take_accepted;
     struct conn *c;
 
     if (wl->params.config->listener_filter_count == 0) {
-        worker_listener_adopt(wl, take_fd, is_unix, remote, local, admission);
-    } else if (conn_accept(wl->params.thread->loop, take_fd, is_unix, remote, local, &c) != 0) {
-        admission_give_back(admission);
+        worker_listener_adopt(wl, a);
+    } else if (conn_accept(wl->params.thread->loop, a->fd, a->is_unix, &a->remote, &a->local, &c) !=
+               0) {
+        admission_give_back(&a->admission);
     } else {
-        admission_give(admission, c);
+        admission_give(&a->admission, c);
         c->id = ++wl->params.thread->next_connection_id;
         worker_listener_inspect(wl, c, NULL, clock_mono_ns());
     }
@@ -750,15 +761,31 @@ static void accept_socket_pause(struct accept_socket *s)
     timer_arm(s->listener->params.thread->loop, &s->pause, ACCEPT_PAUSE_MS);
 }
 
+/* To the worker that has the fewest, where that is asked for. */
+static void worker_listener_accepted(struct worker_listener *wl, struct accepted_socket *take)
+{
+    struct connection_balance *b = wl->params.balance;
+    size_t own = worker_listener_index(wl);
+    size_t picked = b != NULL ? connection_balance_pick(b, own, &take->admission.limits[2]) : own;
+
+    if (picked == own) {
+        worker_listener_take(wl, take);
+    } else {
+        wl->params.hand_over(wl->params.user, wl, picked, take);
+    }
+}
+
 /* False when nothing more is queued (or nothing more can be taken). */
 static bool accept_socket_one(struct accept_socket *s)
 {
-    struct address remote = {.len = sizeof(remote.un)};
-    struct address local = {.len = sizeof(local.un)};
-    struct admission admission = {{NULL}};
-    int fd = accept4(s->fd, &remote.sa, &remote.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    struct accepted_socket a = {
+        .is_unix = s->is_unix,
+        .remote.len = sizeof(a.remote.un),
+        .local.len = sizeof(a.local.un),
+    };
 
-    if (fd < 0) {
+    a.fd = accept4(s->fd, &a.remote.sa, &a.remote.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (a.fd < 0) {
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
             stat_inc(s->listener->stats, LISTENER_DOWNSTREAM_CX_ACCEPT_PAUSED);
             accept_socket_pause(s);
@@ -766,19 +793,18 @@ static bool accept_socket_one(struct accept_socket *s)
         }
         return errno == ECONNABORTED || errno == EINTR;
     }
-    if (!worker_listener_admit(s->listener, &admission)) {
-        close(fd);
+    if (!worker_listener_admit(s->listener, &a.admission)) {
+        close(a.fd);
         return true;
     }
-    if (getsockname(fd, &local.sa, &local.len) != 0) {
-        admission_give_back(&admission);
-        close(fd); /* gone already */
+    if (getsockname(a.fd, &a.local.sa, &a.local.len) != 0) {
+        accepted_socket_drop(&a); /* gone already */
         return true;
     }
     if (s->is_unix) {
-        remote = local; /* clients have no name: as Envoy, the listener's path */
+        a.remote = a.local; /* clients have no name: as Envoy, the listener's path */
     }
-    worker_listener_accepted(s->listener, fd, s->is_unix, &remote, &local, &admission);
+    worker_listener_accepted(s->listener, &a);
     return true;
 }
 
@@ -962,6 +988,23 @@ static void worker_listener_arm_drain(struct worker_listener *wl, uint64_t drain
     timer_arm(wl->params.thread->loop, &wl->drain_timer, drain_ms);
 }
 
+/* Only those that accept are given connections. */
+static void worker_listener_join_balance(struct worker_listener *wl)
+{
+    if (wl->params.balance != NULL) {
+        connection_balance_join(wl->params.balance, worker_listener_index(wl));
+    }
+}
+
+/* What is still queued is its own. */
+static void worker_listener_leave_balance(struct worker_listener *wl)
+{
+    if (wl->params.balance != NULL) {
+        connection_balance_leave(wl->params.balance, worker_listener_index(wl));
+        wl->params.balance = NULL;
+    }
+}
+
 int worker_listener_new(const struct worker_listener_params *p, struct worker_listener **ret)
 {
     struct worker_listener *wl = xcalloc(1, sizeof(*wl));
@@ -975,6 +1018,7 @@ int worker_listener_new(const struct worker_listener_params *p, struct worker_li
     timer_init(&wl->drain_tick, worker_listener_on_drain_tick);
     wl->stats = stat_scope_block(p->scope, p->thread->loop->index);
     r = worker_listener_set_sockets(wl, p);
+    worker_listener_join_balance(wl);
     wl->params.fds = NULL;
     *ret = wl;
     return r;
@@ -1014,10 +1058,14 @@ int worker_listener_update(struct worker_listener *wl, const struct worker_liste
     bool any_draining = false;
     int r;
 
+    if (p->balance == NULL) {
+        worker_listener_leave_balance(wl);
+    }
     wl->params = *p;
     wl->run = listener_run_new(p->config);
     r = worker_listener_set_sockets(wl, p); /* those that go accept what is queued on them */
     worker_listener_move_stats(wl, stat_scope_block(p->scope, p->thread->loop->index));
+    worker_listener_join_balance(wl);
     wl->params.fds = NULL;
     list_for_each (lc, &wl->connections, struct listener_connection, node) {
         if (!keep_chain(p->user, lc->chain)) {
@@ -1041,6 +1089,7 @@ int worker_listener_update(struct worker_listener *wl, const struct worker_liste
 
 static void worker_listener_close_sockets(struct worker_listener *wl, bool accept_queued)
 {
+    worker_listener_leave_balance(wl);
     for (size_t i = 0; i < wl->socket_count; i++) {
         if (wl->sockets[i] != NULL) {
             accept_socket_close(wl->sockets[i], accept_queued);

@@ -22,6 +22,7 @@
 #include "dataplane/net/network_filter.h"
 #include "dataplane/stats/stats.h"
 
+struct connection_balance;
 struct overload;
 struct thread_context;
 struct worker_listener;
@@ -93,6 +94,20 @@ struct listener_log {
     bool has_no_chain;              /* none matched */
 };
 
+/* What a connection that was let in counts against; its conn gives it back. */
+struct admission {
+    struct limit *limits[CONN_LIMITS]; /* NULL: nothing */
+};
+
+/* A connection that is let in, on its way to the worker that will have it. */
+struct accepted_socket {
+    int fd;
+    bool is_unix;
+    struct address remote;
+    struct address local;
+    struct admission admission;
+};
+
 struct worker_listener_params {
     struct thread_context *thread;
     const struct listener_config *config; /* borrowed; pinned by the caller's part handle */
@@ -101,6 +116,12 @@ struct worker_listener_params {
     size_t fd_count;
     struct stat_scope *scope;
     struct limit *limit; /* counts its connections over all workers; NULL: nobody; outlives them */
+    /* Which worker is to have a connection; NULL: the one that accepts it. Outlives them. */
+    struct connection_balance *balance;
+    /* Takes the connection to the same listener of another worker, where it is given to
+     * worker_listener_take, or accepted_socket_drop. */
+    void (*hand_over)(void *user, struct worker_listener *wl, size_t worker,
+                      const struct accepted_socket *take_accepted);
     /* A connection holds (delta +1) or lets go of (-1) its filter chain: server/ keeps the
      * handle. */
     void (*chain_ref)(void *user, const struct filter_chain_config *chain, int delta);
@@ -115,6 +136,10 @@ struct worker_listener_params {
 /* E_SYS. Starts accepting at once. */
 int worker_listener_new(const struct worker_listener_params *p,
                         struct worker_listener **ret) MUST_CHECK;
+/* A connection that another worker has accepted. */
+void worker_listener_take(struct worker_listener *wl, const struct accepted_socket *take_accepted);
+/* There is no such listener any more. */
+void accepted_socket_drop(const struct accepted_socket *take_accepted);
 /* New configuration under the same name. `keep_chain(user, chain)` says which of the old chains
  * the new version still has; connections on others drain (GOAWAY, connection: close), all at once
  * where only chains have changed, else as the process drains, and are closed at the latest after

@@ -8,6 +8,7 @@
 #include "config/store.h"
 #include "dataplane/base/log.h"
 #include "dataplane/base/xalloc.h"
+#include "dataplane/net/connection_balance.h"
 #include "dataplane/net/listener.h"
 #include "dataplane/server/hot_restart.h"
 
@@ -99,25 +100,33 @@ static void listener_scope_unref(struct listener_scope *s)
 }
 
 /* That of the version before, if there is one. */
-static struct listener_count *listener_count_ref(const struct listener_manager *m, struct str name)
+static struct listener_count *listener_manager_count(const struct listener_manager *m,
+                                                     struct str name)
 {
     struct listener_version *v;
     struct listener_count *n;
 
     list_for_each (v, &m->versions, struct listener_version, node) {
         if (str_eq(v->config->name, name)) {
-            v->count->refs++;
+            listener_count_ref(v->count);
             return v->count;
         }
     }
     n = xcalloc_aligned(_Alignof(struct listener_count), sizeof(*n));
-    n->refs = 1;
+    n->balance = connection_balance_new(m->worker_count);
+    atomic_init(&n->refs, 1);
     return n;
 }
 
-static void listener_count_unref(struct listener_count *n)
+void listener_count_ref(struct listener_count *n)
 {
-    if (n != NULL && --n->refs == 0) {
+    (void)atomic_fetch_add_explicit(&n->refs, 1, memory_order_relaxed);
+}
+
+void listener_count_unref(struct listener_count *n)
+{
+    if (n != NULL && atomic_fetch_sub_explicit(&n->refs, 1, memory_order_acq_rel) == 1) {
+        connection_balance_free(n->balance);
         free(n);
     }
 }
@@ -302,7 +311,7 @@ int listener_manager_prepare(struct listener_manager *m, const struct listener_c
     v->config = l;
     list_init(&v->node);
     part_ref(&l->part);
-    v->count = listener_count_ref(m, l->name);
+    v->count = listener_manager_count(m, l->name);
     r = filter_chain_index_new(l, &v->chains, reterr);
     if (r == 0) {
         r = listener_version_bind(m, v, reterr);

@@ -22,6 +22,7 @@
 
 struct listener_manager;
 struct config_store;
+struct connection_balance;
 struct hot_restart;
 
 /* What workers need beside the model of one listener version. Counted on main: one by the manager
@@ -45,10 +46,12 @@ struct listener_scope {
     struct stat_scope *stats;
 };
 
-/* How many connections a listener has, whatever its version: those share it by name. */
+/* How many connections a listener has, whatever its version: those share it by name. Counted by
+ * versions, and by connections between two workers. */
 struct listener_count {
     struct limit connections;
-    uint32_t refs;
+    struct connection_balance *balance;
+    _Atomic(uint32_t) refs;
 };
 
 /* `version_count` counts the versions that exist, also after the manager is gone. */
@@ -79,6 +82,9 @@ void listener_version_open(struct listener_version *v);
 void listener_version_close(struct listener_version *v);
 void listener_version_ref(struct listener_version *v);
 void listener_version_unref(struct listener_version *v); /* NULL allowed */
+/* Any thread, which has a version of it. */
+void listener_count_ref(struct listener_count *n);
+void listener_count_unref(struct listener_count *n); /* any thread; NULL allowed */
 /* From here on no listener of that direction gets sockets. */
 void listener_manager_stop(struct listener_manager *m, enum drain_direction direction);
 /* Once the workers have let go of them: closes the sockets of stopped listeners. How many listeners

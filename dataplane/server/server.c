@@ -418,6 +418,7 @@ static int server_start_workers(struct server *s, struct error *reterr)
             .context = &context,
             .overload = s->overload,
             .worker_count = s->worker_count,
+            .peers = s->workers,
         };
         int r = worker_start(&s->workers[i], &p);
 

@@ -7,6 +7,7 @@
 #include "dataplane/server/worker.h"
 
 #include <malloc.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -261,6 +262,63 @@ static int *worker_listener_fds(const struct worker *w, const struct listener_ve
     return fds;
 }
 
+/* A connection between two workers. Holds what it counts against. */
+struct handover {
+    struct post post;
+    uint32_t slot;
+    struct listener_count *count;
+    struct accepted_socket accepted;
+};
+
+static void worker_on_handover(struct loop *l, struct post *p)
+{
+    struct handover *h = container_of(p, struct handover, post);
+    const struct worker *w = l->owner;
+    const struct worker_listener_slot *s =
+        h->slot < w->listener_count ? &w->listeners[h->slot] : NULL;
+
+    /* As Envoy: a listener that has gone meanwhile takes it with it. */
+    if (s != NULL && s->listener != NULL && s->version->count == h->count) {
+        worker_listener_take(s->listener, &h->accepted);
+    } else {
+        accepted_socket_drop(&h->accepted);
+    }
+    listener_count_unref(h->count);
+    free(h);
+}
+
+static void worker_hand_over(void *user, struct worker_listener *wl, size_t worker,
+                             const struct accepted_socket *take_accepted)
+{
+    struct worker *w = user;
+    struct worker *to = &w->peers[worker];
+    uint32_t slot = worker_listener_config(wl)->part.slot;
+
+    (void)atomic_fetch_add(&to->arriving, 1);
+    if (atomic_load(&to->takes_nothing)) {
+        worker_listener_take(wl, take_accepted);
+    } else {
+        struct handover *h = xmalloc(sizeof(*h));
+
+        h->slot = slot;
+        h->count = w->listeners[slot].version->count;
+        h->accepted = *take_accepted;
+        h->post.run = worker_on_handover;
+        listener_count_ref(h->count);
+        post_send(&to->loop, &h->post);
+    }
+    (void)atomic_fetch_sub(&to->arriving, 1);
+}
+
+/* Its loop is about to end: whoever is handing something over has done so. */
+static void worker_take_nothing(struct worker *w)
+{
+    atomic_store(&w->takes_nothing, true);
+    while (atomic_load(&w->arriving) > 0) {
+        (void)sched_yield();
+    }
+}
+
 static void worker_apply_listener(struct worker *w, const struct snapshot_change *c,
                                   struct listener_version *version)
 {
@@ -281,6 +339,8 @@ static void worker_apply_listener(struct worker *w, const struct snapshot_change
         .chains = version->chains,
         .scope = version->scope->stats,
         .limit = &version->count->connections,
+        .balance = l->is_balanced_exactly ? version->count->balance : NULL,
+        .hand_over = worker_hand_over,
         .chain_ref = worker_chain_ref,
         .find_listener = worker_find_listener,
         .log = worker_log_connection,
@@ -626,6 +686,7 @@ static void *worker_thread(void *arg)
     void *crash_stack = crash_thread_init();
 
     loop_run(&w->loop);
+    worker_take_nothing(w);
     access_log_hub_stop_thread(w->context.access_logs, &w->context);
     cluster_manager_free(w->context.clusters);
     part_table_done(&w->parts);
@@ -646,6 +707,7 @@ int worker_start(struct worker *w, const struct worker_params *p)
     }
     w->main_loop = p->main_loop;
     w->worker_count = p->worker_count;
+    w->peers = p->peers;
     w->loop.owner = w;
     w->context = *p->context;
     w->context.loop = &w->loop;

@@ -40,6 +40,9 @@ struct worker {
     struct overload_manager *overload;
     uint32_t closing_listeners;
     size_t worker_count;
+    struct worker *peers;        /* all workers, this one too */
+    _Atomic(uint32_t) arriving;  /* others that are handing a connection over */
+    _Atomic(bool) takes_nothing; /* its thread is ending */
     enum drain_direction draining;
     enum drain_direction stopped; /* these accept nothing any more */
     bool is_stopping;
@@ -52,6 +55,7 @@ struct worker_params {
     const struct thread_context *context; /* template: stats, node, access logs */
     struct overload_manager *overload;    /* NULL: never overloaded */
     size_t worker_count;
+    struct worker *peers; /* `worker_count` of them, this one too */
 };
 
 /* Main thread. The thread runs when this returns 0. */

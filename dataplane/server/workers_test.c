@@ -158,8 +158,11 @@ static void process_init(void)
     listener_manager_set_store(pr.listeners, pr.store);
     pr.workers = xcalloc_aligned(_Alignof(struct worker), N_WORKERS * sizeof(struct worker));
     for (int i = 0; i < N_WORKERS; i++) {
-        struct worker_params p = {
-            .index = i, .main_loop = &pr.loop, .context = &pr.context, .worker_count = N_WORKERS};
+        struct worker_params p = {.index = i,
+                                  .main_loop = &pr.loop,
+                                  .context = &pr.context,
+                                  .worker_count = N_WORKERS,
+                                  .peers = pr.workers};
 
         assert_int_equal(worker_start(&pr.workers[i], &p), 0);
     }
