@@ -165,12 +165,17 @@ def connect(target, *lines, method="CONNECT"):
 
 
 # What a client does: bytes are sent, an int is how many bytes to wait for, "head" waits for a head,
-# "end" reads to the end, "silent" is that nothing comes for longer than any timeout here. Then it closes.
+# "end" reads to the end, "silent" is that nothing comes for longer than any timeout here,
+# "fin" ends its own way. Then it closes.
 SCRIPTS = {
     "a tunnel": ("echo:443", ["head", b"ping", len("hello ping")]),
     "sent with the head": ("echo:443", [b"early", "head", len("hello early")]),
     "a megabyte": ("echo:443", ["head", b"x" * (1 << 20), len("hello ") + (1 << 20)]),
     "the origin ends first": ("leaving:443", ["head", len("goodbye"), "end"]),
+    # An HTTP/1 connection ends as a whole: what the origin would still say is for nobody.
+    "the client half-closes": ("echo:443", ["head", len("hello "), "fin", "end"]),
+    "the client half-closes behind its last bytes": ("mute:443", ["head", b"ping", "fin", "end"]),
+    "a client of the next half-closes": ("accepts.example:80", ["head", len("hello "), "fin", "end"]),
     "refused": ("refused:443", ["head", "end"]),
     "no host": ("empty:443", ["head", "end"]),
     "a path's route takes none": ("paths:443", ["head", "end"]),
@@ -215,6 +220,8 @@ def play(proxy, listener, target, steps, method):
                 out.append((whole.status, whole.framing, whole.body))
             elif step == "silent":
                 out.append(client.is_silent(0.6))
+            elif step == "fin":
+                client.half_close()
             elif step == "end":
                 out.append(client.read_to_end())
             elif isinstance(step, bytes):
