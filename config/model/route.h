@@ -153,6 +153,8 @@ struct route_direct_response {
     struct str body;
 };
 
+struct stat_scope;
+
 struct route {
     struct str name;
     uint32_t index; /* position in its virtual host: the lowest match wins */
@@ -178,9 +180,18 @@ struct route {
     struct filter_overrides overrides;
     const struct value *metadata;
     struct opt_u64 body_buffer_limit; /* of requests; its virtual host's unless set */
+    struct stat_scope *stats;         /* stat_prefix: config/model/route_stats.h; else NULL */
 };
 
 enum require_tls { REQUIRE_TLS_NONE, REQUIRE_TLS_EXTERNAL_ONLY, REQUIRE_TLS_ALL };
+
+/* Requests of a virtual host that are counted together, whatever their routes. */
+struct virtual_cluster {
+    struct str name;                      /* as logs show it; empty for "other", as in Envoy */
+    const struct header_matcher *headers; /* all match */
+    size_t header_count;
+    struct stat_scope *stats; /* config/model/route_stats.h; NULL: nobody counts */
+};
 
 struct route_index; /* config/model/route_index.h */
 
@@ -199,6 +210,10 @@ struct virtual_host {
     struct header_ops response_headers;
     struct filter_overrides overrides;
     const struct value *metadata;
+    /* The first that matches counts. Either none, or the last is "other", which matches
+     * every request. */
+    const struct virtual_cluster *virtual_clusters;
+    size_t virtual_cluster_count;
 };
 
 struct domain_index; /* config/model/route_index.h */

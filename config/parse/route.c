@@ -193,6 +193,7 @@ static int parse_routes(struct parse_context *ctx, const struct route_scope *sco
         routes[i].body_buffer_limit =
             parse_body_limit(m->routes[i]->request_body_buffer_limit,
                              m->routes[i]->per_request_buffer_limit_bytes, limit);
+        parse_route_stats(ctx, ret->name, m->routes[i], &routes[i]);
         path_pop(ctx, at);
     }
     ret->routes = routes;
@@ -232,7 +233,8 @@ static int parse_virtual_host(struct parse_context *ctx, const struct route_scop
     ret->include_request_attempt_count = m->include_request_attempt_count;
     ret->include_attempt_count_in_response = m->include_attempt_count_in_response;
     ret->include_is_timeout_retry_header = m->include_is_timeout_retry_header;
-    return parse_routes(ctx, scope, m, ret);
+    r = parse_virtual_clusters(ctx, m, ret);
+    return r == 0 ? parse_routes(ctx, scope, m, ret) : r;
 }
 
 /* --- the table ------------------------------------------------------------------------------ */

@@ -61,9 +61,9 @@ _Static_assert(
         CLUSTER_INTERNAL_UPSTREAM_RQ_TIME == CLUSTER_INTERNAL_UPSTREAM_RQ_COMPLETED + FAMILY_TIME &&
         CLUSTER_EXTERNAL_UPSTREAM_RQ_TIME == CLUSTER_EXTERNAL_UPSTREAM_RQ_COMPLETED + FAMILY_TIME &&
         CLUSTER_CANARY_UPSTREAM_RQ_TIME == CLUSTER_CANARY_UPSTREAM_RQ_COMPLETED + FAMILY_TIME,
-    "charge_family relies on the order");
+    "stat_family_charge_code relies on the order");
 
-static void charge_family(struct stat_block *b, enum cluster_stat completed, unsigned status)
+void stat_family_charge_code(struct stat_block *b, size_t completed, unsigned status)
 {
     unsigned class = status / 100;
 
@@ -85,10 +85,10 @@ static enum cluster_stat origin_family(bool is_internal)
 void cluster_stats_charge_code(struct stat_block *b, unsigned status, bool is_internal,
                                bool is_canary)
 {
-    charge_family(b, CLUSTER_UPSTREAM_RQ_COMPLETED, status);
-    charge_family(b, origin_family(is_internal), status);
+    stat_family_charge_code(b, CLUSTER_UPSTREAM_RQ_COMPLETED, status);
+    stat_family_charge_code(b, origin_family(is_internal), status);
     if (is_canary) {
-        charge_family(b, CLUSTER_CANARY_UPSTREAM_RQ_COMPLETED, status);
+        stat_family_charge_code(b, CLUSTER_CANARY_UPSTREAM_RQ_COMPLETED, status);
     }
 }
 

@@ -154,6 +154,9 @@ enum cluster_breaker_stat {
 
 extern const struct stat_schema cluster_breaker_stat_schema;
 
+/* A family of a response's code, here or elsewhere: nine members from `completed` on, in the order
+ * completed, 1xx to 5xx, unknown, codes, time. */
+void stat_family_charge_code(struct stat_block *b, size_t completed, unsigned status);
 /* As Envoy's code stats: the plain series, internal. or external., and canary. where it is one. */
 void cluster_stats_charge_code(struct stat_block *b, unsigned status, bool is_internal,
                                bool is_canary);

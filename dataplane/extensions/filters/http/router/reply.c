@@ -33,6 +33,7 @@ void router_charge_code(struct router *r, unsigned status, const struct host *ho
     }
     cluster_stats_charge_code(cluster_stats(r->cluster), status, r->is_internal,
                               r->request.is_canary || (host != NULL && host->is_canary));
+    route_series_charge_code(&r->series, status);
 }
 
 void router_charge_abort(struct router *r, unsigned status)

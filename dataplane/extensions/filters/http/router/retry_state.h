@@ -33,14 +33,16 @@ enum replay_cause {
 };
 
 struct retry_state {
-    struct cluster *cluster; /* borrowed */
+    struct cluster *cluster;           /* borrowed */
+    const struct route_series *series; /* borrowed */
     enum routing_priority priority;
     uint32_t replays_left;
     uint8_t causes;   /* that count here: bits of enum replay_cause */
     bool is_retrying; /* holds a place in the breaker */
 };
 
-void retry_state_init(struct retry_state *rs, struct cluster *c, enum routing_priority priority);
+void retry_state_init(struct retry_state *rs, struct cluster *c, enum routing_priority priority,
+                      const struct route_series *series);
 /* From here on it is replayed for that cause. */
 static inline void retry_state_allow(struct retry_state *rs, enum replay_cause cause)
 {

@@ -11,7 +11,7 @@
  * response begins, by reference; otherwise bodies pass through.
  * Differs from Envoy: a request that an HTTP/2 peer provably did not process is replayed once
  * without a retry policy; no retry policies, hedging, shadowing or internal redirects yet; no
- * per-zone or virtual-cluster series; start_child_span means nothing without tracing.
+ * per-zone series; start_child_span means nothing without tracing.
  */
 
 #include "dataplane/extensions/filters/http/router/router.h"
@@ -37,6 +37,7 @@ static void router_on_timeout(struct timer *t)
 
     if (upstream_request_is_active(rq)) { /* else another attempt was about to start */
         stat_inc(cluster_stats(r->cluster), CLUSTER_UPSTREAM_RQ_TIMEOUT);
+        route_series_count(&r->series, ROUTE_STAT_RQ_TIMEOUT);
         if (rq->has_host_info) {
             host_stat_add(rq->host, HOST_RQ_TIMEOUT, 1);
         }
@@ -70,6 +71,25 @@ static void router_note_cluster(struct http_filter *f, const struct cluster *c, 
     info->upstream_cluster =
         str_eq(stat_name, name) ? name : arena_str(http_filter_arena(f), stat_name);
     info->cluster_metadata = cluster_config_of(c)->metadata;
+}
+
+/* As Envoy: from the headers as they are before the route changes them, and only of requests whose
+ * cluster is there. */
+static void router_find_series(struct router *r, const struct header_map *h)
+{
+    const struct virtual_host *vh = http_filter_virtual_host(r->filter);
+    const struct route *route = http_filter_route(r->filter);
+    int worker = router_loop(r)->index;
+
+    if (NUNCIO_UNLIKELY(vh != NULL && vh->virtual_cluster_count > 0)) {
+        const struct virtual_cluster *vc = virtual_cluster_find(vh, h);
+
+        http_filter_info(r->filter)->virtual_cluster_name = vc->name;
+        route_series_add(&r->series, vc->stats, worker);
+    }
+    if (NUNCIO_UNLIKELY(route->stats != NULL)) {
+        route_series_add(&r->series, route->stats, worker);
+    }
 }
 
 /* --- Timeouts and x-envoy-*
@@ -174,7 +194,7 @@ static void router_allow_replays(struct router *r)
 {
     const struct thread_context *t = http_filter_thread(r->filter);
 
-    retry_state_init(&r->retry, r->cluster, r->forward->priority);
+    retry_state_init(&r->retry, r->cluster, r->forward->priority, &r->series);
     if (!r->is_tunnel && runtime_replays_unprocessed_streams(t)) {
         retry_state_allow(&r->retry, REPLAY_UNPROCESSED);
     }
@@ -243,6 +263,7 @@ static enum filter_status router_decode_headers(struct http_filter *f, struct he
     }
     cluster_ref(r->cluster);
     router_note_cluster(f, r->cluster, name);
+    router_find_series(r, h);
     if (!router_forward(r, h, end_stream)) {
         return FILTER_STOP;
     }

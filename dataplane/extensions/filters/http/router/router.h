@@ -11,6 +11,7 @@
 #include "dataplane/event/loop.h"
 #include "dataplane/event/timer.h"
 #include "dataplane/extensions/filters/http/router/retry_state.h"
+#include "dataplane/extensions/filters/http/router/route_series.h"
 #include "dataplane/extensions/filters/http/router/timeouts.h"
 #include "dataplane/http/filter.h"
 #include "dataplane/upstream/upstream.h"
@@ -55,6 +56,7 @@ struct router {
     struct cluster *cluster; /* referenced */
     struct upstream_request request;
     struct retry_state retry;
+    struct route_series series;
     struct loop_task retry_task; /* the next attempt starts at the end of the turn */
     struct request_timeouts timeouts;
     struct timer timer;                        /* the response's */

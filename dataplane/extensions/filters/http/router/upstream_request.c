@@ -240,9 +240,10 @@ static void request_complete(struct upstream_request *rq)
 
     info->last_upstream_rx_ns = router_now_ns(r, info->first_upstream_rx_ns);
     if (r->request_done_ns != 0 && r->config->counts_codes && !info->is_health_check) {
-        cluster_stats_charge_time(cluster_stats(r->cluster),
-                                  (info->last_upstream_rx_ns - r->request_done_ns) / NS_PER_MS,
-                                  r->is_internal, rq->is_canary);
+        uint64_t ms = (info->last_upstream_rx_ns - r->request_done_ns) / NS_PER_MS;
+
+        cluster_stats_charge_time(cluster_stats(r->cluster), ms, r->is_internal, rq->is_canary);
+        route_series_charge_time(&r->series, ms);
     }
     timer_cancel(request_loop(rq), &r->timer);
     request_detach(rq);
@@ -497,6 +498,7 @@ static void request_on_ready(struct pool_request *pool_request)
 
     rq->is_waiting = false;
     rq->protocol = pool_request->protocol;
+    route_series_count(&r->series, ROUTE_STAT_RQ_TOTAL);
     request_note_host(rq);
     request_note_connection(rq);
     info->first_upstream_tx_ns = router_now_ns(r, is_at_once ? info->start_mono_ns : 0);
