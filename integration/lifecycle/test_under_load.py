@@ -1,4 +1,5 @@
-"""Signals and restarts while requests come: what may be lost, and what may not (load/hot_restart.py at full size)."""
+"""Signals and restarts while requests come: what may be lost, and what may not (faults.md, 41;
+load/hot_restart.py at full size)."""
 
 import signal
 import sys

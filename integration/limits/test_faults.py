@@ -1,5 +1,5 @@
-"""Faults of faults.md that need more than one place to look at: 26 (patterns that ruin a backtracking engine) and 33 (hosts
-that come and go, and none). Beside each a client that behaves is served without an error."""
+"""Faults of faults.md that need more than one place to look at: 26 (patterns that ruin a backtracking engine), 32 (origins
+that never answer or are never reached) and 33 (hosts that come and go, and none). Beside each a client that behaves is served without an error."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ from harness import paths
 from harness.bystander import unharmed
 from harness.client import request
 from harness.proxy import Proxy
-from harness.upstream import Origin, Refused
+from harness.upstream import BlackHole, Origin, Refused, hang
 
 RUINOUS = ["/(a+)+$", "/(a|aa)*b", "/(.*a){20}x", "/([a-z]+)*0"]
 FLAPS = 20
@@ -47,6 +47,25 @@ def test_faults_26_patterns_that_grow_are_refused(tmp_path):
     said = subprocess.run([paths.nuncio(), "-c", file, "--mode", "validate"], capture_output=True, text=True, timeout=60)
     assert said.returncode == 1
     assert "safe_regex" in said.stdout + said.stderr
+
+
+def test_faults_32_origins_that_keep_silent():
+    """The route's timeout and the connect timeout end what nobody answers, each under its own counter."""
+    with Origin("a") as origin, Origin("a") as silent, BlackHole() as hole:
+        for _ in range(5):
+            silent.next(hang())
+        table = c.routes("r", c.vhost("all", ["*"], c.route("/silent", {"cluster": "silent", "timeout": "0.2s"}),
+                                      c.route("/hole", "hole"), c.route("/", "a")))
+        with Proxy("nuncio", c.static_bootstrap([c.listener("l", c.hcm(table))], [
+                c.cluster("a", origin.port), c.cluster("silent", silent.port),
+                c.cluster("hole", hole.port, connect_timeout="0.2s")])) as proxy:
+            with unharmed(proxy), proxy.connect() as client:
+                for _ in range(5):
+                    assert client.get("/silent").status == 504
+                    assert client.get("/hole").status == 503
+            proxy.wait_stat("cluster.silent.upstream_rq_timeout", 5)
+            proxy.wait_stat("cluster.hole.upstream_cx_connect_timeout", 5)
+            proxy.wait_stat("cluster.silent.upstream_cx_active", 0)
 
 
 def told(ads, *members):
