@@ -226,11 +226,21 @@ static struct header *find_name_from(const struct header_map *m, uint32_t index,
     return NULL;
 }
 
-struct header *header_find_name(const struct header_map *m, struct str lower_name)
+static struct header *find_as_named(const struct header_map *m, struct str lower_name)
 {
     enum header_id id = header_id_of(lower_name);
 
     return id != HDR_UNKNOWN ? header_find(m, id) : find_name_from(m, 0, lower_name);
+}
+
+struct header *header_find_name(const struct header_map *m, struct str lower_name)
+{
+    struct header *h = find_as_named(m, lower_name);
+
+    if (h == NULL && str_eq(lower_name, header_name(HDR_HOST))) {
+        h = header_find(m, HDR_AUTHORITY);
+    }
+    return h;
 }
 
 struct header *header_next_same(const struct header_map *m, const struct header *h)
@@ -285,7 +295,7 @@ size_t header_remove(struct header_map *m, enum header_id id)
 
 size_t header_remove_name(struct header_map *m, struct str lower_name)
 {
-    return remove_from(m, header_find_name(m, lower_name));
+    return remove_from(m, find_as_named(m, lower_name));
 }
 
 static void set_value(struct header_map *m, struct header *h, struct str value)
@@ -315,7 +325,7 @@ void header_set(struct header_map *m, enum header_id id, struct str value)
 
 void header_set_name(struct header_map *m, struct str lower_name, struct str value)
 {
-    struct header *h = header_find_name(m, lower_name);
+    struct header *h = find_as_named(m, lower_name);
 
     if (h != NULL) {
         replace(m, h, value);

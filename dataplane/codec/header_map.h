@@ -139,6 +139,9 @@ struct str header_name(enum header_id id);
 /* First value; `ptr` NULL when absent. */
 struct str header_get(const struct header_map *m, enum header_id id);
 struct header *header_find(const struct header_map *m, enum header_id id);
+/* By the name that a configuration gives: "host" also finds :authority, which is where a request's
+ * Host header stands whatever the protocol (as Envoy). What changes a map takes names as they are.
+ */
 struct header *header_find_name(const struct header_map *m, struct str lower_name);
 /* The first with an invalid value; NULL, at once, when nobody has set has_invalid_value. */
 struct header *header_find_invalid(const struct header_map *m);

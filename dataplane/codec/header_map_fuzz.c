@@ -165,7 +165,7 @@ static void step(struct header_map *h, struct model *m, struct input *in)
         break;
     case 4: /* the first alone */
         e = header_find_name(h, name);
-        if (e != NULL) {
+        if (e != NULL && str_eq(e->name, name)) { /* "host" finds :authority */
             struct pair *p = model_find(m, name);
 
             header_remove_entry(h, e);

@@ -219,6 +219,21 @@ static void values_that_no_header_may_have(void **state)
     assert_null(header_find_invalid(map));
 }
 
+static void the_host_of_a_request_is_its_authority(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_null(header_find_name(&f->map, STR("host")));
+    header_add(&f->map, HDR_AUTHORITY, STR("a.test"));
+    assert_value(header_find_name(&f->map, STR("host"))->value, "a.test");
+    assert_value(header_joined(&f->map, STR("host")), "a.test");
+    assert_null(header_find_name(&f->map, STR("hos")));
+    assert_int_equal(header_remove_name(&f->map, STR("host")), 0);
+    assert_entries(&f->map, ":authority=a.test;");
+    header_add(&f->map, HDR_HOST, STR("own"));
+    assert_value(header_find_name(&f->map, STR("host"))->value, "own");
+}
+
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -232,6 +247,7 @@ int main(void)
         CASE(entries_beyond_what_the_index_can_name),
         CASE(a_copy_stands_alone),
         CASE(values_that_no_header_may_have),
+        CASE(the_host_of_a_request_is_its_authority),
     };
 #undef CASE
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -101,7 +101,7 @@ void header_drop_invalid(struct header_map *h)
 
 /* --- all levels --------------------------------------------------------------------------- */
 
-#define LEVELS 4
+#define LEVELS 3
 
 /* Most specific first; NULL where there is no such level. */
 static void header_rewrite_levels(const struct header_rewrite *rw, bool is_request,
@@ -109,16 +109,25 @@ static void header_rewrite_levels(const struct header_rewrite *rw, bool is_reque
 {
     const struct route_match *m = rw->match;
 
-    for (size_t i = 0; i < LEVELS; i++) {
-        levels[i] = NULL;
-    }
-    if (m->weighted != NULL) {
-        levels[0] = is_request ? &m->weighted->request_headers : &m->weighted->response_headers;
-    }
-    levels[1] = is_request ? &m->route->request_headers : &m->route->response_headers;
+    levels[0] = is_request ? &m->route->request_headers : &m->route->response_headers;
+    levels[1] = NULL;
+    levels[2] = NULL;
     if (m->vhost != NULL) {
-        levels[2] = is_request ? &m->vhost->request_headers : &m->vhost->response_headers;
-        levels[3] = is_request ? &rw->table->request_headers : &rw->table->response_headers;
+        levels[1] = is_request ? &m->vhost->request_headers : &m->vhost->response_headers;
+        levels[2] = is_request ? &rw->table->request_headers : &rw->table->response_headers;
+    }
+}
+
+/* What the chosen cluster of several says goes before all levels, whatever their order, and they
+ * see its host; the original host is not kept. As Envoy. */
+static void header_rewrite_weighted(const struct header_rewrite *rw, bool is_request,
+                                    struct header_map *h)
+{
+    const struct weighted_cluster *w = rw->match->weighted;
+
+    header_ops_apply(is_request ? &w->request_headers : &w->response_headers, rw, h);
+    if (is_request && w->host_rewrite.len > 0) {
+        header_set(h, HDR_AUTHORITY, w->host_rewrite);
     }
 }
 
@@ -127,6 +136,9 @@ static void header_rewrite_apply(const struct header_rewrite *rw, bool is_reques
 {
     const struct header_ops *levels[LEVELS];
 
+    if (rw->match->weighted != NULL) {
+        header_rewrite_weighted(rw, is_request, h);
+    }
     header_rewrite_levels(rw, is_request, levels);
     for (size_t i = 0; i < LEVELS; i++) {
         size_t level = rw->table->most_specific_header_mutations_wins ? LEVELS - 1 - i : i;
@@ -164,9 +176,7 @@ static void header_rewrite_route_host(const struct header_rewrite *rw, bool keep
     const struct route_forward *f = &rw->match->route->forward;
     struct str host = STR_NONE;
 
-    if (rw->match->weighted != NULL && rw->match->weighted->host_rewrite.len > 0) {
-        host = rw->match->weighted->host_rewrite;
-    } else if (f->host_rewrite_literal.len > 0) {
+    if (f->host_rewrite_literal.len > 0) {
         host = f->host_rewrite_literal;
     } else if (f->host_rewrite_header.len > 0) {
         const struct header *from = header_find_name(h, f->host_rewrite_header);

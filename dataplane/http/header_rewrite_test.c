@@ -215,7 +215,7 @@ static void test_levels(void **state)
     (void)header_remove_name(&headers, STR("y"));
     table.most_specific_header_mutations_wins = true;
     request(true);
-    check("y: weighted|");
+    check("y: route|"); /* the weighted cluster goes first all the same */
 }
 
 static void test_response_levels(void **state)
@@ -294,7 +294,7 @@ static void test_regex_rewrite(void **state)
     error_done(&why);
 }
 
-static void test_host_from_header_and_weighted(void **state)
+static void test_host_from_header(void **state)
 {
     route.forward.host_rewrite_header = STR("x-host");
     request(true);
@@ -302,11 +302,20 @@ static void test_host_from_header_and_weighted(void **state)
     header_add_name(&headers, STR("x-host"), STR("from-header"));
     request(true);
     assert_true(str_eq(header_get(&headers, HDR_AUTHORITY), STR("from-header")));
+    check("x-host: from-header|x-envoy-original-host: h:80|");
+}
+
+static void test_host_of_a_weighted_cluster(void **state)
+{
     weighted.host_rewrite = STR("from-weighted");
     match.weighted = &weighted;
     request(true);
     assert_true(str_eq(header_get(&headers, HDR_AUTHORITY), STR("from-weighted")));
-    check("x-host: from-header|x-envoy-original-host: h:80|");
+    check("");
+    route.forward.host_rewrite_literal = STR("from-route"); /* which comes after it */
+    request(true);
+    assert_true(str_eq(header_get(&headers, HDR_AUTHORITY), STR("from-route")));
+    check("x-envoy-original-host: from-weighted|");
 }
 
 static void test_forwarded_host_once(void **state)
@@ -334,7 +343,8 @@ int main(void)
         TEST(test_suppressed_originals),
         TEST(test_rewrite_kinds),
         TEST(test_regex_rewrite),
-        TEST(test_host_from_header_and_weighted),
+        TEST(test_host_from_header),
+        TEST(test_host_of_a_weighted_cluster),
         TEST(test_forwarded_host_once),
     };
 

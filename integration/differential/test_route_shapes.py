@@ -60,7 +60,7 @@ REWRITES = {
 }
 FORMATS = {
     "req": "%REQ(x-in)%", "none": "%REQ(x-none)%", "alt": "%REQ(x-none?x-in)%", "cut": "%REQ(x-in):2%", "method": "%REQ(:METHOD)%",
-    "path": "%REQ(:PATH)%", "authority": "%REQ(:AUTHORITY)%", "proto": "%PROTOCOL%", "percent": "100%%", "mixed": "a-%PROTOCOL%-b",
+    "path": "%REQ(:PATH)%", "authority": "%REQ(:AUTHORITY)%", "host-header": "%REQ(x-none?HOST)%", "proto": "%PROTOCOL%", "percent": "100%%", "mixed": "a-%PROTOCOL%-b",
     "host": "%UPSTREAM_HOST%", "cluster": "%UPSTREAM_CLUSTER%", "remote": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
     "direct": "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%", "local": "%DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT%",
     "hostname-free": "literal", "route": "%ROUTE_NAME%", "code": "%RESPONSE_CODE%", "flags": "%RESPONSE_FLAGS%",
@@ -87,6 +87,7 @@ def table():
         by_header("/h/range", "x-in", range_match={"start": -5, "end": 10}),
         by_header("/h/missing", "x-in", string_match={"exact": ""}, treat_missing_header_as_empty=True),
         by_header("/h/method", ":method", string_match={"exact": "PUT"}), by_header("/h/authority", ":authority", string_match={"suffix": ".b"}),
+        by_header("/h/host", "host", string_match={"exact": "test"}),
         by_header("/h/path", ":path", string_match={"contains": "?x"}), by_header("/h/scheme", ":scheme", string_match={"exact": "http"}),
         by_query("/q/present", "k", present_match=True), by_query("/q/exact", "k", string_match={"exact": "v"}),
         by_query("/q/regex", "k", string_match={"safe_regex": regex("v+")}),
@@ -115,10 +116,16 @@ def table():
                   request_headers_to_add=[add("x-out", fmt)], response_headers_to_add=[add("x-out", fmt)])
           for name, fmt in FORMATS.items()],
         # Clusters.
+        c.route({"prefix": "/cluster-host"}, {"cluster_header": "host"}),
         c.route({"prefix": "/cluster-header"}, {"cluster_header": "x-to"}),
         c.route({"prefix": "/weighted"}, {"weighted_clusters": {"clusters": [
             {"name": "a", "weight": 0}, {"name": "b", "weight": 1, "request_headers_to_add": [add("x-w", "b")],
                                          "response_headers_to_add": [add("x-wr", "b")], "response_headers_to_remove": ["x-origin"]}]}}),
+        c.route({"prefix": "/own-host"}, {"weighted_clusters": {"clusters": [
+            {"name": "b", "weight": 1, "host_rewrite_literal": "own.test", "request_headers_to_add": [add("x-w", "%REQ(:AUTHORITY)%")]}]}},
+                request_headers_to_add=[add("x-r", "%REQ(HOST)%")]),
+        c.route({"prefix": "/own-route-host"}, {"host_rewrite_literal": "lit.test", "append_x_forwarded_host": True, "weighted_clusters": {"clusters": [
+            {"name": "b", "weight": 1, "host_rewrite_literal": "own.test"}]}}),
         c.route({"prefix": "/weighted-header"}, {"weighted_clusters": {"clusters": [
             {"name": "a", "weight": 1}, {"name": "b", "weight": 1}], "header_name": "x-pick"}}),
         c.route({"prefix": "/nobody"}, "nobody"), c.route({"prefix": "/refused"}, "refused"), c.route({"prefix": "/black"}, "black"),
@@ -237,7 +244,10 @@ CLUSTERS = [
     case("empty cluster header", get("/cluster-header", headers={"x-to": ""})), case("unknown cluster", get("/cluster-header", headers={"x-to": "none"})),
     case("two cluster headers", get("/cluster-header", headers=[("x-to", "a"), ("x-to", "b")])),
     case("unknown cluster, 404", get("/not-found-404", headers={"x-to": "none"})), case("unknown cluster, 500", get("/not-found-500", headers={"x-to": "none"})),
-    case("weighted", get("/weighted"), origin="b"), case("no hosts", get("/nobody")), case("no hosts, HEAD", get("/nobody", method="HEAD")),
+    case("weighted", get("/weighted"), origin="b"), case("host is the authority", get("/h/host"), origin="b", route="/h/host-matched"),
+    case("weighted, its own host", get("/own-host"), host="own.test", upstream_headers={"x-w": "test", "x-r": "own.test"}),
+    case("weighted, and the route's host", get("/own-route-host"), host="lit.test", upstream_headers={"x-envoy-original-host": "own.test"}),
+    case("a cluster named by the host", get("/cluster-host", host="b"), origin="b"), case("no hosts", get("/nobody")), case("no hosts, HEAD", get("/nobody", method="HEAD")),
     case("no hosts, gRPC", get("/nobody", headers={"content-type": "application/grpc"})), case("no hosts, POST", post("/nobody", b"x"), ignore=MANY),
     case("refused", get("/refused")), case("refused, gRPC", get("/refused", headers={"content-type": "application/grpc"})), case("refused, POST", post("/refused", b"abc")),
     case("black hole", get("/black")), case("alternative stat name", get("/plain", headers={"x-envoy-upstream-alt-stat-name": "alt"})),
