@@ -160,7 +160,8 @@ struct cluster_shared; /* dataplane/upstream/cluster_registry.h */
 struct cluster_config {
     struct part part;
     struct str name;
-    struct str stat_name; /* alt_stat_name or name */
+    struct str stat_name;  /* alt_stat_name or name */
+    bool tracks_endpoints; /* track_cluster_stats.per_endpoint_stats */
     enum discovery_type type;
     uint32_t endpoints_slot; /* always valid: EDS, static and DNS sets are published there */
     struct str eds_service_name;

@@ -583,6 +583,8 @@ static int parse_cluster_plain(struct parse_context *ctx, const Cluster *m,
     ret->name = str_eq(ctx->part->name, str_c(m->name)) ? ctx->part->name : parse_str(ctx, m->name);
     ret->stat_name = m->alt_stat_name[0] != '\0' ? parse_str(ctx, m->alt_stat_name) : ret->name;
     ctx->cluster_stat_name = ret->stat_name;
+    ret->tracks_endpoints =
+        m->track_cluster_stats != NULL && m->track_cluster_stats->per_endpoint_stats;
     ret->per_connection_buffer_limit_bytes =
         parse_u32_or(m->per_connection_buffer_limit_bytes, BUFFER_LIMIT_BYTES);
     ret->added_via_api = !ctx->is_static;

@@ -13,6 +13,7 @@
 #include "dataplane/event/loop.h"
 #include "dataplane/upstream/cluster_registry_internal.h"
 #include "dataplane/upstream/cluster_stats.h"
+#include "dataplane/upstream/endpoint_series.h"
 #include "dataplane/upstream/grpc_series.h"
 #include "dataplane/upstream/match_series.h"
 #include "dataplane/upstream/transport_match.h"
@@ -110,6 +111,7 @@ static void shared_unref(void *object)
         stat_scope_unref(s->breaker_scope);
     }
     match_series_free(s->matches);
+    endpoint_series_free(s->endpoints);
     grpc_series_set_free(atomic_load_explicit(&s->grpc, memory_order_acquire));
     free(atomic_load_explicit(&s->breakers, memory_order_acquire));
     shared_free_hosts(atomic_load_explicit(&s->hosts, memory_order_acquire));
@@ -538,6 +540,7 @@ void cluster_registry_refresh_stats(struct cluster_registry *r)
 
         refresh_breakers(r, rc->config);
         refresh_grpc(r, rc->config);
+        endpoint_series_refresh(&rc->shared->endpoints, rc);
     }
 }
 

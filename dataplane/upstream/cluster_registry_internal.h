@@ -10,12 +10,13 @@
 #include "dataplane/upstream/cluster_registry.h"
 
 struct cluster_shared {
-    uint32_t refs;                    /* one per part that has it, one of the registry */
-    struct stat_scope *scope;         /* traffic */
-    struct stat_scope *main_scope;    /* membership, updates */
-    struct stat_scope *http2_scope;   /* NULL until a version may speak HTTP/2 */
-    struct stat_scope *breaker_scope; /* NULL while nobody has used the cluster */
-    struct match_series *matches;     /* of transport_socket_matches */
+    uint32_t refs;                     /* one per part that has it, one of the registry */
+    struct stat_scope *scope;          /* traffic */
+    struct stat_scope *main_scope;     /* membership, updates */
+    struct stat_scope *http2_scope;    /* NULL until a version may speak HTTP/2 */
+    struct stat_scope *breaker_scope;  /* NULL while nobody has used the cluster */
+    struct match_series *matches;      /* of transport_socket_matches */
+    struct endpoint_series *endpoints; /* NULL: not wanted, or nobody has looked */
     _Atomic(struct circuit_breaker *) breakers;
     _Atomic(struct host_stats *) hosts; /* pushed by any thread, pruned by main */
     _Atomic(struct grpc_series_set *) grpc;
