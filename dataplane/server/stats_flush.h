@@ -3,7 +3,7 @@
 
 /*
  * Flushes statistics to the sinks of the bootstrap: at an interval, or whenever an admin looks at
- * them. Without sinks nothing is done. Main thread.
+ * them; histograms then begin a new interval, with sinks or without. Main thread.
  */
 
 #include "config/bootstrap.h"

@@ -2,25 +2,25 @@
 
 #include "dataplane/stats/admin_stats.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "dataplane/base/json.h"
 #include "dataplane/base/regex.h"
 #include "dataplane/base/xalloc.h"
+#include "dataplane/stats/admin_histogram.h"
 #include "dataplane/stats/admin_stats_params.h"
 #include "dataplane/stats/stats.h"
 
-static const char *const QUANTILE_NAMES[] = {"P0",  "P25", "P50",   "P75",   "P90",
-                                             "P95", "P99", "P99.5", "P99.9", "P100"};
 /* --- selection ---------------------------------------------------------------------------- */
 
 enum stat_type_filter { TYPE_ALL, TYPE_COUNTERS, TYPE_GAUGES, TYPE_HISTOGRAMS, TYPE_TEXT };
 
 struct selection {
     bool used_only;
+    bool inverts_filter;
     enum stat_type_filter type;
+    enum histogram_mode histograms;
     struct regex *filter; /* NULL: everything */
 };
 
@@ -29,7 +29,7 @@ static bool selection_parse_type(struct str name, enum stat_type_filter *ret_typ
     static const char *const NAMES[] = {"All", "Counters", "Gauges", "Histograms", "TextReadouts"};
 
     for (size_t i = 0; i < ARRAY_LEN(NAMES); i++) {
-        if (str_eq_nocase(name, str_c(NAMES[i]))) {
+        if (str_eq(name, str_c(NAMES[i]))) {
             *ret_type = (enum stat_type_filter)i;
             return true;
         }
@@ -37,23 +37,39 @@ static bool selection_parse_type(struct str name, enum stat_type_filter *ret_typ
     return false;
 }
 
+/* NULL when absent or empty. */
+static const struct str *param(const struct admin_request *rq, struct str name)
+{
+    const struct str *value = admin_param(rq, name);
+
+    return value != NULL && value->len > 0 ? value : NULL;
+}
+
 /* False after having answered 400. */
 static bool selection_parse(struct selection *s, const struct admin_request *rq,
                             struct admin_response *rs)
 {
-    const struct str *filter = admin_param(rq, STR("filter"));
+    const struct str *filter = param(rq, STR("filter"));
     const struct str *type = admin_param(rq, STR("type"));
+    const struct str *histograms = param(rq, STR("histogram_buckets"));
     struct error err;
     bool ok = true;
 
-    *s = (struct selection){.used_only = admin_param(rq, STR("usedonly")) != NULL};
+    *s = (struct selection){.used_only = admin_param(rq, STR("usedonly")) != NULL,
+                            .inverts_filter = admin_param(rq, STR("invert_filter")) != NULL};
+    if (histograms != NULL && !histogram_mode_parse(*histograms, &s->histograms)) {
+        rs->status = 400;
+        strbuf_add_c(&rs->body,
+                     "usage: /stats?histogram_buckets=(cumulative|disjoint|detailed|summary)\n");
+        return false;
+    }
     if (type != NULL && !selection_parse_type(*type, &s->type)) {
         rs->status = 400;
         strbuf_add_c(&rs->body, "invalid &type= param");
         return false;
     }
     error_init(&err);
-    if (filter != NULL && filter->len > 0 && regex_new(*filter, 0, &s->filter, &err) != 0) {
+    if (filter != NULL && regex_new(*filter, 0, &s->filter, &err) != 0) {
         rs->status = 400;
         strbuf_addf(&rs->body, "Invalid re2 regex: %s", error_message(&err));
         ok = false;
@@ -91,7 +107,7 @@ static bool selection_wants(const struct selection *s, const struct stat_sample 
     default:
         break;
     }
-    return s->filter == NULL || regex_partial_match(s->filter, sample->name);
+    return s->filter == NULL || regex_partial_match(s->filter, sample->name) != s->inverts_filter;
 }
 
 /* --- text --------------------------------------------------------------------------------- */
@@ -102,28 +118,6 @@ struct text_page {
     struct strbuf numbers;
     struct strbuf histograms;
 };
-
-static void number_add(struct strbuf *out, double v)
-{
-    if (isnan(v)) {
-        strbuf_add_c(out, "nan");
-    } else {
-        strbuf_addf(out, "%.10g", v);
-    }
-}
-
-static void histogram_text(struct strbuf *out, const struct histogram *h)
-{
-    if (histogram_count(h) == 0) {
-        strbuf_add_c(out, "No recorded values");
-        return;
-    }
-    for (size_t i = 0; i < STAT_QUANTILE_COUNT; i++) {
-        strbuf_addf(out, "%s%s(nan,", i == 0 ? "" : " ", QUANTILE_NAMES[i]);
-        number_add(out, histogram_quantile(h, stat_quantiles[i]));
-        strbuf_add_char(out, ')');
-    }
-}
 
 static void value_text(struct strbuf *out, const struct stat_sample *s)
 {
@@ -145,13 +139,15 @@ static void text_visit(void *user, const struct stat_sample *s)
         return;
     }
     strbuf_add_str(out, s->name);
+    if (s->kind == STAT_HISTOGRAM) {
+        histogram_text(out, s, p->selection.histograms);
+        return;
+    }
     strbuf_add_c(out, ": ");
     if (s->kind == STAT_TEXT) {
         strbuf_add_char(out, '"');
         strbuf_add_str(out, s->text);
         strbuf_add_char(out, '"');
-    } else if (s->kind == STAT_HISTOGRAM) {
-        histogram_text(out, s->histogram);
     } else {
         value_text(out, s);
     }
@@ -185,34 +181,6 @@ struct json_page {
     size_t histogram_count;
 };
 
-static void json_number(struct json_writer *w, double v)
-{
-    if (isnan(v)) {
-        json_null(w);
-    } else {
-        json_double(w, v);
-    }
-}
-
-static void json_histogram(struct json_writer *w, const struct stat_sample *s)
-{
-    json_object_begin(w);
-    json_key(w, STR("name"));
-    json_str(w, s->name);
-    json_key(w, STR("values"));
-    json_array_begin(w);
-    for (size_t i = 0; i < STAT_QUANTILE_COUNT; i++) {
-        json_object_begin(w);
-        json_key(w, STR("cumulative"));
-        json_number(w, histogram_quantile(s->histogram, stat_quantiles[i]));
-        json_key(w, STR("interval"));
-        json_null(w);
-        json_object_end(w);
-    }
-    json_array_end(w);
-    json_object_end(w);
-}
-
 static void json_visit(void *user, const struct stat_sample *s)
 {
     struct json_page *p = user;
@@ -221,7 +189,7 @@ static void json_visit(void *user, const struct stat_sample *s)
         return;
     }
     if (s->kind == STAT_HISTOGRAM) {
-        json_histogram(&p->histograms, s);
+        histogram_json(&p->histograms, s, p->selection.histograms);
         p->histogram_count++;
         return;
     }
@@ -250,22 +218,13 @@ static void json_render(struct stat_store *store, const struct selection *sel,
     json_object_begin(&p.numbers);
     json_key(&p.numbers, STR("stats"));
     json_array_begin(&p.numbers);
-    json_array_begin(&p.histograms);
+    histograms_json_begin(&p.histograms, sel->histograms);
     stat_store_visit(store, json_visit, &p);
-    json_array_end(&p.histograms);
+    histograms_json_end(&p.histograms, sel->histograms);
     if (p.histogram_count > 0) {
         json_object_begin(&p.numbers);
         json_key(&p.numbers, STR("histograms"));
-        json_object_begin(&p.numbers);
-        json_key(&p.numbers, STR("supported_quantiles"));
-        json_array_begin(&p.numbers);
-        for (size_t i = 0; i < STAT_QUANTILE_COUNT; i++) {
-            json_double(&p.numbers, stat_quantiles[i] * 100);
-        }
-        json_array_end(&p.numbers);
-        json_key(&p.numbers, STR("computed_quantiles"));
         json_raw(&p.numbers, strbuf_str(&histograms));
-        json_object_end(&p.numbers);
         json_object_end(&p.numbers);
     }
     json_array_end(&p.numbers);
@@ -275,7 +234,7 @@ static void json_render(struct stat_store *store, const struct selection *sel,
 
 static void stats_render(void *context, const struct admin_request *rq, struct admin_response *rs)
 {
-    const struct str *format = admin_param(rq, STR("format"));
+    const struct str *format = param(rq, STR("format"));
     struct selection sel;
 
     if (format != NULL && str_eq(*format, STR("prometheus"))) {
@@ -370,27 +329,6 @@ static void prometheus_labels(struct strbuf *out, const struct stat_sample *s)
     }
 }
 
-static void prometheus_histogram(struct prometheus_page *p, struct str name,
-                                 const struct stat_sample *s)
-{
-    struct str labels = strbuf_str(&p->labels);
-    const char *comma = labels.len > 0 ? "," : "";
-
-    for (size_t i = 0; i < s->bucket_count; i++) {
-        strbuf_addf(&p->line, "%.*s_bucket{%.*s%sle=\"%.10g\"} ", STR_ARG(name), STR_ARG(labels),
-                    comma, s->buckets[i]);
-        strbuf_add_u64(&p->line, histogram_count_le(s->histogram, s->buckets[i]));
-        strbuf_add_char(&p->line, '\n');
-    }
-    strbuf_addf(&p->line, "%.*s_bucket{%.*s%sle=\"+Inf\"} ", STR_ARG(name), STR_ARG(labels), comma);
-    strbuf_add_u64(&p->line, histogram_count(s->histogram));
-    strbuf_addf(&p->line, "\n%.*s_sum{%.*s} ", STR_ARG(name), STR_ARG(labels));
-    number_add(&p->line, histogram_sum(s->histogram));
-    strbuf_addf(&p->line, "\n%.*s_count{%.*s} ", STR_ARG(name), STR_ARG(labels));
-    strbuf_add_u64(&p->line, histogram_count(s->histogram));
-    strbuf_add_char(&p->line, '\n');
-}
-
 static void prometheus_visit(void *user, const struct stat_sample *s)
 {
     struct prometheus_page *p = user;
@@ -409,7 +347,8 @@ static void prometheus_visit(void *user, const struct stat_sample *s)
     prometheus_labels(&p->labels, s);
     strbuf_reset(&p->line);
     if (s->kind == STAT_HISTOGRAM) {
-        prometheus_histogram(p, strbuf_str(&name), s);
+        histogram_prometheus(&p->line, strbuf_str(&name), strbuf_str(&p->labels), s,
+                             p->selection.histograms);
     } else {
         strbuf_addf(&p->line, "%.*s{%.*s} ", STR_ARG(strbuf_str(&name)),
                     STR_ARG(strbuf_str(&p->labels)));
@@ -444,7 +383,9 @@ static int metric_cmp(const void *a, const void *b)
 
 static void prometheus_write(struct prometheus_page *p, struct strbuf *out)
 {
-    static const char *const TYPES[] = {"counter", "gauge", "gauge", "histogram"};
+    const char *const types[] = {"counter", "gauge", "gauge",
+                                 p->selection.histograms == HISTOGRAM_SUMMARY ? "summary"
+                                                                              : "histogram"};
 
     qsort(p->metrics, p->count, sizeof(*p->metrics), metric_cmp);
     for (size_t i = 0; i < p->count; i++) {
@@ -452,7 +393,7 @@ static void prometheus_write(struct prometheus_page *p, struct strbuf *out)
 
         if (i == 0 || metric_rank(m->kind) != metric_rank(p->metrics[i - 1].kind) ||
             !str_eq(m->name, p->metrics[i - 1].name)) {
-            strbuf_addf(out, "# TYPE %.*s %s\n", STR_ARG(m->name), TYPES[metric_rank(m->kind)]);
+            strbuf_addf(out, "# TYPE %.*s %s\n", STR_ARG(m->name), types[metric_rank(m->kind)]);
         }
         strbuf_add_str(out, m->lines);
     }
@@ -464,6 +405,13 @@ static void prometheus_render(void *context, const struct admin_request *rq,
     struct prometheus_page p = {.has_texts = admin_param(rq, STR("text_readouts")) != NULL};
 
     if (!selection_parse(&p.selection, rq, rs)) {
+        return;
+    }
+    if (p.selection.histograms == HISTOGRAM_DISJOINT ||
+        p.selection.histograms == HISTOGRAM_DETAILED) {
+        rs->status = 400;
+        strbuf_add_c(&rs->body, "unsupported prometheus histogram bucket mode");
+        regex_free(p.selection.filter);
         return;
     }
     arena_init(&p.arena, NULL);

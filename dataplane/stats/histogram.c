@@ -134,6 +134,7 @@ struct bucket {
     double left;
     double width; /* 0 for the zero bucket */
     uint64_t count;
+    size_t index; /* among all, in ascending order: the zero bucket is 0 */
 };
 
 /* Walks the non-empty buckets in ascending order; starts at {0}. */
@@ -169,6 +170,7 @@ static bool bucket_next(const struct histogram *h, struct bucket_cursor *c,
                 ret_bucket->left = c->power == 0 ? (double)(10 + i) / 10 : (double)(10 + i) * width;
                 ret_bucket->width = width;
                 ret_bucket->count = n;
+                ret_bucket->index = 1 + c->power * DECADE_BUCKETS + i;
                 return true;
             }
         }
@@ -252,54 +254,84 @@ void histogram_visit(const struct histogram *h, histogram_bucket_fn *visit, void
     }
 }
 
-static uint64_t load(const _Atomic uint64_t *count)
+/* --- snapshots ----------------------------------------------------------------------------- */
+
+struct histogram_snapshot {
+    size_t len;
+    struct counted {
+        uint64_t count; /* never 0 */
+        uint32_t index; /* of the bucket; ascending */
+    } buckets[];
+};
+
+/* The non-empty buckets of `h` less what `before` has; false when it has more somewhere. */
+static bool subtract(const struct histogram *h, const struct histogram_snapshot *before,
+                     struct histogram_snapshot *into, size_t cap)
 {
-    return atomic_load_explicit(count, memory_order_relaxed);
-}
+    struct bucket_cursor cursor = {0};
+    struct bucket b;
+    size_t old = 0;
 
-/* Adds to `into` what `h` has more than `before`. False: it has less somewhere. */
-static bool add_difference(struct histogram *into, const struct histogram *h,
-                           const struct histogram *before)
-{
-    if (load(&h->zeros) < load(&before->zeros)) {
-        return false;
-    }
-    count_add(&into->zeros, load(&h->zeros) - load(&before->zeros));
-    for (size_t power = 0; power < DECADES; power++) {
-        const struct decade *now = atomic_load_explicit(&h->decades[power], memory_order_acquire);
-        const struct decade *then =
-            atomic_load_explicit(&before->decades[power], memory_order_acquire);
+    while (into->len < cap && bucket_next(h, &cursor, &b)) {
+        uint64_t n = b.count;
 
-        if (now == NULL && then != NULL) {
-            return false;
-        }
-        for (size_t i = 0; now != NULL && i < DECADE_BUCKETS; i++) {
-            uint64_t n = load(&now->counts[i]);
-            uint64_t old = then != NULL ? load(&then->counts[i]) : 0;
+        if (before != NULL && old < before->len && before->buckets[old].index <= b.index) {
+            const struct counted *was = &before->buckets[old++];
 
-            if (n < old) {
+            if (was->index < b.index || was->count > n) {
                 return false;
             }
-            if (n > old) {
-                count_add(&decade_of_writer(into, power)->counts[i], n - old);
-            }
+            n -= was->count;
+        }
+        if (n > 0) {
+            into->buckets[into->len++] = (struct counted){n, (uint32_t)b.index};
         }
     }
-    return true;
+    return before == NULL || old == before->len;
 }
 
-struct histogram *histogram_since(const struct histogram *h, const struct histogram *before)
+struct histogram_snapshot *histogram_since(const struct histogram *h,
+                                           const struct histogram_snapshot *before)
 {
-    struct histogram *since = histogram_new();
+    struct bucket_cursor cursor = {0};
+    struct bucket b;
+    struct histogram_snapshot *since;
+    size_t cap = 0;
 
-    if (!add_difference(since, h, before)) {
-        histogram_free(since);
-        since = histogram_new();
-        histogram_merge(since, h);
+    while (bucket_next(h, &cursor, &b)) {
+        cap++;
     }
-    if (histogram_count(since) == 0) {
-        histogram_free(since);
+    since = xcalloc(1, sizeof(*since) + cap * sizeof(since->buckets[0]));
+    if (!subtract(h, before, since, cap)) {
+        since->len = 0;
+        (void)subtract(h, NULL, since, cap);
+    }
+    if (since->len == 0) {
+        free(since);
         return NULL;
     }
     return since;
+}
+
+struct histogram_snapshot *histogram_snapshot_new(const struct histogram *h)
+{
+    struct histogram_snapshot *all = histogram_since(h, NULL);
+
+    return all != NULL ? all : xcalloc(1, sizeof(*all));
+}
+
+void histogram_add(struct histogram *into, const struct histogram_snapshot *s)
+{
+    for (size_t i = 0; i < s->len; i++) {
+        size_t index = s->buckets[i].index;
+
+        if (index == 0) {
+            count_add(&into->zeros, s->buckets[i].count);
+        } else {
+            size_t power = (index - 1) / DECADE_BUCKETS;
+
+            count_add(&decade_of_writer(into, power)->counts[(index - 1) % DECADE_BUCKETS],
+                      s->buckets[i].count);
+        }
+    }
 }

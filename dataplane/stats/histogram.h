@@ -27,8 +27,14 @@ uint64_t histogram_count_le(const struct histogram *h, double upper);
 /* The non-empty buckets in ascending order: samples from `left` to below `left + width`. */
 typedef void histogram_bucket_fn(void *user, double left, double width, uint64_t count);
 void histogram_visit(const struct histogram *h, histogram_bucket_fn *visit, void *user);
-/* What came since it was as `before`, a copy of its own past; `h` itself once it was reset since.
- * NULL: nothing. The caller frees. */
-struct histogram *histogram_since(const struct histogram *h, const struct histogram *before);
+/* The counts of a histogram at one moment, in as little memory as they need. free() frees it. */
+struct histogram_snapshot;
+
+struct histogram_snapshot *histogram_snapshot_new(const struct histogram *h);
+/* What came since `before` (NULL: ever), a snapshot of the same histogram; all of it once it was
+ * reset since. NULL: nothing. */
+struct histogram_snapshot *histogram_since(const struct histogram *h,
+                                           const struct histogram_snapshot *before);
+void histogram_add(struct histogram *into, const struct histogram_snapshot *s);
 
 #endif

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -165,34 +166,77 @@ static void add_samples(void *user, double left, double width, uint64_t count)
     *(uint64_t *)user += count;
 }
 
+/* What `histogram_since` gave, as a histogram; frees it. */
+static struct histogram *take_snapshot(struct histogram_snapshot *s)
+{
+    struct histogram *h = histogram_new();
+
+    histogram_add(h, s);
+    free(s);
+    return h;
+}
+
 static void test_what_came_since(void **state)
 {
     struct histogram *h = histogram_new();
-    struct histogram *before = histogram_new();
+    struct histogram *other = histogram_new();
+    struct histogram_snapshot *before = histogram_snapshot_new(h);
     struct histogram *since;
     uint64_t seen = 0;
 
     (void)state;
     assert_null(histogram_since(h, before));
+    assert_null(histogram_since(h, NULL));
+    free(before);
     histogram_record(h, 0);
     histogram_record(h, 7);
-    histogram_merge(before, h);
+    before = histogram_snapshot_new(h);
     assert_null(histogram_since(h, before));
     histogram_record(h, 7);
     histogram_record(h, 12345);
-    since = histogram_since(h, before);
-    assert_int_equal(histogram_count(since), 2);
-    assert_int_equal(histogram_count_le(since, 7), 1);
+    histogram_record(h, 3);
+    since = take_snapshot(histogram_since(h, before));
+    assert_int_equal(histogram_count(since), 3);
+    assert_int_equal(histogram_count_le(since, 3), 1);
+    assert_int_equal(histogram_count_le(since, 7), 2);
     histogram_visit(since, add_samples, &seen);
-    assert_int_equal(seen, 2);
+    assert_int_equal(seen, 3);
+    assert_true(histogram_quantile(since, 1) >= 12000);
     histogram_free(since);
-    /* Reset in between: all that is there is new. */
-    since = histogram_since(before, h);
+    free(before);
+    /* Reset in between: all that is there is new, whether buckets or counts are missing. */
+    before = histogram_snapshot_new(h);
+    histogram_record(other, 7);
+    histogram_record(other, 12345);
+    since = take_snapshot(histogram_since(other, before));
     assert_int_equal(histogram_count(since), 2);
-    assert_int_equal(histogram_count_le(since, 0), 1);
     histogram_free(since);
+    free(before);
     histogram_free(h);
-    histogram_free(before);
+    histogram_free(other);
+}
+
+static void test_snapshots_of_every_bucket(void **state)
+{
+    struct histogram *h = histogram_new();
+    struct histogram *copy;
+    uint64_t value = 1;
+
+    (void)state;
+    histogram_record(h, 0);
+    for (int i = 0; i < 64; i++, value *= 2) {
+        histogram_record(h, value);
+        histogram_record(h, value + value / 2);
+    }
+    histogram_record(h, UINT64_MAX);
+    copy = take_snapshot(histogram_snapshot_new(h));
+    assert_int_equal(histogram_count(copy), histogram_count(h));
+    assert_true(histogram_sum(copy) == histogram_sum(h));
+    for (int i = 0; i <= 10; i++) {
+        assert_true(histogram_quantile(copy, i / 10.0) == histogram_quantile(h, i / 10.0));
+    }
+    histogram_free(copy);
+    histogram_free(h);
 }
 
 int main(void)
@@ -206,6 +250,7 @@ int main(void)
         cmocka_unit_test(test_quantiles_spread_inside_a_bucket),
         cmocka_unit_test(test_merge_is_exact),
         cmocka_unit_test(test_what_came_since),
+        cmocka_unit_test(test_snapshots_of_every_bucket),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -285,6 +285,7 @@ static void scope_free(struct stat_scope *scope)
         scope->adopted = b->next_adopted;
         stat_block_free(b, scope->schema);
     }
+    stat_latches_free(scope->latches);
     free(table);
     shape_unref(scope->store, scope->shape);
     free(scope);

@@ -183,6 +183,7 @@ struct stat_sample {
     uint64_t value;
     struct str text;
     const struct histogram *histogram; /* merged, valid during the call */
+    const struct histogram *interval;  /* the part of the last interval; NULL: none */
     const double *buckets;             /* of the histogram: upper bounds */
     size_t bucket_count;
 };
@@ -197,6 +198,9 @@ void stat_store_visit(struct stat_store *s, stat_visit_fn *visit, void *user);
 extern const double stat_quantiles[STAT_QUANTILE_COUNT];
 extern const double stat_buckets[STAT_BUCKET_COUNT];
 
+/* Main thread: what histograms took in since the last call is from now on what samples show as the
+ * interval. */
+void stat_store_end_interval(struct stat_store *s);
 /* POST /reset_counters. */
 void stat_store_reset_counters(struct stat_store *s);
 

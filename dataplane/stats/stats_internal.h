@@ -39,6 +39,14 @@ struct stat_block_table {
     _Atomic(struct stat_block *) slots[1]; /* worker_count + 1 */
 };
 
+/* What a histogram of a scope was when the last interval ended. Main's. */
+struct stat_latch {
+    struct stat_latch *next;
+    size_t cell;
+    struct histogram_snapshot *total;
+    struct histogram_snapshot *interval; /* what came in that interval; NULL: nothing */
+};
+
 struct stat_value_at {
     uint32_t offset; /* in the scope's text */
     uint32_t len;
@@ -50,6 +58,7 @@ struct stat_scope {
     struct stat_shape *shape;
     _Atomic(struct stat_block_table *) blocks;
     struct stat_block *adopted; /* through next_adopted */
+    struct stat_latch *latches; /* of histograms that have taken anything in */
     struct stat_scope *next;    /* in its hash bucket */
     uint32_t hash;
     uint32_t refs;
@@ -84,5 +93,12 @@ void stat_block_next(struct stat_block_walk *w);
 bool stat_scope_is_touched(const struct stat_scope *scope, size_t i);
 /* What the pointer in a cell points to, NULL for nothing yet. */
 void *stat_cell_ptr(const struct stat_block *b, size_t i);
+
+/* Of all blocks; the caller frees. */
+struct histogram *stat_scope_histogram(const struct stat_scope *scope, size_t cell);
+
+/* stats_interval.c: what the last interval took in, NULL for nothing; the caller frees. */
+struct histogram *stat_scope_interval(const struct stat_scope *scope, size_t cell);
+void stat_latches_free(struct stat_latch *first);
 
 #endif

@@ -302,6 +302,46 @@ static void test_reset_brings_counters_to_zero_and_keeps_the_rest(void **state)
 #define WORKERS 3
 #define ROUNDS 3000
 
+/* "total/interval" of each histogram. */
+static void dump_intervals_one(void *user, const struct stat_sample *s)
+{
+    if (s->kind == STAT_HISTOGRAM) {
+        strbuf_addf(user, "%.*s=%d/%d\n", STR_ARG(s->name), (int)histogram_count(s->histogram),
+                    s->interval != NULL ? (int)histogram_count(s->interval) : 0);
+    }
+}
+
+static void test_intervals_of_histograms(void **state)
+{
+    struct stat_store *s = stat_store_new(2);
+    struct stat_scope *scope = cluster_ref(s, "cluster.a.", "a");
+    struct stat_scope *other = cluster_ref(s, "cluster.b.", "b");
+    struct stat_block *adopted = stat_block_new(&cluster_schema);
+
+    (void)state;
+    stat_store_end_interval(s); /* nothing is touched: nothing is kept */
+    stat_record(stat_scope_block(scope, 0), RQ_TIME, 5);
+    stat_record(stat_scope_block(scope, 1), RQ_TIME, 7);
+    assert_visit(s, dump_intervals_one, "cluster.a.upstream_rq_time=2/0\n");
+    stat_store_end_interval(s);
+    assert_visit(s, dump_intervals_one, "cluster.a.upstream_rq_time=2/2\n");
+    /* The interval that is going on is not shown, what came in it is in the total. */
+    stat_record(stat_scope_block(scope, 1), RQ_TIME, 7);
+    stat_record(adopted, RQ_TIME, 70);
+    stat_scope_adopt(scope, adopted);
+    stat_record(stat_scope_block(other, 1), RQ_TIME, 1);
+    assert_visit(s, dump_intervals_one,
+                 "cluster.a.upstream_rq_time=4/2\ncluster.b.upstream_rq_time=1/0\n");
+    stat_store_end_interval(s);
+    assert_visit(s, dump_intervals_one,
+                 "cluster.a.upstream_rq_time=4/2\ncluster.b.upstream_rq_time=1/1\n");
+    stat_scope_unref(scope);
+    stat_store_end_interval(s);
+    assert_visit(s, dump_intervals_one, "cluster.b.upstream_rq_time=1/0\n");
+    stat_scope_unref(other);
+    stat_store_free(s);
+}
+
 struct worker {
     pthread_t thread;
     struct stat_scope **scopes;
@@ -346,6 +386,7 @@ static void test_workers_write_while_main_reads_and_resets(void **state)
     for (int i = 0; i < 10; i++) {
         strbuf_reset(&out);
         stat_store_visit(s, dump_one, &out);
+        stat_store_end_interval(s);
         for (int k = 0; k < SHARED_SCOPES; k++) {
             total += stat_scope_value(scopes[k], RQ_TOTAL);
         }
@@ -375,6 +416,7 @@ int main(void)
         cmocka_unit_test(test_visit_is_sorted_by_full_name),
         cmocka_unit_test(test_scopes_are_counted_and_go_with_the_last_one),
         cmocka_unit_test(test_cells_made_before_their_scope_are_adopted),
+        cmocka_unit_test(test_intervals_of_histograms),
         cmocka_unit_test(test_reset_brings_counters_to_zero_and_keeps_the_rest),
         cmocka_unit_test(test_workers_write_while_main_reads_and_resets),
     };

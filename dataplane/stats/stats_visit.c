@@ -179,7 +179,7 @@ static struct stat_tag take_code_tag(struct str name, struct strbuf *out)
     return none;
 }
 
-static struct histogram *merge_histograms(const struct stat_scope *scope, size_t cell)
+struct histogram *stat_scope_histogram(const struct stat_scope *scope, size_t cell)
 {
     struct histogram *merged = histogram_new();
 
@@ -275,6 +275,7 @@ static void visit_item(struct walk *w, const struct cursor *c, const struct item
     const struct stat_scope *scope = c->scope;
     const struct stat_options *o = w->store->options;
     struct histogram *merged = NULL;
+    struct histogram *interval = NULL;
     struct stat_sample s = {
         .name = item->name,
         .kind = scope->schema->defs[item->cell].kind,
@@ -295,8 +296,10 @@ static void visit_item(struct walk *w, const struct cursor *c, const struct item
         s.is_used = stat_scope_code(scope, item->cell, item->status, &s.value);
         break;
     case STAT_HISTOGRAM:
-        merged = merge_histograms(scope, item->cell);
+        merged = stat_scope_histogram(scope, item->cell);
         s.histogram = merged;
+        interval = stat_scope_interval(scope, item->cell);
+        s.interval = interval;
         choose_buckets(o, &s);
         break;
     case STAT_TEXT: {
@@ -307,6 +310,7 @@ static void visit_item(struct walk *w, const struct cursor *c, const struct item
     }
     }
     visit(user, &s);
+    histogram_free(interval);
     histogram_free(merged);
 }
 
