@@ -117,6 +117,7 @@ struct route_forward {
     struct regex_rewrite path_regex_rewrite;
     struct str host_rewrite_literal;
     struct str host_rewrite_header;
+    struct regex_rewrite host_rewrite_path_regex; /* of the path without its query */
     bool auto_host_rewrite;
     bool append_x_forwarded_host;
     struct opt_ms timeout;       /* unset 15 s, 0 off */
@@ -151,6 +152,7 @@ struct route_redirect {
 struct route_direct_response {
     int status;
     struct str body;
+    const struct substitution_format *format; /* NULL: the body as it is */
 };
 
 struct stat_scope;

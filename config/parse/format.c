@@ -1004,3 +1004,23 @@ int parse_substitution_format(struct parse_context *ctx,
     ctx->has_req_without_query = false;
     return r;
 }
+
+int parse_optional_format(struct parse_context *ctx, const char *field,
+                          const Envoy__Config__Core__V3__SubstitutionFormatString *m,
+                          const struct substitution_format **ret)
+{
+    struct substitution_format *format;
+    size_t at;
+    int r;
+
+    if (m == NULL) {
+        *ret = NULL;
+        return 0;
+    }
+    format = ARENA_NEW(parse_arena(ctx), struct substitution_format);
+    at = path_push(ctx, field);
+    r = parse_substitution_format(ctx, m, format);
+    path_pop(ctx, at);
+    *ret = format;
+    return r;
+}

@@ -30,5 +30,9 @@ int parse_formatters(struct parse_context *ctx, size_t n,
 int parse_substitution_format(struct parse_context *ctx,
                               const Envoy__Config__Core__V3__SubstitutionFormatString *m,
                               struct substitution_format *ret) MUST_CHECK;
+/* That in `field`, in the arena; NULL stays NULL. */
+int parse_optional_format(struct parse_context *ctx, const char *field,
+                          const Envoy__Config__Core__V3__SubstitutionFormatString *m,
+                          const struct substitution_format **ret) MUST_CHECK;
 
 #endif

@@ -3,6 +3,7 @@
 #include "config/parse/check.h"
 #include "config/parse/core.h"
 #include "config/parse/extension.h"
+#include "config/parse/format.h"
 #include "config/parse/header_ops.h"
 #include "config/parse/matcher.h"
 #include "config/parse/route_internal.h"
@@ -144,6 +145,9 @@ static int parse_host_rewrite(struct parse_context *ctx,
                               const Envoy__Config__Route__V3__RouteAction *m,
                               struct route_forward *ret)
 {
+    size_t at;
+    int r;
+
     switch (m->host_rewrite_specifier_case) {
     case ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__HOST_REWRITE_SPECIFIER_HOST_REWRITE_LITERAL:
         ret->host_rewrite_literal = parse_str(ctx, m->host_rewrite_literal);
@@ -154,6 +158,11 @@ static int parse_host_rewrite(struct parse_context *ctx,
     case ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__HOST_REWRITE_SPECIFIER_AUTO_HOST_REWRITE:
         ret->auto_host_rewrite = m->auto_host_rewrite->value;
         return 0;
+    case ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__HOST_REWRITE_SPECIFIER_HOST_REWRITE_PATH_REGEX:
+        at = path_push(ctx, "host_rewrite_path_regex");
+        r = parse_regex_rewrite(ctx, m->host_rewrite_path_regex, &ret->host_rewrite_path_regex);
+        path_pop(ctx, at);
+        return r;
     default:
         return 0;
     }
@@ -395,8 +404,9 @@ static int parse_direct_response(struct parse_context *ctx, const struct route_s
         return parse_fail(ctx, E_INVALID, "status", "value must be inside range [200, 600)");
     }
     ret->status = (int)m->status;
-    if (m->body == NULL) {
-        return 0;
+    r = parse_optional_format(ctx, "body_format", m->body_format, &ret->format);
+    if (r < 0 || m->body == NULL) {
+        return r;
     }
     at = path_push(ctx, "body");
     r = parse_data_source(ctx, m->body, scope->max_direct_body_bytes, &ret->body);

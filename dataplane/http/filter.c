@@ -198,6 +198,24 @@ void http_filter_count(struct http_filter *f, int stat)
     conn_manager_count(f->stream->cm, (enum conn_manager_stat)stat);
 }
 
+static struct str direct_body(struct http_stream *s, const struct route_direct_response *direct,
+                              struct header_map *extra)
+{
+    struct access_log_entry entry = stream_log_entry(s);
+    struct str type = STR_NONE;
+    struct str body;
+
+    if (direct->format == NULL) {
+        return direct->body;
+    }
+    body = local_reply_format(direct->format, direct->body, &s->info, &entry, s->cm->thread,
+                              &s->arena, &type);
+    if (type.len > 0) {
+        header_add(extra, HDR_CONTENT_TYPE, type);
+    }
+    return body;
+}
+
 /* The route itself is the answer. As Envoy: Location for 201 and all 3xx, also where the route is
  * no redirect; not where there is no path (CONNECT). */
 static void answer_directly(struct http_filter *f, const struct route *r, bool keeps_original)
@@ -218,8 +236,8 @@ static void answer_directly(struct http_filter *f, const struct route *r, bool k
         header_rewrite_path(r, r->redirect.prefix_rewrite, &r->redirect.regex_rewrite,
                             keeps_original, &s->request_headers);
     }
-    http_filter_local_reply(f, status, is_redirect ? STR_NONE : r->direct.body, &extra, FLAG_NONE,
-                            STR("direct_response"));
+    http_filter_local_reply(f, status, is_redirect ? STR_NONE : direct_body(s, &r->direct, &extra),
+                            &extra, FLAG_NONE, STR("direct_response"));
 }
 
 enum route_answer http_filter_answer_from_route(struct http_filter *f, bool keeps_original)

@@ -3,6 +3,7 @@
 #include "dataplane/http/header_rewrite.h"
 
 #include "dataplane/codec/header_value.h"
+#include "dataplane/http/path.h"
 #include "dataplane/http/redirect.h"
 #include "dataplane/stream_info/formatter.h"
 
@@ -182,6 +183,10 @@ static void header_rewrite_route_host(const struct header_rewrite *rw, bool keep
         const struct header *from = header_find_name(h, f->host_rewrite_header);
 
         host = from != NULL ? from->value : STR_NONE;
+    } else if (f->host_rewrite_path_regex.regex != NULL) {
+        host =
+            regex_replace_all(f->host_rewrite_path_regex.regex, path_only(header_get(h, HDR_PATH)),
+                              f->host_rewrite_path_regex.substitution, h->arena);
     }
     if (host.len > 0) {
         header_rewrite_host(h, host, keeps_original, f->append_x_forwarded_host);

@@ -305,6 +305,21 @@ static void test_host_from_header(void **state)
     check("x-host: from-header|x-envoy-original-host: h:80|");
 }
 
+static void test_host_from_path(void **state)
+{
+    struct error why;
+
+    error_init(&why);
+    assert_int_equal(
+        regex_new(STR("^/ops/(.*)$"), 0, &route.forward.host_rewrite_path_regex.regex, &why), 0);
+    route.forward.host_rewrite_path_regex.substitution = STR("\\1.test");
+    request(true);
+    assert_true(str_eq(header_get(&headers, HDR_AUTHORITY), STR("x.test")));
+    check("x-envoy-original-host: h:80|");
+    regex_free(route.forward.host_rewrite_path_regex.regex);
+    error_done(&why);
+}
+
 static void test_host_of_a_weighted_cluster(void **state)
 {
     weighted.host_rewrite = STR("from-weighted");
@@ -344,6 +359,7 @@ int main(void)
         TEST(test_rewrite_kinds),
         TEST(test_regex_rewrite),
         TEST(test_host_from_header),
+        TEST(test_host_from_path),
         TEST(test_host_of_a_weighted_cluster),
         TEST(test_forwarded_host_once),
     };

@@ -50,26 +50,27 @@ static void mapper_apply(const struct local_reply_mapper *m, struct local_reply 
     }
 }
 
-static void body_format(const struct substitution_format *f, struct local_reply *reply,
-                        struct stream_info *info, const struct access_log_entry *entry,
-                        struct thread_context *t, struct arena *a)
+struct str local_reply_format(const struct substitution_format *f, struct str body,
+                              struct stream_info *info, const struct access_log_entry *entry,
+                              struct thread_context *t, struct arena *a, struct str *type)
 {
     struct strbuf out;
 
     strbuf_init(&out);
-    info->local_reply_body = reply->body;
+    info->local_reply_body = body;
     if (f->is_json) {
         formatter_json(&f->json, entry, t, f->omit_empty_values, &out);
-        reply->content_type = STR("application/json");
+        *type = STR("application/json");
     } else {
         formatter_text(&f->text, entry, t, f->omit_empty_values, &out);
     }
     info->local_reply_body = STR_NONE;
-    reply->body = arena_str(a, strbuf_str(&out));
+    body = arena_str(a, strbuf_str(&out));
     strbuf_done(&out);
     if (f->content_type.len > 0) {
-        reply->content_type = f->content_type;
+        *type = f->content_type;
     }
+    return body;
 }
 
 void local_reply_rewrite(const struct local_reply_config *c, struct local_reply *reply,
@@ -91,7 +92,8 @@ void local_reply_rewrite(const struct local_reply_config *c, struct local_reply 
         }
     }
     if (format != NULL) {
-        body_format(format, reply, info, entry, t, h->arena);
+        reply->body =
+            local_reply_format(format, reply->body, info, entry, t, h->arena, &reply->content_type);
     }
     /* A type that the mapper's headers gave stays. */
     reply->replaces_content_type =

@@ -11,6 +11,7 @@
 #include "dataplane/stream_info/access_log.h"
 
 struct local_reply_config; /* dataplane/http/conn_manager_config.h */
+struct substitution_format;
 struct thread_context;
 
 struct local_reply {
@@ -33,6 +34,10 @@ struct header_map *local_reply_headers(const struct local_reply *reply, struct a
 void local_reply_rewrite(const struct local_reply_config *c, struct local_reply *reply,
                          struct stream_info *info, const struct access_log_entry *entry,
                          struct thread_context *t, struct header_map *h);
+/* `body` as `f` writes it, in `a`; `*type` becomes the type that f gives it, if any. */
+struct str local_reply_format(const struct substitution_format *f, struct str body,
+                              struct stream_info *info, const struct access_log_entry *entry,
+                              struct thread_context *t, struct arena *a, struct str *type);
 /* Then: length and type, or for gRPC the status as headers. Returns the body to send: empty for
  * gRPC and for HEAD. */
 struct str local_reply_finish(const struct local_reply *reply, bool is_grpc, bool is_head,

@@ -58,6 +58,16 @@ REWRITES = {
     "host-xf": {"host_rewrite_literal": "lit.test", "append_x_forwarded_host": True},
     "template": {"prefix_rewrite": "/a?b=c"},
 }
+BODY = "%LOCAL_REPLY_BODY%|%RESPONSE_CODE%|%REQ(x-in)%|%RESP(x-direct)%|%RESPONSE_CODE_DETAILS%|%RESPONSE_FLAGS%|%ROUTE_NAME%"
+FORMATTED = {  # status, body_format, body, more of the route
+    "text": (200, {"text_format_source": {"inline_string": BODY}}, {"body": {"inline_string": "body"}}, {"name": "named"}),
+    "typed": (404, {"text_format_source": {"inline_string": BODY}, "content_type": "text/html"}, {},
+              {"response_headers_to_add": [{"header": {"key": "x-direct", "value": "yes"}}]}),
+    "json": (200, {"json_format": {"in": "%REQ(x-in)%", "none": "%REQ(x-none)%", "body": "%LOCAL_REPLY_BODY%", "n": 5}, "omit_empty_values": True},
+             {"body": {"inline_string": "b"}}, {}),
+    "nothing": (200, {"text_format_source": {"inline_string": "%REQ(x-none)%"}, "omit_empty_values": True}, {"body": {"inline_string": "b"}}, {}),
+    "moved": (301, {"text_format_source": {"inline_string": "moved"}}, {}, {}),
+}
 FORMATS = {
     "req": "%REQ(x-in)%", "none": "%REQ(x-none)%", "alt": "%REQ(x-none?x-in)%", "cut": "%REQ(x-in):2%", "method": "%REQ(:METHOD)%",
     "path": "%REQ(:PATH)%", "authority": "%REQ(:AUTHORITY)%", "host-header": "%REQ(x-none?HOST)%", "proto": "%PROTOCOL%", "percent": "100%%", "mixed": "a-%PROTOCOL%-b",
@@ -100,8 +110,11 @@ def table():
             (200, "text"), (201, None), (204, None), (304, None), (301, "moved"), (404, "none"), (500, "x" * 3000), (599, ""))],
         c.direct({"prefix": "/direct/headers"}, 200, "{}", response_headers_to_add=[
             add("content-type", "application/json"), add("x-direct", "%REQ(x-in)%")]),
+        *[c.route({"prefix": f"/formatted/{name}"}, direct_response={"status": status, "body_format": form, **body}, **more)
+          for name, (status, form, body, more) in FORMATTED.items()],
         # Rewrites.
-        *[c.route({"prefix": f"/rewrite/{name}"}, {"cluster": "a", **how}) for name, how in REWRITES.items()],
+        *[c.route({"prefix": f"/rewrite/{name}"}, {"cluster": "a", **REWRITES[name]})
+          for name in sorted(REWRITES, key=len, reverse=True)],
         c.route({"path": "/rewrite-exact"}, {"cluster": "a", "prefix_rewrite": "/new"}),
         c.route({"safe_regex": regex("/rewrite-re/.*")}, {"cluster": "a", "prefix_rewrite": "/new"}),
         c.route({"path_separated_prefix": "/rewrite-sep"}, {"cluster": "a", "prefix_rewrite": "/new"}),
@@ -221,13 +234,16 @@ REDIRECTED += [case("redirect POST", post("/redirect/307", b"abc"), ignore=MANY)
                case("redirect with a proto", get("/redirect/host", headers={"x-forwarded-proto": "https"}))]
 DIRECT = [case(f"{method} direct {what}", get(f"/direct/{what}", method=method, headers=IN))
           for what in ("200", "201", "204", "304", "301", "404", "500", "599", "headers") for method in ("GET", "HEAD")]
+DIRECT += [case(f"{method} formatted {name}", get(f"/formatted/{name}", method=method, headers=headers))
+           for name in FORMATTED for method, headers in (("GET", IN), ("HEAD", {}), ("GET", {"content-type": "application/grpc"}))]
 DIRECT += [case("direct to POST", post("/direct/200", b"x" * 100), ignore=MANY), case("direct to gRPC", get("/direct/404", headers={"content-type": "application/grpc"})),
            case("direct to 1.0", b"GET /direct/200 HTTP/1.0\r\nHost: test\r\n\r\n"), case("no route to gRPC", get("/nothing", headers={"content-type": "application/grpc"})),
            case("direct, then close", get("/direct/200", headers={"connection": "close"}))]
 REWRITTEN = [case(f"rewrite {name} {rest}", get(f"/rewrite/{name}{rest}", headers={"x-host": "from-header.test"})) for name in REWRITES
              for rest in ("", "/x?y=1", "x")]
 REWRITTEN += [case(f"rewrite {t}", get(t)) for t in ("/rewrite-exact", "/rewrite-exact?x", "/rewrite-re/x?y", "/rewrite-sep", "/rewrite-sep/x", "/rewrite/prefix//x")]
-REWRITTEN += [case("host of no header", get("/rewrite/host-header")), case("host of an empty header", get("/rewrite/host-header", headers={"x-host": ""})),
+REWRITTEN += [case("host of no header", get("/rewrite/host-header")), case("host of the path", get("/rewrite/host-path/named.test/x?y")),
+              case("host of an empty header", get("/rewrite/host-header", headers={"x-host": ""})),
               case("x-forwarded-host is appended", get("/rewrite/host-xf", headers={"x-forwarded-host": "first.test"}))]
 OPERATIONS = [case(f"{action} {'with' if there else 'without'}", get(f"/action/{action}", headers={"x-set": "old", "x-add": "old"} if there else {}),
                    action=Reply(headers={"x-set": "old", "x-add": "old"} if there else {})) for action in ACTIONS for there in (True, False)]

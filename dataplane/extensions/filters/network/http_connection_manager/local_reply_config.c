@@ -10,26 +10,6 @@
 #define STATUS_MIN 200
 #define STATUS_LIMIT 600
 
-/* NULL stays NULL. */
-static int parse_body_format(struct parse_context *ctx, const char *field,
-                             const Envoy__Config__Core__V3__SubstitutionFormatString *m,
-                             const struct substitution_format **ret)
-{
-    struct substitution_format *format;
-    size_t at;
-    int r;
-
-    if (m == NULL) {
-        return 0;
-    }
-    format = ARENA_NEW(parse_arena(ctx), struct substitution_format);
-    at = path_push(ctx, field);
-    r = parse_substitution_format(ctx, m, format);
-    path_pop(ctx, at);
-    *ret = format;
-    return r;
-}
-
 static int parse_mapper_filter(struct parse_context *ctx, const HCM(ResponseMapper) * m,
                                struct local_reply_mapper *ret)
 {
@@ -77,7 +57,8 @@ static int parse_mapper(struct parse_context *ctx, const HCM(ResponseMapper) * m
         r = parse_mapper_body(ctx, m, ret);
     }
     if (r == 0) {
-        r = parse_body_format(ctx, "body_format_override", m->body_format_override, &ret->format);
+        r = parse_optional_format(ctx, "body_format_override", m->body_format_override,
+                                  &ret->format);
     }
     if (r < 0) {
         return r;
@@ -108,7 +89,7 @@ static int parse_local_reply(struct parse_context *ctx, const HCM(LocalReplyConf
     }
     ret->mappers = mappers;
     ret->mapper_count = m->n_mappers;
-    return parse_body_format(ctx, "body_format", m->body_format, &ret->format);
+    return parse_optional_format(ctx, "body_format", m->body_format, &ret->format);
 }
 
 int hcm_parse_local_reply(struct parse_context *ctx, const hcm_message *m,

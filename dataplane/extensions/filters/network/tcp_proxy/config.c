@@ -304,10 +304,6 @@ static int tcp_proxy_parse_early(struct parse_context *ctx, const tcp_proxy_mess
 static int tcp_proxy_parse_tlv(struct parse_context *ctx,
                                const Envoy__Config__Core__V3__TlvEntry *m, struct tcp_tlv *ret)
 {
-    struct substitution_format *f;
-    size_t at;
-    int r;
-
     if (m->type > UINT8_MAX) {
         return parse_fail(ctx, E_INVALID, "type", "value must be less than 256");
     }
@@ -318,15 +314,7 @@ static int tcp_proxy_parse_tlv(struct parse_context *ctx,
     }
     ret->type = (uint8_t)m->type;
     ret->value = parse_bytes(ctx, m->value);
-    if (m->format_string == NULL) {
-        return 0;
-    }
-    f = ARENA_NEW(parse_arena(ctx), struct substitution_format);
-    at = path_push(ctx, "format_string");
-    r = parse_substitution_format(ctx, m->format_string, f);
-    path_pop(ctx, at);
-    ret->format = f;
-    return r;
+    return parse_optional_format(ctx, "format_string", m->format_string, &ret->format);
 }
 
 static int tcp_proxy_parse_tlvs(struct parse_context *ctx, const tcp_proxy_message *m,
