@@ -22,6 +22,7 @@
 #include "config/pb_unpack.h"
 #include "dataplane/base/log.h"
 #include "dataplane/base/xalloc.h"
+#include "proto/envoy/extensions/access_loggers/file/v3/file.pb-c.h"
 #include "proto/envoy/service/discovery/v3/discovery.pb-c.h"
 
 #define FILE_BYTES_MAX (256u << 20)
@@ -240,6 +241,41 @@ static int check_admin_loggers(struct parse_context *ctx,
     return 0;
 }
 
+/* `access_log_path` is an old name for one more logger, to a file in the default format. */
+static int read_admin_loggers(struct parse_context *ctx,
+                              const Envoy__Config__Bootstrap__V3__Admin *m, struct bootstrap *b)
+{
+    char url[] = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog";
+    Envoy__Extensions__AccessLoggers__File__V3__FileAccessLog file;
+    Envoy__Config__Accesslog__V3__AccessLog log;
+    Google__Protobuf__Any any;
+    Envoy__Config__Accesslog__V3__AccessLog **all = ARENA_ARRAY(
+        parse_arena(ctx), Envoy__Config__Accesslog__V3__AccessLog *, m->n_access_log + 1);
+    size_t n = m->n_access_log;
+    int r = check_admin_loggers(ctx, m);
+
+    if (r < 0) {
+        return r;
+    }
+    for (size_t i = 0; i < n; i++) {
+        all[i] = m->access_log[i];
+    }
+    if (m->access_log_path[0] != '\0') {
+        envoy__extensions__access_loggers__file__v3__file_access_log__init(&file);
+        file.path = m->access_log_path;
+        google__protobuf__any__init(&any);
+        any.type_url = url;
+        any.value.len = protobuf_c_message_get_packed_size(&file.base);
+        any.value.data = arena_alloc(parse_arena(ctx), any.value.len);
+        (void)protobuf_c_message_pack(&file.base, any.value.data);
+        envoy__config__accesslog__v3__access_log__init(&log);
+        log.config_type_case = ENVOY__CONFIG__ACCESSLOG__V3__ACCESS_LOG__CONFIG_TYPE_TYPED_CONFIG;
+        log.typed_config = &any;
+        all[n++] = &log;
+    }
+    return parse_access_logs(ctx, "access_log", n, all, &b->admin_access_logs);
+}
+
 static int read_admin(struct parse_context *ctx, struct bootstrap *b)
 {
     const Envoy__Config__Bootstrap__V3__Admin *m = b->message->admin;
@@ -259,11 +295,7 @@ static int read_admin(struct parse_context *ctx, struct bootstrap *b)
                                  &b->admin_socket_options, &b->admin_socket_option_count);
     }
     if (r == 0) {
-        r = check_admin_loggers(ctx, m);
-    }
-    if (r == 0) {
-        r = parse_access_logs(ctx, "access_log", m->n_access_log, m->access_log,
-                              &b->admin_access_logs);
+        r = read_admin_loggers(ctx, m, b);
     }
     if (r == 0) {
         r = read_allow_paths(ctx, m, b);

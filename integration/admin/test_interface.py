@@ -93,6 +93,13 @@ def test_access_log(flavour, tmp_path):
         assert "GET /clusters?x=y 200" in lines and "GET /nope 404" in lines
 
 
+def test_access_log_path(flavour, tmp_path):
+    log = tmp_path / "admin.log"
+    with Proxy(flavour, with_admin(access_log_path=str(log))) as proxy:
+        proxy.admin("/clusters?x=y")
+        wait_for(lambda: '"GET /clusters?x=y HTTP/1.1" 200 - 0 ' in log.read_text(), "the log is written")
+
+
 def test_a_form_in_the_body(flavour):
     made = with_admin()
     made["layered_runtime"] = {"layers": [{"name": "a", "admin_layer": {}}]}
