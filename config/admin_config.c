@@ -16,19 +16,13 @@ static void xds_stream_row(void *user, const struct xds_stream_status *s)
 
     json_object_begin(w);
     json_member_str(w, "cluster", s->cluster);
-    json_key(w, STR("aggregated"));
-    json_bool(w, s->is_aggregated);
+    json_member_bool(w, "aggregated", s->is_aggregated);
     json_member_str(w, "protocol", s->is_delta ? STR("delta") : STR("sotw"));
-    json_key(w, STR("connected"));
-    json_bool(w, s->is_connected);
-    json_key(w, STR("reconnects"));
-    json_u64(w, s->reconnects);
-    json_key(w, STR("requests_sent"));
-    json_u64(w, s->requests_sent);
-    json_key(w, STR("responses_received"));
-    json_u64(w, s->responses_received);
-    json_key(w, STR("too_large_messages"));
-    json_u64(w, s->too_large_messages);
+    json_member_bool(w, "connected", s->is_connected);
+    json_member_u64(w, "reconnects", s->reconnects);
+    json_member_u64(w, "requests_sent", s->requests_sent);
+    json_member_u64(w, "responses_received", s->responses_received);
+    json_member_u64(w, "too_large_messages", s->too_large_messages);
     json_member_str(w, "control_plane", s->control_plane);
     json_member_str(w, "last_error", s->last_error);
     json_object_end(w);
@@ -92,16 +86,11 @@ static void xds_counters(struct json_writer *w, const struct config_store *s)
         }
         json_key(w, str_c(part_kind_name((enum part_kind)k)));
         json_object_begin(w);
-        json_key(w, STR("update_success"));
-        json_u64(w, n->update_success);
-        json_key(w, STR("update_rejected"));
-        json_u64(w, n->update_rejected);
-        json_key(w, STR("update_failure"));
-        json_u64(w, n->update_failure);
-        json_key(w, STR("init_fetch_timeout"));
-        json_u64(w, n->init_fetch_timeout);
-        json_key(w, STR("ignored_removals"));
-        json_u64(w, n->ignored_removals);
+        json_member_u64(w, "update_success", n->update_success);
+        json_member_u64(w, "update_rejected", n->update_rejected);
+        json_member_u64(w, "update_failure", n->update_failure);
+        json_member_u64(w, "init_fetch_timeout", n->init_fetch_timeout);
+        json_member_u64(w, "ignored_removals", n->ignored_removals);
         json_object_end(w);
     }
     json_object_end(w);

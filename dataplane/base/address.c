@@ -8,6 +8,7 @@
 
 #include "dataplane/base/error.h"
 #include "dataplane/base/hash.h"
+#include "dataplane/base/json.h"
 
 int address_from_ip(struct str ip, uint16_t port, struct address *ret_address)
 {
@@ -173,6 +174,22 @@ size_t address_format_ip(const struct address *a, char out[ADDRESS_TEXT_MAX])
         out[0] = '\0';
     }
     return strlen(out);
+}
+
+void address_json(struct json_writer *w, const struct address *a)
+{
+    char text[ADDRESS_TEXT_MAX];
+    size_t len = address_format_ip(a, text);
+
+    json_object_begin(w);
+    json_key(w, address_is_ip(a) ? STR("socket_address") : STR("pipe"));
+    json_object_begin(w);
+    json_member_str(w, address_is_ip(a) ? "address" : "path", str_n(text, len));
+    if (address_is_ip(a)) {
+        json_member_u64(w, "port_value", address_port(a));
+    }
+    json_object_end(w);
+    json_object_end(w);
 }
 
 size_t address_format(const struct address *a, char out[ADDRESS_TEXT_MAX])

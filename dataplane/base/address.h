@@ -15,6 +15,8 @@
 #include "dataplane/base/arena.h"
 #include "dataplane/base/str.h"
 
+struct json_writer;
+
 struct address {
     union {
         struct sockaddr sa;
@@ -42,6 +44,8 @@ uint64_t address_hash(const struct address *a);
 size_t address_format(const struct address *a, char out[ADDRESS_TEXT_MAX]);
 /* "10.0.0.1" or "::1"; the path for unix. */
 size_t address_format_ip(const struct address *a, char out[ADDRESS_TEXT_MAX]);
+/* As an envoy.config.core.v3.Address. */
+void address_json(struct json_writer *w, const struct address *a);
 /* 127.0.0.1 or ::1: as Envoy, of 127.0.0.0/8 only the one address. */
 bool address_is_loopback(const struct address *a);
 /* RFC 1918, loopback and ULA: what Envoy calls internal by default. */

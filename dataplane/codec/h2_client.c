@@ -64,12 +64,7 @@ static const struct codec_ops client_ops = {
 struct codec *h2_client_codec_new(const struct codec_callbacks *callbacks, void *owner,
                                   struct buf *out, const struct codec_limits *limits)
 {
-    struct h2_conn *h = xcalloc(1, sizeof(*h));
+    static const struct h2_role role = {&client_ops, &client_stream_ops, false};
 
-    h->base.ops = &client_ops;
-    h->stream_ops = &client_stream_ops;
-    h2_conn_init(h, false, callbacks, owner, out, limits);
-    h2_enter(h);
-    h2_leave(h);
-    return &h->base;
+    return h2_codec_new(&role, callbacks, owner, out, limits);
 }

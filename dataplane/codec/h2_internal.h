@@ -209,11 +209,18 @@ static inline void h2_gauge(struct h2_conn *h, enum h2_stat stat, int64_t delta)
 /* The table of callbacks, to be deleted by the caller. */
 nghttp2_session_callbacks *h2_callbacks_new(void);
 
+struct h2_role {
+    const struct codec_ops *ops;
+    const struct codec_stream_ops *stream_ops;
+    bool is_server;
+};
+
+/* With what a connection begins with in `out`. The rest is as codec.h says of its makers. */
+struct codec *h2_codec_new(const struct h2_role *role, const struct codec_callbacks *callbacks,
+                           void *owner, struct buf *out, const struct codec_limits *limits);
+
 /* --- h2_session.c ----------------------------------------------------------------------------- */
 
-/* Session, SETTINGS and window, not yet sent. */
-void h2_conn_init(struct h2_conn *h, bool is_server, const struct codec_callbacks *callbacks,
-                  void *owner, struct buf *out, const struct codec_limits *limits);
 void h2_enter(struct h2_conn *h);
 void h2_leave(struct h2_conn *h);
 /* nghttp2's frames into the output. Only from outside its callbacks. */

@@ -40,14 +40,9 @@ static const struct codec_ops server_ops = {
 struct codec *h2_server_codec_new(const struct codec_callbacks *callbacks, void *owner,
                                   struct buf *out, const struct codec_limits *limits)
 {
-    struct h2_conn *h = xcalloc(1, sizeof(*h));
+    static const struct h2_role role = {&server_ops, &server_stream_ops, true};
 
-    h->base.ops = &server_ops;
-    h->stream_ops = &server_stream_ops;
-    h2_conn_init(h, true, callbacks, owner, out, limits);
-    h2_enter(h);
-    h2_leave(h);
-    return &h->base;
+    return h2_codec_new(&role, callbacks, owner, out, limits);
 }
 
 enum h2_preface h2_preface_check(const struct buf *in)

@@ -1,9 +1,11 @@
 /*
- * How a connection's nghttp2 session is made: its options, our SETTINGS and window. A connection's
+ * How a connection is made: its session's options, our SETTINGS and window. A connection's
  * thread.
  */
 
 #include "dataplane/codec/h2_internal.h"
+
+#include "dataplane/base/xalloc.h"
 
 #define FIRST_WINDOW NGHTTP2_INITIAL_WINDOW_SIZE
 #define FRAME_BYTES (16 * 1024)
@@ -60,20 +62,23 @@ static void submit_settings(struct h2_conn *h)
     }
 }
 
-void h2_conn_init(struct h2_conn *h, bool is_server, const struct codec_callbacks *callbacks,
-                  void *owner, struct buf *out, const struct codec_limits *limits)
+struct codec *h2_codec_new(const struct h2_role *role, const struct codec_callbacks *callbacks,
+                           void *owner, struct buf *out, const struct codec_limits *limits)
 {
+    struct h2_conn *h = xcalloc(1, sizeof(*h));
     nghttp2_session_callbacks *cb = h2_callbacks_new();
     nghttp2_option *options;
     int r;
 
     CHECK(limits->http2 != NULL);
+    h->base.ops = role->ops;
+    h->stream_ops = role->stream_ops;
     h->base.callbacks = callbacks;
     h->base.owner = owner;
     h->base.out = out;
     h->base.limits = *limits;
     h->magic = H2_CONN_MAGIC;
-    h->is_server = is_server;
+    h->is_server = role->is_server;
     h->options = limits->http2;
     list_init(&h->streams);
     list_init(&h->ready);
@@ -81,11 +86,14 @@ void h2_conn_init(struct h2_conn *h, bool is_server, const struct codec_callback
     list_init(&h->measured);
     list_init(&h->dead);
     options = make_options(h->options, limits->max_headers_bytes);
-    r = is_server ? nghttp2_session_server_new2(&h->session, cb, h, options)
-                  : nghttp2_session_client_new2(&h->session, cb, h, options);
+    r = h->is_server ? nghttp2_session_server_new2(&h->session, cb, h, options)
+                     : nghttp2_session_client_new2(&h->session, cb, h, options);
     CHECK(r == 0); /* out of memory */
     nghttp2_option_del(options);
     nghttp2_session_callbacks_del(cb);
     submit_settings(h);
-    h->scan.skip = is_server ? NGHTTP2_CLIENT_MAGIC_LEN : 0;
+    h->scan.skip = h->is_server ? NGHTTP2_CLIENT_MAGIC_LEN : 0;
+    h2_enter(h);
+    h2_leave(h);
+    return &h->base;
 }

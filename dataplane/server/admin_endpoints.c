@@ -48,24 +48,6 @@ static void listener_text(void *user, const struct listener_version *v)
     }
 }
 
-static void json_address(struct json_writer *w, const struct address *a)
-{
-    char text[ADDRESS_TEXT_MAX];
-    size_t len = address_format_ip(a, text);
-
-    json_object_begin(w);
-    json_key(w, address_is_ip(a) ? STR("socket_address") : STR("pipe"));
-    json_object_begin(w);
-    json_key(w, address_is_ip(a) ? STR("address") : STR("path"));
-    json_str(w, str_n(text, len));
-    if (address_is_ip(a)) {
-        json_key(w, STR("port_value"));
-        json_u64(w, address_port(a));
-    }
-    json_object_end(w);
-    json_object_end(w);
-}
-
 static void listener_json(void *user, const struct listener_version *v)
 {
     struct json_writer *w = user;
@@ -74,12 +56,12 @@ static void listener_json(void *user, const struct listener_version *v)
     json_key(w, STR("name"));
     json_str(w, v->config->name);
     json_key(w, STR("local_address"));
-    json_address(w, version_address(v, 0));
+    address_json(w, version_address(v, 0));
     if (v->config->address_count > 1) {
         json_key(w, STR("additional_local_addresses"));
         json_array_begin(w);
         for (size_t i = 1; i < v->config->address_count; i++) {
-            json_address(w, version_address(v, i));
+            address_json(w, version_address(v, i));
         }
         json_array_end(w);
     }

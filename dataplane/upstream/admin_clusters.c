@@ -150,25 +150,6 @@ static void json_count(struct json_writer *w, const char *key, uint64_t value)
     }
 }
 
-static void json_address(struct json_writer *w, const struct address *a)
-{
-    char text[ADDRESS_TEXT_MAX];
-    size_t len = address_format_ip(a, text);
-
-    json_key(w, STR("address"));
-    json_object_begin(w);
-    json_key(w, address_is_ip(a) ? STR("socket_address") : STR("pipe"));
-    json_object_begin(w);
-    json_key(w, address_is_ip(a) ? STR("address") : STR("path"));
-    json_str(w, str_n(text, len));
-    if (address_is_ip(a)) {
-        json_key(w, STR("port_value"));
-        json_u64(w, address_port(a));
-    }
-    json_object_end(w);
-    json_object_end(w);
-}
-
 /* 64-bit numbers are strings in proto3 JSON. */
 static void json_host_stats(struct json_writer *w, const uint64_t totals[HOST_STAT_COUNT],
                             bool gauges)
@@ -195,7 +176,8 @@ static void json_host(struct json_writer *w, const struct registered_cluster *rc
 
     cluster_shared_host_totals(rc->shared, endpoint_key(e), totals);
     json_object_begin(w);
-    json_address(w, &e->address);
+    json_key(w, STR("address"));
+    address_json(w, &e->address);
     json_key(w, STR("stats"));
     json_array_begin(w);
     json_host_stats(w, totals, false);
