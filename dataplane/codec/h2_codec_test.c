@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "dataplane/codec/h2_internal.h"
 #include "dataplane/codec/h2_testing.h"
 
 #define GET ":method=GET :scheme=http :authority=h :path=/a"
@@ -151,6 +152,29 @@ static void fields_of_one_connection_go_no_further(void **state)
                   true);
     h2_pump(&p);
     assert_log(&p.server, "H1 :method=GET; :scheme=http; :authority=h; :path=/a; te=trailers;.\n");
+}
+
+/* Bytes of the header table that the client's peer keeps for it. */
+static size_t client_table_bytes(void)
+{
+    return nghttp2_session_get_hd_deflate_dynamic_table_size(
+        h2_from_codec(p.client.codec)->session);
+}
+
+static void values_of_one_message_stay_out_of_the_table(void **state)
+{
+    size_t before;
+
+    (void)request(GET " x-kept=1 x-request-id=first", true);
+    before = client_table_bytes();
+    (void)request(GET " x-kept=1 x-request-id=other", true);
+    assert_int_equal(client_table_bytes(), before);
+    (void)request(GET " x-kept=2 x-request-id=third", true);
+    assert_int_equal(client_table_bytes(), before +
+                                               strlen("x-kept"
+                                                      "2") +
+                                               32);
+    h2_pump(&p);
 }
 
 static void cookie_crumbs_are_one_cookie(void **state)
@@ -663,6 +687,7 @@ int main(void)
         H2_TEST(informational_responses_come_first),
         H2_TEST(an_early_response_gives_the_request_up),
         H2_TEST(fields_of_one_connection_go_no_further),
+        H2_TEST(values_of_one_message_stay_out_of_the_table),
         H2_TEST(cookie_crumbs_are_one_cookie),
         H2_TEST(host_is_authority),
         H2_TEST(resets_travel),

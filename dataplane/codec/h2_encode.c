@@ -42,6 +42,13 @@ static nghttp2_nv nv_of(struct str name, struct str value)
     };
 }
 
+/* Values that no other message will have: in the table that peers share they would only push out
+ * what comes again, and nghttp2 compares each new one with all that are there. */
+static bool is_of_one_message(enum header_id id)
+{
+    return id == HDR_X_REQUEST_ID || id == HDR_GRPC_TIMEOUT;
+}
+
 /* A block being put together: on the stack of the caller, or in the arena. */
 struct block {
     nghttp2_nv *nv;
@@ -53,12 +60,20 @@ static void block_add(struct block *b, struct str name, struct str value)
     b->nv[b->count++] = nv_of(name, value);
 }
 
+static void block_add_header(struct block *b, const struct header *f)
+{
+    block_add(b, f->name, f->value);
+    if (is_of_one_message(f->id)) {
+        b->nv[b->count - 1].flags |= NGHTTP2_NV_FLAG_NO_INDEX;
+    }
+}
+
 static void block_add_map(struct block *b, const struct header_map *h)
 {
     header_for_each(f, h)
     {
         if (!is_of_connection(f)) {
-            block_add(b, f->name, f->value);
+            block_add_header(b, f);
         }
     }
 }
@@ -198,7 +213,7 @@ static void add_connect(struct block *b, const struct header_map *h, bool is_ext
                            (!is_extended && (f->id == HDR_SCHEME || f->id == HDR_PATH));
 
         if (!is_left_out && !is_of_connection(f)) {
-            block_add(b, f->name, f->value);
+            block_add_header(b, f);
         }
     }
 }
