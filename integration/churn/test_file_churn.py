@@ -4,38 +4,19 @@ No gRPC takes part, so this is also what runs under ThreadSanitizer (tools/test 
 reconcile, listeners that change in place, merged statistics.
 """
 
-import json
-import os
 import random
 import threading
 
 import pytest
 
 from harness import config as c
+from harness.discovery_files import Files
 from harness.proxy import Proxy
 from harness.upstream import Origin
 
 UPDATES = 60
 CLIENTS = 6
 CLUSTERS = ("one", "two", "three")
-
-
-class Files:
-    """The discovery files; each put() writes a version that differs from the last."""
-
-    def __init__(self, path):
-        self.path = path
-        self.version = 0
-
-    def put(self, name, type_url, *resources):
-        self.version += 1
-        fresh = self.path / f".{name}.new"
-        fresh.write_text(json.dumps({"version_info": str(self.version),
-                                     "resources": [{"@type": type_url, **r} for r in resources]}))
-        os.replace(fresh, self.path / name)
-
-    def source(self, name):
-        return {"path_config_source": {"path": str(self.path / name)}, "resource_api_version": "V3"}
 
 
 class World:

@@ -2,11 +2,13 @@
 
 import contextlib
 import socket
+import threading
 from collections import Counter
 
 import pytest
 
 from harness import config as c
+from harness.discovery_files import Files
 from harness.proxy import Proxy
 from harness.wait import wait_for
 
@@ -82,3 +84,65 @@ def test_evenly(more):
         proxy.wait_stat(ACTIVE, CONNECTIONS - CONNECTIONS // WORKERS)
         again = Counter(worker_of(connect(stack, address)) for _ in range(CONNECTIONS // WORKERS))
         assert again == {gone: CONNECTIONS // WORKERS}
+
+
+class Visitors:
+    """Threads that connect, ask once and leave, until the end of the block; what went wrong is in `failures`."""
+
+    def __init__(self, address, count=4):
+        self.address, self.over = address, threading.Event()
+        self.answered, self.failures = [0] * count, []
+        self.threads = [threading.Thread(target=self.run, args=(i,)) for i in range(count)]
+
+    def run(self, i):
+        while not self.over.is_set():
+            try:
+                with socket.create_connection(self.address, timeout=10) as sock:
+                    worker_of(sock)
+                self.answered[i] += 1
+            except OSError as error:
+                self.failures.append(error)
+                return
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *exc):
+        self.over.set()
+        for thread in self.threads:
+            thread.join()
+
+
+@pytest.mark.threads
+def test_hand_overs_while_the_listener_changes(tmp_path):
+    """Connections are on their way from one worker to another whenever the chain that they are for is replaced."""
+    files = Files(tmp_path)
+
+    def put(*listeners):
+        files.put("lds.json", c.LISTENER, *listeners)
+
+    def version(n):
+        made = listener(**EXACTLY)
+        made["filter_chains"][0]["filters"][0]["typed_config"]["stat_prefix"] = f"n{n}"
+        return made
+
+    put(version(0))
+    bootstrap = {"node": {"id": "n", "cluster": "c"}, "dynamic_resources": {"lds_config": files.source("lds.json")}}
+    with Proxy("nuncio", bootstrap, concurrency=WORKERS) as proxy:
+        proxy.wait_listener("l")
+        address = proxy.address("l")
+        with Visitors(address) as visitors:
+            for n in range(1, 12):
+                put(version(n))
+                proxy.wait_stat("listener_manager.lds.update_success", lambda done, n=n: done > n)
+                before = sum(visitors.answered)
+                wait_for(lambda: visitors.failures or sum(visitors.answered) > before + 20, "visitors are served")
+        assert visitors.failures == []
+        proxy.wait_stat(ACTIVE, 0)
+        with contextlib.ExitStack() as stack:
+            for _ in range(CONNECTIONS):
+                connect(stack, address)
+            put()  # some are still being handed over
+            proxy.wait_stat("listener_manager.total_listeners_active", 0)
