@@ -77,10 +77,11 @@ class _Wire:
         if stream in self.h2.streams:
             self.h2.streams[stream]._track_content_length = lambda *_: None
 
-    def headers(self, stream, pairs, end):
+    def headers(self, stream, pairs, end, flush=True):
         self.h2.send_headers(stream, octets(pairs), end_stream=end)
         self.trust_length(stream)
-        self.flush()
+        if flush:
+            self.flush()
 
     def room(self, stream):
         return min(self.h2.local_flow_control_window(stream), MAX_FRAME)
@@ -108,12 +109,12 @@ class H2Client:
 
     # Sending.
 
-    def start(self, pairs, end=False):
-        """Open a stream with that header list, pseudo-headers included; its number."""
+    def start(self, pairs, end=False, flush=True):
+        """Open a stream with that header list, pseudo-headers included; its number. Without flush: sent with what follows."""
         stream = self.wire.h2.get_next_available_stream_id()
         self.responses[stream] = H2Response(0, "", "2", [], complete=False)
         self._ends(stream, end)
-        self.wire.headers(stream, pairs, end)
+        self.wire.headers(stream, pairs, end, flush)
         return stream
 
     def data(self, stream, body, end=False):

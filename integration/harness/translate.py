@@ -125,7 +125,7 @@ class Ask:
     ends: bool = True  # False: the body never ends
     h2: object = None
     h1: bytes = b""
-    empty_data: bool = False  # HTTP/2: an empty DATA frame ends the request
+    empty_data: bool = False  # HTTP/2: an empty DATA frame ends the request; sent with the head, or the answer might be faster
     extra: dict = field(default_factory=dict)  # :protocol and the like, HTTP/2 only
 
     def fields(self):
@@ -196,7 +196,7 @@ def ask_h2(address, ask, origin, timeout=5.0):
 
 def _ask_h2(client, ask, origin):
     has_more = ask.body or ask.trailers or ask.break_at == "head" or ask.empty_data or not ask.ends
-    stream = client.start(ask.h2 or ask.h2_fields(), end=not has_more)
+    stream = client.start(ask.h2 or ask.h2_fields(), end=not has_more, flush=not ask.empty_data)
     if ask.waits:
         client.wait(stream, lambda r: r.interim or r.status, "interim response")
     if ask.break_at == "head":
