@@ -23,7 +23,7 @@ static size_t attempts_collect(const struct stream_info *si,
     for (a = si->earlier_attempts; i > 0; a = a->next) {
         out[--i] = *a;
     }
-    if (address_is_set(&si->upstream_remote)) {
+    if (address_is_set(&si->upstream_remote) && (si->is_upstream_connected || si->keeps_attempts)) {
         out[count++] = (struct upstream_attempt){
             .remote = si->upstream_remote,
             .host_name = si->upstream_host_name,
@@ -110,7 +110,7 @@ bool format_attempts(const struct format_item *item, const struct stream_info *s
 {
     switch (item->op) {
     case FORMAT_UPSTREAM_CONNECTION_ID:
-        if (si->upstream_connection_id != 0) {
+        if (si->upstream_request_ns != 0) { /* as Envoy: 0 where there was none to be had */
             formatted_set_u64(out, si->upstream_connection_id);
         }
         return true;

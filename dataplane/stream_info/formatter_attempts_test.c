@@ -59,6 +59,8 @@ static void check_op(enum format_op op, const char *want)
 
 static void attempt(const char *ip, const char *name, uint64_t connection_id)
 {
+    info.keeps_attempts = true;
+    info.upstream_request_ns = 1;
     stream_info_next_attempt(&info, &arena);
     assert_int_equal(address_from_ip(str_c(ip), 80, &info.upstream_remote), 0);
     info.is_upstream_connected = true;
@@ -78,6 +80,20 @@ static void test_attempts_in_their_order(void **state)
     check_op(FORMAT_UPSTREAM_CONNECTION_IDS_ATTEMPTED, "7,9");
     check_op(FORMAT_UPSTREAM_CONNECTION_ID, "9");
     check_op(FORMAT_UPSTREAM_HOST_NAME_WITHOUT_PORT, "v6.example");
+}
+
+/* As Envoy: of a request the last one alone, once it has a connection. */
+static void test_attempts_that_are_not_kept(void **state)
+{
+    attempt("10.0.0.1", "one", 7);
+    info.keeps_attempts = false;
+    check_op(FORMAT_UPSTREAM_HOSTS_ATTEMPTED, "10.0.0.1:80");
+    info.is_upstream_connected = false;
+    info.upstream_connection_id = 0;
+    check_op(FORMAT_UPSTREAM_HOSTS_ATTEMPTED, "-");
+    check_op(FORMAT_UPSTREAM_CONNECTION_ID, "0");
+    info.upstream_request_ns = 0;
+    check_op(FORMAT_UPSTREAM_CONNECTION_ID, "-");
 }
 
 static void test_more_attempts_than_are_shown(void **state)
@@ -191,6 +207,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_attempts_in_their_order),
+        TEST(test_attempts_that_are_not_kept),
         TEST(test_more_attempts_than_are_shown),
         TEST(test_masks),
         TEST(test_queries),

@@ -611,8 +611,8 @@ static bool format_info_string(enum format_op op, const struct stream_info *si,
     }
 }
 
-/* As Envoy: with the uuid extension a request's identifier is its request id; a connection has one
- * of its own, here made of what no other connection has. */
+/* As Envoy: with the uuid extension a request's identifier is its request id; attempts at it have
+ * none; a connection has one of its own, here made of what no other connection has. */
 static void set_stream_id(struct formatted *out, const struct access_log_entry *e)
 {
     const struct stream_info *si = e->info;
@@ -620,7 +620,10 @@ static void set_stream_id(struct formatted *out, const struct access_log_entry *
     struct rng rng;
 
     if (si->has_protocol || e->request_headers != NULL) {
-        struct str id = e->request_headers != NULL
+        bool is_attempt = e->type == ACCESS_LOG_UPSTREAM_POOL_READY ||
+                          e->type == ACCESS_LOG_UPSTREAM_PERIODIC ||
+                          e->type == ACCESS_LOG_UPSTREAM_END;
+        struct str id = e->request_headers != NULL && !is_attempt
                             ? header_get(e->request_headers, HDR_X_REQUEST_ID)
                             : STR_NONE;
 

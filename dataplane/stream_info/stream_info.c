@@ -21,12 +21,14 @@ void stream_info_next_attempt(struct stream_info *si, struct arena *a)
     if (!address_is_set(&si->upstream_remote)) {
         return;
     }
-    old = ARENA_NEW(a, struct upstream_attempt);
-    old->next = si->earlier_attempts;
-    old->remote = si->upstream_remote;
-    old->host_name = si->upstream_host_name;
-    old->connection_id = si->upstream_connection_id;
-    si->earlier_attempts = old;
+    if (si->keeps_attempts) {
+        old = ARENA_NEW(a, struct upstream_attempt);
+        old->next = si->earlier_attempts;
+        old->remote = si->upstream_remote;
+        old->host_name = si->upstream_host_name;
+        old->connection_id = si->upstream_connection_id;
+        si->earlier_attempts = old;
+    }
     si->upstream_connection_id = 0;
     si->upstream_host_metadata = NULL;
 }

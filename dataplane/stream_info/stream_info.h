@@ -24,7 +24,7 @@ struct filter_state_object; /* filter_state.h */
 struct tls_info;            /* dataplane/tls/info.h */
 struct worker_listener;     /* dataplane/net/listener.h */
 
-/* A host that was tried before the one that stream_info shows. */
+/* A host that the TCP proxy tried before the one that stream_info shows. */
 struct upstream_attempt {
     struct upstream_attempt *next;
     struct address remote;
@@ -104,6 +104,7 @@ struct stream_info {
     /* Where the host has its own, which an update may change. */
     const struct value *const *upstream_host_metadata;
     struct upstream_attempt *earlier_attempts; /* latest first */
+    bool keeps_attempts; /* also those that failed (as Envoy: the TCP proxy's alone) */
 
     const struct filter_state_object *filter_state; /* what filters left; NULL: nothing */
     bool is_health_check;
@@ -114,8 +115,8 @@ struct stream_info {
  * takes a reference. NULL: none any more, as when the stream_info ends. */
 void stream_info_set_upstream_tls(struct stream_info *si, struct tls_info *tls);
 
-/* Another host is tried: what is known of this one moves to the earlier attempts. Nothing where
- * none was chosen yet. */
+/* Another host is tried: what is known of this one moves to the earlier attempts, where they are
+ * kept. Nothing where none was chosen yet. */
 void stream_info_next_attempt(struct stream_info *si, struct arena *a);
 
 static inline void stream_info_set_flag(struct stream_info *si, enum response_flag f)

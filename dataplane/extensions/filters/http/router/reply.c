@@ -39,7 +39,7 @@ void router_charge_code(struct router *r, unsigned status, const struct host *ho
 void router_charge_abort(struct router *r, unsigned status)
 {
     struct upstream_request *rq = &r->request;
-    struct host *host = rq->has_host_info ? rq->host : NULL;
+    struct host *host = rq->is_host_charged ? rq->host : NULL;
 
     if (r->is_response_started) {
         if (rq->awaits_grpc_status) {

@@ -1,8 +1,9 @@
 /*
  * The router: the terminal filter, and the only bridge between http/ and upstream/. Takes the
  * request's cluster and host, sets the timeouts (timeouts.c), passes the request on
- * (upstream_request.c), tries again where that is safe (attempts.c, retry_state.c), and turns what
- * goes wrong into Envoy's answers (reply.c). A worker's thread, but for router_parse.
+ * (upstream_request.c), tries again where that is safe (attempts.c, retry_state.c), turns what goes
+ * wrong into Envoy's answers (reply.c), and tells of each attempt (upstream_log.c). A worker's
+ * thread, but for router_parse.
  *
  * Trust: everything of the request and of the response comes from peers; x-envoy-* headers of
  * untrusted clients were removed by http/forwarding.c.
@@ -18,6 +19,7 @@
 
 #include "config/parse/check.h"
 #include "config/parse/context.h"
+#include "config/parse/log_filter.h"
 #include "dataplane/http/conn_manager_stats.h"
 #include "dataplane/http/forwarding.h"
 #include "dataplane/runtime/runtime.h"
@@ -38,7 +40,7 @@ static void router_on_timeout(struct timer *t)
     if (upstream_request_is_active(rq)) { /* else another attempt was about to start */
         stat_inc(cluster_stats(r->cluster), CLUSTER_UPSTREAM_RQ_TIMEOUT);
         route_series_count(&r->series, ROUTE_STAT_RQ_TIMEOUT);
-        if (rq->has_host_info) {
+        if (rq->is_host_charged) {
             host_stat_add(rq->host, HOST_RQ_TIMEOUT, 1);
         }
         if (rq->response_status == 0) {
@@ -369,6 +371,26 @@ static void router_on_destroy(struct http_filter *f)
     r->cluster = NULL;
 }
 
+static int router_parse_upstream_log(struct parse_context *ctx,
+                                     const Envoy__Extensions__Filters__Http__Router__V3__Router *m,
+                                     struct upstream_log_config *ret)
+{
+    const Envoy__Extensions__Filters__Http__Router__V3__Router__UpstreamAccessLogOptions *o =
+        m->upstream_log_options;
+    size_t at;
+    int r = parse_access_logs(ctx, "upstream_log", m->n_upstream_log, m->upstream_log, &ret->logs);
+
+    if (r < 0 || o == NULL) {
+        return r;
+    }
+    ret->logs_connected = o->flush_upstream_log_on_upstream_stream;
+    at = path_push(ctx, "upstream_log_options");
+    r = parse_ms_or(ctx, "upstream_log_flush_interval", o->upstream_log_flush_interval,
+                    DURATION_GTE_1MS, 0, &ret->interval_ms);
+    path_pop(ctx, at);
+    return r;
+}
+
 static int router_parse(struct parse_context *ctx, const ProtobufCMessage *msg,
                         const void **ret_config)
 {
@@ -381,7 +403,7 @@ static int router_parse(struct parse_context *ctx, const ProtobufCMessage *msg,
     c->respects_expected_timeout = m->respect_expected_rq_timeout;
     c->excludes_grpc_codes = m->suppress_grpc_request_failure_code_stats;
     *ret_config = c;
-    return 0;
+    return router_parse_upstream_log(ctx, m, &c->upstream_log);
 }
 
 const struct http_filter_type http_filter_router = {

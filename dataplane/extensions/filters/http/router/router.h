@@ -13,6 +13,7 @@
 #include "dataplane/extensions/filters/http/router/retry_state.h"
 #include "dataplane/extensions/filters/http/router/route_series.h"
 #include "dataplane/extensions/filters/http/router/timeouts.h"
+#include "dataplane/extensions/filters/http/router/upstream_log.h"
 #include "dataplane/http/filter.h"
 #include "dataplane/upstream/upstream.h"
 
@@ -21,6 +22,7 @@ struct router_config {
     bool suppresses_envoy_headers;
     bool respects_expected_timeout;
     bool excludes_grpc_codes; /* suppress_grpc_request_failure_code_stats */
+    struct upstream_log_config upstream_log;
 };
 
 struct router;
@@ -33,6 +35,7 @@ struct upstream_request {
     struct pool_request pool_request;
     struct codec_stream *stream; /* open, else NULL */
     struct header_map response;
+    struct upstream_log *log;    /* NULL: none is wanted */
     struct timer try_timer;      /* x-envoy-upstream-rq-per-try-timeout-ms */
     struct timer duration_timer; /* max_stream_duration */
     int response_status;         /* 0 before the response head */
@@ -41,7 +44,7 @@ struct upstream_request {
     uint64_t written_before;
     bool is_kept_connection; /* an earlier request has used it */
     bool is_waiting;         /* for a connection */
-    bool has_host_info;      /* the host is known to the log, and charged */
+    bool is_host_charged;    /* it was reached, or not: no matter of room */
     bool is_saturated;       /* holds more than it can send: the client's body waits */
     bool is_canary;
     bool has_charged_1xx;

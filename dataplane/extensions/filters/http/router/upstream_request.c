@@ -64,6 +64,13 @@ static enum response_flag flag_of_reset(enum stream_reset_reason reason)
     return FLAG_LOCAL_RESET;
 }
 
+static void request_log_reset(struct upstream_request *rq, enum stream_reset_reason reason)
+{
+    if (reason != RESET_NO_ERROR) {
+        upstream_log_flag(rq->log, flag_of_reset(reason));
+    }
+}
+
 static struct str reset_body(const struct upstream_request *rq, enum stream_reset_reason reason)
 {
     return arena_printf(request_arena(rq),
@@ -119,7 +126,7 @@ static void request_failed(struct upstream_request *rq, enum stream_reset_reason
 
     request_cancel_timers(rq);
     if (router_try_again(r, cause)) {
-        if (rq->has_host_info) {
+        if (rq->is_host_charged) {
             host_stat_add(rq->host, HOST_RQ_ERROR, 1);
         }
         return;
@@ -145,6 +152,7 @@ static void request_on_try_timeout(struct timer *t)
     stat_inc(cluster_stats(r->cluster), CLUSTER_UPSTREAM_RQ_PER_TRY_TIMEOUT);
     host_stat_add(rq->host, HOST_RQ_TIMEOUT, 1);
     router_charge_abort(r, (unsigned)status);
+    upstream_log_flag(rq->log, FLAG_UPSTREAM_REQUEST_TIMEOUT);
     upstream_request_reset(rq);
     router_abort(r, status, status == 504 ? STR("upstream request timeout") : STR(""), false,
                  FLAG_UPSTREAM_REQUEST_TIMEOUT, STR("upstream_per_try_timeout"));
@@ -223,6 +231,7 @@ static void request_detach(struct upstream_request *rq)
     struct stream_info *info = request_info(rq);
 
     request_cancel_timers(rq);
+    upstream_log_end(rq->log);
     info->upstream_wire_bytes_received += rq->stream->wire_bytes_in;
     info->upstream_wire_bytes_sent += rq->stream->wire_bytes_out;
     info->upstream_header_bytes_received += rq->stream->header_bytes_in;
@@ -343,6 +352,7 @@ static void request_on_headers(void *user, bool end_stream)
     bool is_answer_only;
 
     rq->response_status = response_status_of(&rq->response);
+    upstream_log_headers(rq->log, &rq->response);
     is_answer_only = request_is_failed_handshake(rq);
     if (r->is_websocket && rq->response_status == 101) {
         timer_cancel(request_loop(rq), &r->timer);
@@ -383,6 +393,7 @@ static void request_on_data(void *user, struct buf *data, bool end_stream)
     if (info->first_upstream_body_rx_ns == 0 && buf_len(data) > 0) {
         info->first_upstream_body_rx_ns = router_now_ns(rq->router, info->first_upstream_rx_ns);
     }
+    upstream_log_received(rq->log, buf_len(data));
     if (end_stream) {
         if (rq->awaits_grpc_status) {
             request_charge_grpc(rq, NULL);
@@ -399,6 +410,7 @@ static void request_on_trailers(void *user, struct header_map *trailers)
     if (rq->awaits_grpc_status) {
         request_charge_grpc(rq, trailers);
     }
+    upstream_log_trailers(rq->log, trailers);
     request_complete(rq);
     http_filter_respond_trailers(rq->router->filter, trailers);
 }
@@ -410,6 +422,7 @@ static void request_on_reset(void *user, enum stream_reset_reason reason, struct
     enum replay_cause cause = request_replay_cause(rq, reason);
 
     (void)details; /* of the codec; what Envoy shows is the reason */
+    request_log_reset(rq, reason);
     request_detach(rq);
     request_failed(rq, reason, cause, STR_NONE);
 }
@@ -434,15 +447,24 @@ static const struct codec_stream_callbacks request_stream_callbacks = {
 /* --- The connection ------------------------------------------------------------------------------
  */
 
-static void request_note_host(struct upstream_request *rq)
+/* As Envoy: while it is being connected, too. */
+static void request_show_host(struct upstream_request *rq)
 {
     struct stream_info *info = request_info(rq);
 
-    rq->has_host_info = true;
     info->upstream_remote = *host_address(rq->host);
     info->is_upstream_connected = false;
     info->upstream_host_name = arena_str(request_arena(rq), host_name(rq->host));
     info->upstream_host_metadata = host_metadata(rq->host);
+}
+
+static void request_hide_host(struct upstream_request *rq)
+{
+    struct stream_info *info = request_info(rq);
+
+    info->upstream_remote.len = 0;
+    info->upstream_host_name = STR_NONE;
+    info->upstream_host_metadata = NULL;
 }
 
 static void request_note_connection(struct upstream_request *rq)
@@ -481,6 +503,7 @@ static void request_send_held(struct upstream_request *rq)
             buf_move(&data, &r->body);
             r->is_body_whole = false;
         }
+        upstream_log_sent(rq->log, buf_len(&data));
         rq->stream->ops->encode_data(rq->stream, &data, is_end);
     }
     if (r->trailers != NULL && rq->stream != NULL) {
@@ -499,11 +522,12 @@ static void request_on_ready(struct pool_request *pool_request)
     rq->is_waiting = false;
     rq->protocol = pool_request->protocol;
     route_series_count(&r->series, ROUTE_STAT_RQ_TOTAL);
-    request_note_host(rq);
+    rq->is_host_charged = true;
     request_note_connection(rq);
-    info->first_upstream_tx_ns = router_now_ns(r, is_at_once ? info->start_mono_ns : 0);
+    info->upstream_ready_ns = router_now_ns(r, is_at_once ? info->start_mono_ns : 0);
+    upstream_log_connected(rq->log);
+    info->first_upstream_tx_ns = info->upstream_ready_ns;
     info->last_upstream_tx_ns = r->has_end_stream ? info->first_upstream_tx_ns : 0;
-    info->upstream_ready_ns = info->first_upstream_tx_ns;
     if (r->timeouts.max_stream_ms > 0) {
         timer_arm(request_loop(rq), &rq->duration_timer, r->timeouts.max_stream_ms);
     }
@@ -533,10 +557,15 @@ static void request_on_failure(struct pool_request *pool_request, enum pool_fail
     struct str reason = arena_str(request_arena(rq), transport);
 
     rq->is_waiting = false;
-    if (f != POOL_FAILURE_OVERFLOW) { /* else no host was reached */
-        request_note_host(rq);
+    request_info(rq)->upstream_ready_ns = clock_mono_ns(); /* as Envoy: the wait is over */
+    if (f == POOL_FAILURE_OVERFLOW) {
+        request_hide_host(rq);
+    } else {
+        rq->is_host_charged = true;
         request_info(rq)->upstream_transport_failure_reason = reason;
     }
+    request_log_reset(rq, pool_failure_reset_reason(f));
+    upstream_log_end(rq->log);
     request_failed(rq, pool_failure_reset_reason(f), REPLAY_NOT, reason);
 }
 
@@ -581,7 +610,10 @@ void upstream_request_start(struct upstream_request *rq, struct host *take_host)
     info->upstream_request_ns = router_now_ns(r, is_at_once ? info->start_mono_ns : 0);
     host_unref(rq->host);
     rq->host = take_host;
-    rq->has_host_info = false;
+    rq->is_host_charged = false;
+    request_show_host(rq);
+    rq->response_status = 0;
+    rq->log = upstream_log_new(&r->config->upstream_log, rq);
     rq->is_waiting = true;
     rq->is_saturated = false;
     rq->protocol = router_terminates_connect(r)
@@ -607,6 +639,7 @@ void upstream_request_data(struct upstream_request *rq, struct buf *take_data, b
         info->last_upstream_tx_ns = router_now_ns(rq->router, info->last_rx_byte_ns);
     }
     request_keep(rq, take_data);
+    upstream_log_sent(rq->log, buf_len(take_data));
     rq->stream->ops->encode_data(rq->stream, take_data, end_stream);
 }
 
@@ -633,6 +666,7 @@ void upstream_request_reset(struct upstream_request *rq)
 
     if (rq->is_waiting) {
         rq->is_waiting = false;
+        upstream_log_end(rq->log);
         pool_request_cancel(&rq->pool_request);
     }
     if (stream != NULL) {

@@ -18,6 +18,7 @@ void tcp_session_init_info(struct tcp_session *s)
     info->connection = s->client;
     info->connection_id = s->client->id;
     info->stream_id = s->client->id;
+    info->keeps_attempts = true;
     info->local = &s->client->local;
     info->direct_remote = conn_direct_remote(s->client);
     info->remote = s->client->remote;

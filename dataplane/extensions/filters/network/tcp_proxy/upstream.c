@@ -206,6 +206,7 @@ static void session_on_failure(struct pool_request *rq, enum pool_failure failur
     struct tcp_session *s = rq->user;
 
     session_note_host(s);
+    s->info.upstream_ready_ns = clock_mono_ns(); /* as Envoy: the wait is over */
     s->info.upstream_transport_failure_reason = arena_str(&s->arena, transport_reason);
     if (failure == POOL_FAILURE_REMOTE_CONNECT || failure == POOL_FAILURE_CONNECT_TIMEOUT) {
         stream_info_set_flag(&s->info, FLAG_UPSTREAM_CONNECTION_FAILURE);
