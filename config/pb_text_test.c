@@ -384,12 +384,15 @@ static void assert_unknown(const char *type, const char *text, bool allow_unknow
 
 static void test_official_fields_that_are_missing_here_leave_a_trace(void **state)
 {
-    /* lb_subset_config 22, track_timeout_budgets 47 (bool), preconnect_policy 50 */
+    /* lb_subset_config 22, preconnect_policy 50, connection_pool_per_downstream_connection 51
+     * (bool) */
     assert_unknown(CLUSTER, "lb_subset_config: {fallback_policy: ANY_ENDPOINT}", false, "22");
     assert_unknown(CLUSTER, "{lbSubsetConfig: {}, name: x, preconnectPolicy: {}}", false, "22 50");
-    assert_unknown(CLUSTER, "track_timeout_budgets: true", false, "47");
+    assert_unknown(CLUSTER, "connection_pool_per_downstream_connection: true", false, "51");
     /* Set to what they are anyway. */
-    assert_unknown(CLUSTER, "{track_timeout_budgets: false, lb_subset_config: ~}", false, "");
+    assert_unknown(CLUSTER,
+                   "{connection_pool_per_downstream_connection: false, lb_subset_config: ~}", false,
+                   "");
     assert_unknown("envoy.config.bootstrap.v3.Bootstrap", "{stats_sinks: [], flags_path: ''}",
                    false, "");
 }

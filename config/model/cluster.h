@@ -162,6 +162,8 @@ struct cluster_config {
     struct str name;
     struct str stat_name;  /* alt_stat_name or name */
     bool tracks_endpoints; /* track_cluster_stats.per_endpoint_stats */
+    bool tracks_sizes;     /* request_response_sizes */
+    bool tracks_budgets;   /* timeout_budgets */
     enum discovery_type type;
     uint32_t endpoints_slot; /* always valid: EDS, static and DNS sets are published there */
     struct str eds_service_name;

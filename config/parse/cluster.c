@@ -559,6 +559,16 @@ static int parse_sockets(struct parse_context *ctx, const Cluster *m, struct clu
 
 /* --- the cluster ---------------------------------------------------------------------------- */
 
+static void parse_tracked_stats(const Envoy__Config__Cluster__V3__Cluster *m,
+                                struct cluster_config *ret)
+{
+    const Envoy__Config__Cluster__V3__TrackClusterStats *t = m->track_cluster_stats;
+
+    ret->tracks_endpoints = t != NULL && t->per_endpoint_stats;
+    ret->tracks_sizes = t != NULL && t->request_response_sizes;
+    ret->tracks_budgets = m->track_timeout_budgets || (t != NULL && t->timeout_budgets);
+}
+
 static int parse_cluster_plain(struct parse_context *ctx, const Cluster *m,
                                struct cluster_config *ret)
 {
@@ -583,8 +593,7 @@ static int parse_cluster_plain(struct parse_context *ctx, const Cluster *m,
     ret->name = str_eq(ctx->part->name, str_c(m->name)) ? ctx->part->name : parse_str(ctx, m->name);
     ret->stat_name = m->alt_stat_name[0] != '\0' ? parse_str(ctx, m->alt_stat_name) : ret->name;
     ctx->cluster_stat_name = ret->stat_name;
-    ret->tracks_endpoints =
-        m->track_cluster_stats != NULL && m->track_cluster_stats->per_endpoint_stats;
+    parse_tracked_stats(m, ret);
     ret->per_connection_buffer_limit_bytes =
         parse_u32_or(m->per_connection_buffer_limit_bytes, BUFFER_LIMIT_BYTES);
     ret->added_via_api = !ctx->is_static;

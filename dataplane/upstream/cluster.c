@@ -119,6 +119,20 @@ struct stat_block *cluster_stats(struct cluster *c)
     return c->stats;
 }
 
+struct stat_block *cluster_size_stats(struct cluster *c)
+{
+    return c->config->tracks_sizes
+               ? cluster_shared_size_stats(c->config->shared, c->thread->loop->index)
+               : NULL;
+}
+
+struct stat_block *cluster_budget_stats(struct cluster *c)
+{
+    return c->config->tracks_budgets
+               ? cluster_shared_budget_stats(c->config->shared, c->thread->loop->index)
+               : NULL;
+}
+
 struct stat_block *cluster_grpc_series(struct cluster *c, enum grpc_family family,
                                        const struct grpc_method *method, bool replaces_dots)
 {

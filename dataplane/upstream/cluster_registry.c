@@ -61,6 +61,15 @@ static struct stat_scope *shared_scope(struct stat_store *stats, struct str stat
     return scope;
 }
 
+static void shared_add_scope(struct stat_scope **scope, bool is_wanted, struct cluster_registry *r,
+                             const struct cluster_config *c, enum shared_scope_kind kind,
+                             const struct stat_schema *schema)
+{
+    if (is_wanted && *scope == NULL) {
+        *scope = shared_scope(r->stats, c->stat_name, kind, schema);
+    }
+}
+
 /* That of the version before, so that counts go on; else a new one. */
 static struct cluster_shared *shared_get(struct cluster_registry *r, const struct cluster_config *c)
 {
@@ -78,9 +87,12 @@ static struct cluster_shared *shared_get(struct cluster_registry *r, const struc
         s->main_scope =
             shared_scope(r->stats, c->stat_name, SCOPE_CLUSTER, &cluster_main_stat_schema);
     }
-    if (c->http_protocol != UPSTREAM_HTTP1 && s->http2_scope == NULL) {
-        s->http2_scope = shared_scope(r->stats, c->stat_name, SCOPE_HTTP2, &h2_stat_schema);
-    }
+    shared_add_scope(&s->http2_scope, c->http_protocol != UPSTREAM_HTTP1, r, c, SCOPE_HTTP2,
+                     &h2_stat_schema);
+    shared_add_scope(&s->size_scope, c->tracks_sizes, r, c, SCOPE_CLUSTER,
+                     &cluster_size_stat_schema);
+    shared_add_scope(&s->budget_scope, c->tracks_budgets, r, c, SCOPE_CLUSTER,
+                     &cluster_budget_stat_schema);
     return s;
 }
 
@@ -94,6 +106,13 @@ static void shared_free_hosts(struct host_stats *h)
     }
 }
 
+static void shared_drop_scope(struct stat_scope *scope)
+{
+    if (scope != NULL) {
+        stat_scope_unref(scope);
+    }
+}
+
 static void shared_unref(void *object)
 {
     struct cluster_shared *s = object;
@@ -104,12 +123,10 @@ static void shared_unref(void *object)
     }
     stat_scope_unref(s->scope);
     stat_scope_unref(s->main_scope);
-    if (s->http2_scope != NULL) {
-        stat_scope_unref(s->http2_scope);
-    }
-    if (s->breaker_scope != NULL) {
-        stat_scope_unref(s->breaker_scope);
-    }
+    shared_drop_scope(s->http2_scope);
+    shared_drop_scope(s->size_scope);
+    shared_drop_scope(s->budget_scope);
+    shared_drop_scope(s->breaker_scope);
     match_series_free(s->matches);
     endpoint_series_free(s->endpoints);
     grpc_series_set_free(atomic_load_explicit(&s->grpc, memory_order_acquire));
@@ -126,6 +143,16 @@ struct stat_block *cluster_shared_stats(struct cluster_shared *s, int worker)
 struct stat_block *cluster_shared_http2_stats(struct cluster_shared *s, int worker)
 {
     return s->http2_scope != NULL ? stat_scope_block(s->http2_scope, worker) : NULL;
+}
+
+struct stat_block *cluster_shared_size_stats(struct cluster_shared *s, int worker)
+{
+    return stat_scope_block(s->size_scope, worker);
+}
+
+struct stat_block *cluster_shared_budget_stats(struct cluster_shared *s, int worker)
+{
+    return stat_scope_block(s->budget_scope, worker);
 }
 
 struct circuit_breaker *cluster_shared_breakers(struct cluster_shared *s)

@@ -59,6 +59,9 @@ void cluster_stat_prefix(struct strbuf *out, struct str stat_name);
 struct stat_block *cluster_shared_stats(struct cluster_shared *s, int worker);
 /* Of its HTTP/2 connections; NULL while its configuration speaks HTTP/1 only. */
 struct stat_block *cluster_shared_http2_stats(struct cluster_shared *s, int worker);
+/* Only where the configuration tracks them. */
+struct stat_block *cluster_shared_size_stats(struct cluster_shared *s, int worker);
+struct stat_block *cluster_shared_budget_stats(struct cluster_shared *s, int worker);
 /* By priority; made by the first thread that asks. */
 struct circuit_breaker *cluster_shared_breakers(struct cluster_shared *s);
 /* Series that gRPC traffic names (grpc_series.h); made by the first thread that asks. */

@@ -14,6 +14,8 @@ struct cluster_shared {
     struct stat_scope *scope;          /* traffic */
     struct stat_scope *main_scope;     /* membership, updates */
     struct stat_scope *http2_scope;    /* NULL until a version may speak HTTP/2 */
+    struct stat_scope *size_scope;     /* NULL until a version wants it */
+    struct stat_scope *budget_scope;   /* the same */
     struct stat_scope *breaker_scope;  /* NULL while nobody has used the cluster */
     struct match_series *matches;      /* of transport_socket_matches */
     struct endpoint_series *endpoints; /* NULL: not wanted, or nobody has looked */

@@ -52,6 +52,27 @@ static const struct stat_def cluster_breaker_stat_defs[CLUSTER_BREAKER_STAT_COUN
 const struct stat_schema cluster_breaker_stat_schema = {.defs = cluster_breaker_stat_defs,
                                                         .count = CLUSTER_BREAKER_STAT_COUNT};
 
+static const struct stat_def cluster_size_stat_defs[CLUSTER_SIZE_STAT_COUNT] = {
+    [CLUSTER_RQ_HEADERS_SIZE] = {"upstream_rq_headers_size", STAT_HISTOGRAM},
+    [CLUSTER_RQ_HEADERS_COUNT] = {"upstream_rq_headers_count", STAT_HISTOGRAM},
+    [CLUSTER_RQ_BODY_SIZE] = {"upstream_rq_body_size", STAT_HISTOGRAM},
+    [CLUSTER_RS_HEADERS_SIZE] = {"upstream_rs_headers_size", STAT_HISTOGRAM},
+    [CLUSTER_RS_HEADERS_COUNT] = {"upstream_rs_headers_count", STAT_HISTOGRAM},
+    [CLUSTER_RS_BODY_SIZE] = {"upstream_rs_body_size", STAT_HISTOGRAM},
+};
+
+const struct stat_schema cluster_size_stat_schema = {.defs = cluster_size_stat_defs,
+                                                     .count = CLUSTER_SIZE_STAT_COUNT};
+
+static const struct stat_def cluster_budget_stat_defs[CLUSTER_BUDGET_STAT_COUNT] = {
+    [CLUSTER_BUDGET_USED] = {"upstream_rq_timeout_budget_percent_used", STAT_HISTOGRAM},
+    [CLUSTER_BUDGET_PER_TRY_USED] = {"upstream_rq_timeout_budget_per_try_percent_used",
+                                     STAT_HISTOGRAM},
+};
+
+const struct stat_schema cluster_budget_stat_schema = {.defs = cluster_budget_stat_defs,
+                                                       .count = CLUSTER_BUDGET_STAT_COUNT};
+
 /* Each family stands in the order completed, 1xx..5xx, unknown, codes, time. */
 enum { FAMILY_CLASSES = 1, FAMILY_UNKNOWN = 6, FAMILY_CODES = 7, FAMILY_TIME = 8 };
 
@@ -99,4 +120,10 @@ void cluster_stats_charge_time(struct stat_block *b, uint64_t ms, bool is_intern
     if (is_canary) {
         stat_record(b, CLUSTER_CANARY_UPSTREAM_RQ_TIME, ms);
     }
+}
+
+void cluster_stats_charge_budget(struct stat_block *b, enum cluster_budget_stat stat, uint64_t ms,
+                                 uint64_t of_ms)
+{
+    stat_record(b, stat, of_ms > 0 ? ms * 100 / of_ms : 0);
 }

@@ -154,12 +154,36 @@ enum cluster_breaker_stat {
 
 extern const struct stat_schema cluster_breaker_stat_schema;
 
+/* Of clusters that ask for them (track_cluster_stats): an attempt each. */
+enum cluster_size_stat {
+    CLUSTER_RQ_HEADERS_SIZE,
+    CLUSTER_RQ_HEADERS_COUNT,
+    CLUSTER_RQ_BODY_SIZE,
+    CLUSTER_RS_HEADERS_SIZE,
+    CLUSTER_RS_HEADERS_COUNT,
+    CLUSTER_RS_BODY_SIZE,
+    CLUSTER_SIZE_STAT_COUNT
+};
+
+extern const struct stat_schema cluster_size_stat_schema;
+
+enum cluster_budget_stat {
+    CLUSTER_BUDGET_USED, /* of the route's timeout: a request each */
+    CLUSTER_BUDGET_PER_TRY_USED,
+    CLUSTER_BUDGET_STAT_COUNT
+};
+
+extern const struct stat_schema cluster_budget_stat_schema;
+
 /* A family of a response's code, here or elsewhere: nine members from `completed` on, in the order
  * completed, 1xx to 5xx, unknown, codes, time. */
 void stat_family_charge_code(struct stat_block *b, size_t completed, unsigned status);
 /* As Envoy's code stats: the plain series, internal. or external., and canary. where it is one. */
 void cluster_stats_charge_code(struct stat_block *b, unsigned status, bool is_internal,
                                bool is_canary);
+/* As Envoy: whole percents; none of no limit (`of_ms` 0). */
+void cluster_stats_charge_budget(struct stat_block *b, enum cluster_budget_stat stat, uint64_t ms,
+                                 uint64_t of_ms);
 void cluster_stats_charge_time(struct stat_block *b, uint64_t ms, bool is_internal, bool is_canary);
 
 #endif

@@ -44,6 +44,9 @@ void cluster_ref(struct cluster *c);
 void cluster_unref(struct cluster *c);
 const struct cluster_config *cluster_config_of(const struct cluster *c);
 struct stat_block *cluster_stats(struct cluster *c);
+/* track_cluster_stats: enum cluster_size_stat, enum cluster_budget_stat; NULL: not tracked. */
+struct stat_block *cluster_size_stats(struct cluster *c);
+struct stat_block *cluster_budget_stats(struct cluster *c);
 
 /* --- hosts and load balancing ----------------------------------------------------------- */
 struct lb_context {

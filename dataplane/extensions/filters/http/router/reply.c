@@ -25,6 +25,17 @@ uint64_t router_elapsed_ms(const struct router *r)
     return r->request_done_ns != 0 ? (clock_mono_ns() - r->request_done_ns) / NS_PER_MS : 0;
 }
 
+void router_record_budget(struct router *r, uint64_t now_ns)
+{
+    struct stat_block *b = cluster_budget_stats(r->cluster);
+
+    if (NUNCIO_UNLIKELY(b != NULL) && r->request_done_ns != 0) {
+        cluster_stats_charge_budget(b, CLUSTER_BUDGET_USED,
+                                    (now_ns - r->request_done_ns) / NS_PER_MS,
+                                    r->timeouts.response_ms);
+    }
+}
+
 void router_charge_code(struct router *r, unsigned status, const struct host *host)
 {
     if (!r->config->counts_codes || http_filter_info(r->filter)->is_health_check ||

@@ -20,6 +20,7 @@
 #include "config/parse/check.h"
 #include "config/parse/context.h"
 #include "config/parse/log_filter.h"
+#include "dataplane/base/clock.h"
 #include "dataplane/http/conn_manager_stats.h"
 #include "dataplane/http/forwarding.h"
 #include "dataplane/runtime/runtime.h"
@@ -44,9 +45,11 @@ static void router_on_timeout(struct timer *t)
             host_stat_add(rq->host, HOST_RQ_TIMEOUT, 1);
         }
         if (rq->response_status == 0) {
+            rq->is_timed_out = true;
             router_charge_abort(r, (unsigned)r->timeouts.status);
         }
     }
+    router_record_budget(r, clock_mono_ns());
     upstream_request_reset(rq);
     router_abort(r, r->timeouts.status,
                  r->timeouts.status == 504 ? STR("upstream request timeout") : STR(""), false,

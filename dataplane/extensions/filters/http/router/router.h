@@ -39,6 +39,12 @@ struct upstream_request {
     struct timer try_timer;      /* x-envoy-upstream-rq-per-try-timeout-ms */
     struct timer duration_timer; /* max_stream_duration */
     int response_status;         /* 0 before the response head */
+    /* Of bodies. */
+    uint64_t bytes_sent;
+    uint64_t bytes_received;
+    /* Response heads as they came, informational ones too; only where the cluster tracks sizes. */
+    uint32_t response_head_bytes;
+    uint32_t response_head_count; /* of fields; 0: none came */
     /* Of its connection, when it got it. */
     uint64_t read_before;
     uint64_t written_before;
@@ -49,6 +55,7 @@ struct upstream_request {
     bool is_canary;
     bool has_charged_1xx;
     bool awaits_grpc_status; /* whether the host did well, its trailers say */
+    bool is_timed_out;       /* it has no response when the whole request's time is up */
 };
 
 /* Of one request, in the stream's arena. */
@@ -96,6 +103,9 @@ struct str router_format(const struct router *r, uint64_t v);
 uint64_t router_now_ns(const struct router *r, uint64_t hint_ns);
 /* Milliseconds since the request was complete; 0 before. */
 uint64_t router_elapsed_ms(const struct router *r);
+/* How much of the route's timeout was used when there is an outcome, where the cluster tracks it.
+ */
+void router_record_budget(struct router *r, uint64_t now_ns);
 /* `host` NULL: none was reached. */
 void router_charge_code(struct router *r, unsigned status, const struct host *host);
 /* An attempt ends without (the whole of) a response; before the client is told. */

@@ -12,11 +12,8 @@ struct upstream_log {
     struct timer timer;
     uint64_t start_mono_ns;
     uint64_t flags;
-    uint64_t bytes_sent;
-    uint64_t bytes_received;
     struct header_map *headers;  /* NULL: none came */
     struct header_map *trailers; /* NULL: none came */
-    bool is_over;
 };
 
 static struct http_filter *log_filter_of(const struct upstream_log *l)
@@ -42,8 +39,8 @@ static struct stream_info log_info(const struct upstream_log *l, enum access_log
     info.flags = l->flags;
     info.response_code_details = STR_NONE;
     info.connection_termination_details = STR_NONE;
-    info.bytes_received = l->bytes_received;
-    info.bytes_sent = l->bytes_sent;
+    info.bytes_received = rq->bytes_received;
+    info.bytes_sent = rq->bytes_sent;
     info.upstream_wire_bytes_sent = rq->stream != NULL ? rq->stream->wire_bytes_out : 0;
     info.upstream_wire_bytes_received = rq->stream != NULL ? rq->stream->wire_bytes_in : 0;
     info.upstream_header_bytes_sent = rq->stream != NULL ? rq->stream->header_bytes_out : 0;
@@ -102,20 +99,6 @@ void upstream_log_connected(struct upstream_log *l)
     }
 }
 
-void upstream_log_sent(struct upstream_log *l, size_t n)
-{
-    if (l != NULL) {
-        l->bytes_sent += n;
-    }
-}
-
-void upstream_log_received(struct upstream_log *l, size_t n)
-{
-    if (l != NULL) {
-        l->bytes_received += n;
-    }
-}
-
 static struct header_map *log_copy(const struct upstream_log *l, const struct header_map *h)
 {
     struct arena *a = http_filter_arena(log_filter_of(l));
@@ -148,8 +131,7 @@ void upstream_log_flag(struct upstream_log *l, enum response_flag flag)
 
 void upstream_log_end(struct upstream_log *l)
 {
-    if (l != NULL && !l->is_over) {
-        l->is_over = true;
+    if (l != NULL) {
         timer_cancel(router_loop(l->request->router), &l->timer);
         log_write(l, ACCESS_LOG_UPSTREAM_END);
     }

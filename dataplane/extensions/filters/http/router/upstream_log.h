@@ -9,7 +9,7 @@
  * All take the attempt's log, which is NULL where nothing is configured. A worker's thread.
  */
 
-#include <stddef.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "config/model/access_log.h"
@@ -30,14 +30,11 @@ struct upstream_log *upstream_log_new(const struct upstream_log_config *c,
                                       struct upstream_request *rq);
 /* It has a connection, and was not sent yet. */
 void upstream_log_connected(struct upstream_log *l);
-/* Body bytes. */
-void upstream_log_sent(struct upstream_log *l, size_t n);
-void upstream_log_received(struct upstream_log *l, size_t n);
 /* As they came; copied. */
 void upstream_log_headers(struct upstream_log *l, const struct header_map *h);
 void upstream_log_trailers(struct upstream_log *l, const struct header_map *h);
 void upstream_log_flag(struct upstream_log *l, enum response_flag flag);
-/* It is over; while the open stream's counts can still be read. Once, further calls do nothing. */
+/* It is over; while the open stream's counts can still be read. */
 void upstream_log_end(struct upstream_log *l);
 
 #endif

@@ -37,6 +37,62 @@ static void request_cancel_timers(struct upstream_request *rq)
     timer_cancel(request_loop(rq), &rq->duration_timer);
 }
 
+/* --- What an attempt took ------------------------------------------------------------------------
+ */
+
+static uint32_t header_count(const struct header_map *h)
+{
+    uint32_t n = 0;
+
+    header_for_each(e, h)
+    {
+        (void)e;
+        n++;
+    }
+    return n;
+}
+
+static void request_note_head(struct upstream_request *rq, const struct header_map *h)
+{
+    if (NUNCIO_UNLIKELY(cluster_config_of(rq->router->cluster)->tracks_sizes)) {
+        rq->response_head_bytes += h->byte_size;
+        rq->response_head_count += header_count(h);
+    }
+}
+
+static void request_record_sizes(const struct upstream_request *rq, struct stat_block *b)
+{
+    const struct header_map *h = http_filter_request_headers(rq->router->filter);
+
+    stat_record(b, CLUSTER_RQ_HEADERS_SIZE, h->byte_size);
+    stat_record(b, CLUSTER_RQ_HEADERS_COUNT, header_count(h));
+    stat_record(b, CLUSTER_RQ_BODY_SIZE, rq->bytes_sent);
+    if (rq->response_head_count > 0) {
+        stat_record(b, CLUSTER_RS_HEADERS_SIZE, rq->response_head_bytes);
+        stat_record(b, CLUSTER_RS_HEADERS_COUNT, rq->response_head_count);
+        stat_record(b, CLUSTER_RS_BODY_SIZE, rq->bytes_received);
+    }
+}
+
+/* The attempt is over, and its stream, if it has got one, not let go yet. */
+static void request_end(struct upstream_request *rq)
+{
+    struct router *r = rq->router;
+    struct stat_block *sizes = cluster_size_stats(r->cluster);
+    struct stat_block *budgets = cluster_budget_stats(r->cluster);
+
+    if (NUNCIO_UNLIKELY(sizes != NULL)) {
+        request_record_sizes(rq, sizes);
+    }
+    if (NUNCIO_UNLIKELY(budgets != NULL && !rq->is_timed_out)) { /* as Envoy */
+        uint64_t ms = (clock_mono_ns() - request_info(rq)->upstream_request_ns) / NS_PER_MS;
+
+        cluster_stats_charge_budget(budgets, CLUSTER_BUDGET_PER_TRY_USED, ms,
+                                    r->timeouts.per_try_ms);
+    }
+    upstream_log_end(rq->log);
+}
+
 /* --- Failures ------------------------------------------------------------------------------------
  */
 
@@ -152,6 +208,7 @@ static void request_on_try_timeout(struct timer *t)
     stat_inc(cluster_stats(r->cluster), CLUSTER_UPSTREAM_RQ_PER_TRY_TIMEOUT);
     host_stat_add(rq->host, HOST_RQ_TIMEOUT, 1);
     router_charge_abort(r, (unsigned)status);
+    router_record_budget(r, clock_mono_ns());
     upstream_log_flag(rq->log, FLAG_UPSTREAM_REQUEST_TIMEOUT);
     upstream_request_reset(rq);
     router_abort(r, status, status == 504 ? STR("upstream request timeout") : STR(""), false,
@@ -231,7 +288,7 @@ static void request_detach(struct upstream_request *rq)
     struct stream_info *info = request_info(rq);
 
     request_cancel_timers(rq);
-    upstream_log_end(rq->log);
+    request_end(rq);
     info->upstream_wire_bytes_received += rq->stream->wire_bytes_in;
     info->upstream_wire_bytes_sent += rq->stream->wire_bytes_out;
     info->upstream_header_bytes_received += rq->stream->header_bytes_in;
@@ -248,6 +305,7 @@ static void request_complete(struct upstream_request *rq)
     struct codec_stream *stream = rq->stream;
 
     info->last_upstream_rx_ns = router_now_ns(r, info->first_upstream_rx_ns);
+    router_record_budget(r, info->last_upstream_rx_ns);
     if (r->request_done_ns != 0 && r->config->counts_codes && !info->is_health_check) {
         uint64_t ms = (info->last_upstream_rx_ns - r->request_done_ns) / NS_PER_MS;
 
@@ -353,6 +411,7 @@ static void request_on_headers(void *user, bool end_stream)
 
     rq->response_status = response_status_of(&rq->response);
     upstream_log_headers(rq->log, &rq->response);
+    request_note_head(rq, &rq->response);
     is_answer_only = request_is_failed_handshake(rq);
     if (r->is_websocket && rq->response_status == 101) {
         timer_cancel(request_loop(rq), &r->timer);
@@ -381,6 +440,7 @@ static void request_on_1xx(void *user, struct header_map *headers)
         rq->has_charged_1xx = true;
         router_charge_code(rq->router, (unsigned)response_status_of(headers), rq->host);
     }
+    request_note_head(rq, headers);
     request_commit(rq); /* as Envoy: no retries after that */
     http_filter_respond_1xx(rq->router->filter, headers);
 }
@@ -393,7 +453,7 @@ static void request_on_data(void *user, struct buf *data, bool end_stream)
     if (info->first_upstream_body_rx_ns == 0 && buf_len(data) > 0) {
         info->first_upstream_body_rx_ns = router_now_ns(rq->router, info->first_upstream_rx_ns);
     }
-    upstream_log_received(rq->log, buf_len(data));
+    rq->bytes_received += buf_len(data);
     if (end_stream) {
         if (rq->awaits_grpc_status) {
             request_charge_grpc(rq, NULL);
@@ -503,7 +563,7 @@ static void request_send_held(struct upstream_request *rq)
             buf_move(&data, &r->body);
             r->is_body_whole = false;
         }
-        upstream_log_sent(rq->log, buf_len(&data));
+        rq->bytes_sent += buf_len(&data);
         rq->stream->ops->encode_data(rq->stream, &data, is_end);
     }
     if (r->trailers != NULL && rq->stream != NULL) {
@@ -565,7 +625,7 @@ static void request_on_failure(struct pool_request *pool_request, enum pool_fail
         request_info(rq)->upstream_transport_failure_reason = reason;
     }
     request_log_reset(rq, pool_failure_reset_reason(f));
-    upstream_log_end(rq->log);
+    request_end(rq);
     request_failed(rq, pool_failure_reset_reason(f), REPLAY_NOT, reason);
 }
 
@@ -613,6 +673,10 @@ void upstream_request_start(struct upstream_request *rq, struct host *take_host)
     rq->is_host_charged = false;
     request_show_host(rq);
     rq->response_status = 0;
+    rq->response_head_bytes = 0;
+    rq->response_head_count = 0;
+    rq->bytes_sent = 0;
+    rq->bytes_received = 0;
     rq->log = upstream_log_new(&r->config->upstream_log, rq);
     rq->is_waiting = true;
     rq->is_saturated = false;
@@ -639,7 +703,7 @@ void upstream_request_data(struct upstream_request *rq, struct buf *take_data, b
         info->last_upstream_tx_ns = router_now_ns(rq->router, info->last_rx_byte_ns);
     }
     request_keep(rq, take_data);
-    upstream_log_sent(rq->log, buf_len(take_data));
+    rq->bytes_sent += buf_len(take_data);
     rq->stream->ops->encode_data(rq->stream, take_data, end_stream);
 }
 
@@ -666,7 +730,7 @@ void upstream_request_reset(struct upstream_request *rq)
 
     if (rq->is_waiting) {
         rq->is_waiting = false;
-        upstream_log_end(rq->log);
+        request_end(rq);
         pool_request_cancel(&rq->pool_request);
     }
     if (stream != NULL) {
