@@ -31,13 +31,12 @@ re2::StringPiece piece(struct str s)
     return re2::StringPiece(s.ptr, s.len);
 }
 
-RE2::Options options(bool is_utf8)
+RE2::Options options()
 {
     RE2::Options o;
 
     o.set_log_errors(false);
     o.set_max_mem(MAX_MEM_BYTES);
-    o.set_encoding(is_utf8 ? RE2::Options::EncodingUTF8 : RE2::Options::EncodingLatin1);
     return o;
 }
 
@@ -46,7 +45,7 @@ RE2::Options options(bool is_utf8)
 struct regex {
     RE2 re;
 
-    explicit regex(struct str pattern) : re(piece(pattern), options(str_is_utf8(pattern)))
+    explicit regex(struct str pattern) : re(piece(pattern), options())
     {
     }
 };
@@ -54,7 +53,7 @@ struct regex {
 struct regex_set {
     RE2::Set set;
 
-    regex_set() : set(options(true), RE2::ANCHOR_BOTH)
+    regex_set() : set(options(), RE2::ANCHOR_BOTH)
     {
     }
 };
@@ -133,7 +132,7 @@ int regex_set_new(const struct str *patterns, size_t n, struct regex_set **ret_s
     auto s = std::make_unique<regex_set>();
 
     for (size_t i = 0; i < n; i++) {
-        if (!str_is_utf8(patterns[i]) || s->set.Add(piece(patterns[i]), nullptr) < 0) {
+        if (s->set.Add(piece(patterns[i]), nullptr) < 0) {
             return E_INVALID;
         }
     }

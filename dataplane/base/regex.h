@@ -21,8 +21,7 @@ extern "C" {
 struct regex;
 
 /* E_INVALID with RE2's reason, E_LIMIT when the program is larger than `max_program_size`
- * instructions (0: only bounded by memory, see regex.cc). Patterns are UTF-8 unless they hold
- * invalid UTF-8, then Latin-1 as bytes. */
+ * instructions (0: only bounded by memory, see regex.cc). Patterns are UTF-8. */
 int regex_new(struct str pattern, uint32_t max_program_size, struct regex **ret_regex,
               struct error *reterr) MUST_CHECK;
 void regex_free(struct regex *r);
@@ -42,7 +41,7 @@ bool regex_check_rewrite(const struct regex *r, struct str substitution);
 struct regex_set;
 
 /* E_LIMIT when RE2 cannot compile the set in its memory budget, E_INVALID when a pattern is not
- * valid or not UTF-8: match one by one then. */
+ * valid: match one by one then. */
 int regex_set_new(const struct str *patterns, size_t n, struct regex_set **ret_set) MUST_CHECK;
 void regex_set_free(struct regex_set *s);
 /* Lowest index of a pattern that matches the whole input, or -1 for none; -2 when the automaton

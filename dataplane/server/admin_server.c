@@ -91,7 +91,8 @@ static void admin_configure_http(struct server *s, struct admin_server *a)
     a->http_filter = (struct http_filter_config){
         .type = &http_filter_admin, .config = a->admin, .name = STR("admin")};
     a->http = (struct http_conn_manager_config){
-        .codec_type = HTTP_CODEC_HTTP1,
+        .codec_type = HTTP_CODEC_AUTO, /* as Envoy: HTTP/2 for who begins with its preface */
+        .http2 = http2_options_defaults(true),
         .stat_prefix = STR("admin"),
         .stats = stat_scope_ref(s->stats,
                                 &(struct stat_scope_spec){

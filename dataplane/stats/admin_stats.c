@@ -19,6 +19,7 @@ enum stat_type_filter { TYPE_ALL, TYPE_COUNTERS, TYPE_GAUGES, TYPE_HISTOGRAMS, T
 struct selection {
     bool used_only;
     bool inverts_filter;
+    bool nothing; /* hidden=only: no series is hidden here */
     enum stat_type_filter type;
     enum histogram_mode histograms;
     struct regex *filter; /* NULL: everything */
@@ -45,42 +46,76 @@ static const struct str *param(const struct admin_request *rq, struct str name)
     return value != NULL && value->len > 0 ? value : NULL;
 }
 
-/* False after having answered 400. */
-static bool selection_parse(struct selection *s, const struct admin_request *rq,
-                            struct admin_response *rs)
+/* Envoy hides series of its overload manager from the pages; here there are none such. */
+static bool selection_parse_hidden(struct str mode, bool *ret_nothing)
+{
+    *ret_nothing = str_eq(mode, STR("only"));
+    return *ret_nothing || str_eq(mode, STR("include")) || str_eq(mode, STR("exclude"));
+}
+
+/* Checks in Envoy's order: the first mistake is the one that is told. */
+static int selection_parse(struct selection *s, const struct admin_request *rq,
+                           struct error *reterr)
 {
     const struct str *filter = param(rq, STR("filter"));
-    const struct str *type = admin_param(rq, STR("type"));
+    const struct str *type = param(rq, STR("type"));
     const struct str *histograms = param(rq, STR("histogram_buckets"));
+    const struct str *hidden = param(rq, STR("hidden"));
     struct error err;
-    bool ok = true;
 
     *s = (struct selection){.used_only = admin_param(rq, STR("usedonly")) != NULL,
                             .inverts_filter = admin_param(rq, STR("invert_filter")) != NULL};
-    if (histograms != NULL && !histogram_mode_parse(*histograms, &s->histograms)) {
-        rs->status = 400;
-        strbuf_add_c(&rs->body,
-                     "usage: /stats?histogram_buckets=(cumulative|disjoint|detailed|summary)\n");
-        return false;
-    }
-    if (type != NULL && !selection_parse_type(*type, &s->type)) {
-        rs->status = 400;
-        strbuf_add_c(&rs->body, "invalid &type= param");
-        return false;
-    }
     error_init(&err);
     if (filter != NULL && regex_new(*filter, 0, &s->filter, &err) != 0) {
+        int r = error_set(reterr, E_INVALID, "Invalid re2 regex: %s", error_message(&err));
+
+        error_done(&err);
+        return r;
+    }
+    if (s->inverts_filter && filter == NULL) {
+        return error_set(reterr, E_INVALID,
+                         "invert_filter can only be used if filter is also provided");
+    }
+    if (histograms != NULL && !histogram_mode_parse(*histograms, &s->histograms)) {
+        return error_set(
+            reterr, E_INVALID,
+            "usage: /stats?histogram_buckets=(cumulative|disjoint|detailed|summary)\n");
+    }
+    if (type != NULL && !selection_parse_type(*type, &s->type)) {
+        return error_set(reterr, E_INVALID, "invalid &type= param");
+    }
+    if (hidden != NULL && !selection_parse_hidden(*hidden, &s->nothing)) {
+        return error_set(reterr, E_INVALID, "usage: /stats?hidden=(include|only|exclude)\n\n");
+    }
+    return 0;
+}
+
+/* False after having answered 400; else selection_done. */
+static bool selection_init(struct selection *s, const struct admin_request *rq,
+                           struct admin_response *rs)
+{
+    struct error err;
+    bool ok;
+
+    error_init(&err);
+    ok = selection_parse(s, rq, &err) == 0;
+    if (!ok) {
         rs->status = 400;
-        strbuf_addf(&rs->body, "Invalid re2 regex: %s", error_message(&err));
-        ok = false;
+        strbuf_add_c(&rs->body, error_message(&err));
+        regex_free(s->filter);
     }
     error_done(&err);
     return ok;
 }
 
+static void selection_done(struct selection *s)
+{
+    regex_free(s->filter);
+}
+
 static bool selection_wants(const struct selection *s, const struct stat_sample *sample)
 {
-    if (s->used_only && !sample->is_used) {
+    if (s->nothing || (s->used_only && !sample->is_used)) {
         return false;
     }
     switch (s->type) {
@@ -241,20 +276,18 @@ static void stats_render(void *context, const struct admin_request *rq, struct a
         admin_stats_prometheus_endpoint.render(context, rq, rs);
         return;
     }
-    if (format != NULL && !str_eq(*format, STR("json")) && !str_eq(*format, STR("text"))) {
-        rs->status = 400;
-        strbuf_add_c(&rs->body, "usage: /stats?format=(text|json|prometheus)\n\n");
+    if (!selection_init(&sel, rq, rs)) {
         return;
     }
-    if (!selection_parse(&sel, rq, rs)) {
-        return;
-    }
-    if (format != NULL && str_eq(*format, STR("json"))) {
+    if (format == NULL || str_eq(*format, STR("text"))) {
+        text_render(context, &sel, rs);
+    } else if (str_eq(*format, STR("json"))) {
         json_render(context, &sel, rs);
     } else {
-        text_render(context, &sel, rs);
+        rs->status = 400;
+        strbuf_add_c(&rs->body, "usage: /stats?format=(text|json|prometheus)\n\n");
     }
-    regex_free(sel.filter);
+    selection_done(&sel);
 }
 
 /* --- Prometheus --------------------------------------------------------------------------- */
@@ -404,14 +437,14 @@ static void prometheus_render(void *context, const struct admin_request *rq,
 {
     struct prometheus_page p = {.has_texts = admin_param(rq, STR("text_readouts")) != NULL};
 
-    if (!selection_parse(&p.selection, rq, rs)) {
+    if (!selection_init(&p.selection, rq, rs)) {
         return;
     }
     if (p.selection.histograms == HISTOGRAM_DISJOINT ||
         p.selection.histograms == HISTOGRAM_DETAILED) {
         rs->status = 400;
         strbuf_add_c(&rs->body, "unsupported prometheus histogram bucket mode");
-        regex_free(p.selection.filter);
+        selection_done(&p.selection);
         return;
     }
     arena_init(&p.arena, NULL);
@@ -425,7 +458,7 @@ static void prometheus_render(void *context, const struct admin_request *rq,
     strbuf_done(&p.labels);
     arena_done(&p.arena);
     free(p.metrics);
-    regex_free(p.selection.filter);
+    selection_done(&p.selection);
 }
 
 static void reset_counters_render(void *context, const struct admin_request *rq,

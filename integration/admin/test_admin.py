@@ -7,6 +7,7 @@ import pytest
 
 from harness import config as c
 from harness.client import Client
+from harness.h2peer import H2Client
 from harness.proxy import Proxy
 from harness.upstream import Origin
 
@@ -82,9 +83,50 @@ def test_what_pilot_agent_polls(proxy):
     assert reply.text == "listener_manager.workers_started: 1\nserver.state: 0\n"
 
 
-def test_bad_filter_and_format(proxy):
-    assert proxy.admin("/stats?filter=(").status == 400
-    assert proxy.admin("/stats?format=xx").status == 400
+HIDDEN = "usage: /stats?hidden=(include|only|exclude)\n\n"
+
+
+@pytest.mark.parametrize("query, words", [
+    ("filter=(&type=x", "Invalid re2 regex: missing ): ("), ("filter=%ff", "Invalid re2 regex: invalid UTF-8"),
+    ("invert_filter", "invert_filter can only be used if filter is also provided"),
+    ("format=xx", "usage: /stats?format=("), ("type=x&hidden=x&format=x", "invalid &type= param"),
+    ("hidden=x&format=x", HIDDEN), ("histogram_buckets=x&type=x", "usage: /stats?histogram_buckets=(cumulative|"),
+])
+def test_the_first_mistake_is_told(proxy, query, words):
+    reply = proxy.admin("/stats?" + query)
+    assert (reply.status, reply.text[:len(words)]) == (400, words)
+
+
+def test_mistakes_on_the_prometheus_page(proxy):
+    reply = proxy.admin("/stats/prometheus?hidden=x")
+    assert (reply.status, reply.text) == (400, HIDDEN)
+
+
+@pytest.mark.parametrize("query, text", [
+    ("hidden=include", "server.live: 1\n"), ("hidden=exclude", "server.live: 1\n"), ("hidden=", "server.live: 1\n"),
+    ("hidden=only", ""), ("type=", "server.live: 1\n"),
+])
+def test_parameters_that_select(proxy, query, text):
+    assert proxy.admin("/stats?filter=^server\\.live&" + query).text == text
+
+
+def test_clusters_filter_is_utf8(proxy):
+    reply = proxy.admin("/clusters?filter=%ff")
+    assert (reply.status, reply.text) == (400, "Invalid re2 regex")
+
+
+def test_http2_with_prior_knowledge(proxy):
+    def get(method, path):
+        return [(":method", method), (":path", path), (":scheme", "http"), (":authority", "a")]
+
+    with H2Client(proxy.admin_address) as client:
+        assert client.finish(client.start(get("GET", "/ready"), end=True)).body == b"LIVE\n"
+        assert client.finish(client.start(get("POST", "/healthcheck/ok"), end=True)).body == b"OK\n"
+        assert client.finish(client.start(get("GET", "/healthcheck/ok"), end=True)).status == 405
+        head = client.finish(client.start(get("HEAD", "/stats"), end=True))
+        assert head.status == 200
+        assert head.body == b"" or proxy.flavour == "envoy"
+        assert len(client.finish(client.start(get("GET", "/config_dump"), end=True)).body) > 2000
 
 
 def test_stats_are_sorted_and_whole(proxy):
