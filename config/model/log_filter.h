@@ -58,6 +58,7 @@ struct log_filter {
     enum log_filter_kind kind;
     enum log_filter_op op; /* STATUS_CODE, DURATION: against `value` */
     uint64_t value;
+    struct str runtime_key;   /* STATUS_CODE, DURATION, RUNTIME: goes before what is configured */
     struct fraction fraction; /* RUNTIME */
     bool is_independent;      /* RUNTIME: not decided by the request's id */
     uint64_t set;             /* bits of flags, gRPC statuses or log types; no flag: any flag */

@@ -33,6 +33,7 @@ static int parse_comparison(struct parse_context *ctx,
     if (r == 0) {
         ret->op = (enum log_filter_op)m->op;
         ret->value = m->value->default_value;
+        ret->runtime_key = parse_str(ctx, m->value->runtime_key);
     }
     return r;
 }
@@ -120,6 +121,7 @@ static int parse_sampling(struct parse_context *ctx,
     size_t at;
     int r = parse_check_not_empty(ctx, "runtime_key", m->runtime_key);
 
+    ret->runtime_key = parse_str(ctx, m->runtime_key);
     ret->is_independent = m->use_independent_randomness;
     ret->fraction = (struct fraction){.numerator = 0, .denominator = 100};
     if (r < 0 || m->percent_sampled == NULL) {

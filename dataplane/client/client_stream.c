@@ -254,7 +254,7 @@ static bool stream_may_go_again(struct client_stream *s, enum stream_reset_reaso
         return false;
     }
     if (!breaker_try_acquire(&s->cluster->breakers[PRIORITY_DEFAULT], BREAKER_RETRIES,
-                             cluster_limits(s->cluster, PRIORITY_DEFAULT)->max_retries)) {
+                             cluster_limit(s->cluster, PRIORITY_DEFAULT, BREAKER_RETRIES))) {
         stat_inc(stats, CLUSTER_UPSTREAM_RQ_RETRY_OVERFLOW);
         return false;
     }

@@ -9,6 +9,7 @@
 
 #include "dataplane/http/conn_manager_config.h"
 #include "dataplane/http/local_reply.h"
+#include "dataplane/runtime/thread_context.h"
 
 static struct arena arena;
 
@@ -86,6 +87,7 @@ static void test_grpc(void **state)
 /* --- local_reply_config ------------------------------------------------------------------- */
 
 static struct stream_info info;
+static struct thread_context thread; /* without runtime */
 
 static void check_rewritten(const struct local_reply_config *c, const struct local_reply *reply,
                             bool is_grpc, const char *head, const char *body)
@@ -96,7 +98,7 @@ static void check_rewritten(const struct local_reply_config *c, const struct loc
     struct str got_body;
     struct strbuf got;
 
-    local_reply_rewrite(c, &made, &info, &entry, NULL, h);
+    local_reply_rewrite(c, &made, &info, &entry, &thread, h);
     got_body = local_reply_finish(&made, is_grpc, false, h);
     strbuf_init(&got);
     header_for_each(e, h)

@@ -147,6 +147,18 @@ static void copy_layer(struct runtime *r, const struct runtime_layer *from,
         .name = arena_str(&r->arena, from->name), .entries = entries, .count = from->count};
 }
 
+static bool has_key_under(const struct runtime *r, struct str prefix)
+{
+    for (size_t i = 0; i < r->layer_count; i++) {
+        for (size_t j = 0; j < r->layers[i].count; j++) {
+            if (str_starts(r->layers[i].entries[j].key, prefix)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 struct runtime *runtime_new(const struct runtime_layer *layers, size_t count)
 {
     struct runtime *r = xcalloc(1, sizeof(*r));
@@ -164,6 +176,7 @@ struct runtime *runtime_new(const struct runtime_layer *layers, size_t count)
     r->replays_unprocessed_streams =
         runtime_get_bool(&self, STR("nuncio.replay_unprocessed_streams"), true);
     r->replays_raced_requests = runtime_get_bool(&self, STR("nuncio.replay_raced_requests"), true);
+    r->limits_clusters = has_key_under(r, STR("circuit_breakers."));
     return r;
 }
 

@@ -55,6 +55,8 @@ struct runtime {
     /* nuncio.replay_raced_requests, likewise: one whose kept HTTP/1 connection was closed before
      * one byte of response, if none of it was written or its method is idempotent. */
     bool replays_raced_requests;
+    /* Some key begins with "circuit_breakers.": else nobody need make one up and look for it. */
+    bool limits_clusters;
     struct map values; /* key -> struct runtime_value of the last layer that has it */
     const struct runtime_layer *layers;
     size_t layer_count;
@@ -88,6 +90,11 @@ static inline bool runtime_replays_unprocessed_streams(const struct thread_conte
 static inline bool runtime_replays_raced_requests(const struct thread_context *t)
 {
     return t->runtime == NULL || t->runtime->replays_raced_requests;
+}
+
+static inline bool runtime_limits_clusters(const struct thread_context *t)
+{
+    return t->runtime != NULL && t->runtime->limits_clusters;
 }
 
 /* Whether this request is among `numerator` of `denominator` (100, 10000 or 1000000). As Envoy: a

@@ -478,7 +478,7 @@ static int server_init_parts(struct server *s, struct error *reterr)
     stat_store_set_options(s->stats, &s->bootstrap->stats_options);
     s->server_stats = server_stats_new(s->stats);
     server_stats_set_state(s->server_stats, SERVER_PRE_INITIALIZING);
-    s->registry = cluster_registry_new(s->stats);
+    s->registry = cluster_registry_new(s->stats, &s->context);
     s->watchdog = watchdog_new(&s->bootstrap->watchdogs, s->stats);
     watchdog_add(s->watchdog, &s->loop, pthread_self());
     server_init_context(s);

@@ -132,7 +132,7 @@ static void process_init(void)
         .drain = {.policy = {.time_ms = 10}},
     };
     pr.context.clusters = cluster_manager_new(&pr.context);
-    pr.registry = cluster_registry_new(pr.stats);
+    pr.registry = cluster_registry_new(pr.stats, &pr.context);
     pr.listeners = listener_manager_new(pr.stats, N_WORKERS, &pr.listener_versions);
     pr.ads = fake_ads_new(&pr.loop);
     pr.xds = xds_client_new(&(struct xds_client_params){

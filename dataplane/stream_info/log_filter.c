@@ -14,17 +14,20 @@
 /* As much of a uuid as Envoy takes a number from. */
 #define REQUEST_ID_NUMBER_BYTES 8
 
-static bool log_filter_compare(const struct log_filter *f, uint64_t n)
+static bool log_filter_compare(const struct log_filter *f, uint64_t n,
+                               const struct thread_context *t)
 {
+    uint64_t value = runtime_get_u64(t, f->runtime_key, f->value);
+
     switch (f->op) {
     case LOG_FILTER_EQ:
-        return n == f->value;
+        return n == value;
     case LOG_FILTER_GE:
-        return n >= f->value;
+        return n >= value;
     case LOG_FILTER_LE:
-        return n <= f->value;
+        return n <= value;
     case LOG_FILTER_NE:
-        return n != f->value;
+        return n != value;
     }
     return false;
 }
@@ -48,10 +51,10 @@ static bool log_filter_samples(const struct log_filter *f, const struct access_l
     }
     if (id.len < REQUEST_ID_NUMBER_BYTES ||
         parse_u64_hex(str_sub(id, 0, REQUEST_ID_NUMBER_BYTES), &number) < 0) {
-        return runtime_fraction_enabled(&t->loop->rng, f->fraction.numerator,
-                                        f->fraction.denominator);
+        number = rng_next(&t->loop->rng);
     }
-    return number % f->fraction.denominator < f->fraction.numerator;
+    return runtime_feature_enabled(t, f->runtime_key, f->fraction.numerator,
+                                   f->fraction.denominator, number);
 }
 
 static bool log_filter_header(const struct log_filter *f, const struct access_log_entry *e)
@@ -112,9 +115,9 @@ bool log_filter_matches(const struct log_filter *f, const struct access_log_entr
 
     switch (f->kind) {
     case LOG_FILTER_STATUS_CODE:
-        return log_filter_compare(f, (uint64_t)si->response_code);
+        return log_filter_compare(f, (uint64_t)si->response_code, t);
     case LOG_FILTER_DURATION:
-        return log_filter_compare(f, stream_duration_ms(si));
+        return log_filter_compare(f, stream_duration_ms(si), t);
     case LOG_FILTER_NOT_HEALTH_CHECK:
         return !si->is_health_check;
     case LOG_FILTER_TRACEABLE:

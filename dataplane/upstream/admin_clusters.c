@@ -66,19 +66,18 @@ static const char *eds_health_name(enum health_status s)
 
 /* --- text --------------------------------------------------------------------------------- */
 
-static void text_limits(struct strbuf *out, const struct cluster_config *c, enum routing_priority p)
+static void text_limits(struct strbuf *out, const struct registered_cluster *rc,
+                        enum routing_priority p)
 {
-    const char *name = p == PRIORITY_HIGH ? "high" : "default";
-    const struct circuit_breaker_limits *l = &c->breakers[p];
+    const struct cluster_config *c = rc->config;
 
-    strbuf_addf(out, "%.*s::%s_priority::max_connections::%u\n", STR_ARG(c->name), name,
-                l->max_connections);
-    strbuf_addf(out, "%.*s::%s_priority::max_pending_requests::%u\n", STR_ARG(c->name), name,
-                l->max_pending_requests);
-    strbuf_addf(out, "%.*s::%s_priority::max_requests::%u\n", STR_ARG(c->name), name,
-                l->max_requests);
-    strbuf_addf(out, "%.*s::%s_priority::max_retries::%u\n", STR_ARG(c->name), name,
-                l->max_retries);
+    for (int i = 0; i < BREAKER_RESOURCE_COUNT; i++) {
+        enum breaker_resource resource = (enum breaker_resource)i;
+
+        strbuf_addf(out, "%.*s::%s_priority::%s::%u\n", STR_ARG(c->name),
+                    p == PRIORITY_HIGH ? "high" : "default", breaker_limit_name(resource),
+                    breaker_limit_now(rc->registry->thread, c, p, resource));
+    }
 }
 
 static void text_host(struct strbuf *out, const struct registered_cluster *rc,
@@ -117,8 +116,8 @@ static void text_cluster(struct strbuf *out, const struct registered_cluster *rc
     const struct endpoint_set *s = rc->endpoints;
 
     strbuf_addf(out, "%.*s::observability_name::%.*s\n", STR_ARG(c->name), STR_ARG(c->stat_name));
-    text_limits(out, c, PRIORITY_DEFAULT);
-    text_limits(out, c, PRIORITY_HIGH);
+    text_limits(out, rc, PRIORITY_DEFAULT);
+    text_limits(out, rc, PRIORITY_HIGH);
     strbuf_addf(out, "%.*s::added_via_api::%s\n", STR_ARG(c->name),
                 c->added_via_api ? "true" : "false");
     if (c->eds_service_name.len > 0) {
@@ -205,21 +204,22 @@ static void json_limit(struct json_writer *w, const char *key, uint32_t value)
     json_u64(w, value);
 }
 
-static void json_limits(struct json_writer *w, const struct cluster_config *c)
+static void json_limits(struct json_writer *w, const struct registered_cluster *rc)
 {
     json_key(w, STR("circuit_breakers"));
     json_object_begin(w);
     json_key(w, STR("thresholds"));
     json_array_begin(w);
     for (int p = 0; p < PRIORITY_COUNT; p++) {
-        const struct circuit_breaker_limits *l = &c->breakers[p];
-
         json_object_begin(w);
         json_field(w, "priority", p == PRIORITY_HIGH ? STR("HIGH") : STR_NONE);
-        json_limit(w, "max_connections", l->max_connections);
-        json_limit(w, "max_pending_requests", l->max_pending_requests);
-        json_limit(w, "max_requests", l->max_requests);
-        json_limit(w, "max_retries", l->max_retries);
+        for (int i = 0; i < BREAKER_RESOURCE_COUNT; i++) {
+            enum breaker_resource resource = (enum breaker_resource)i;
+
+            json_limit(w, breaker_limit_name(resource),
+                       breaker_limit_now(rc->registry->thread, rc->config, (enum routing_priority)p,
+                                         resource));
+        }
         json_object_end(w);
     }
     json_array_end(w);
@@ -251,7 +251,7 @@ static void json_cluster(struct json_writer *w, const struct registered_cluster 
     if (has_hosts) {
         json_array_end(w);
     }
-    json_limits(w, c);
+    json_limits(w, rc);
     json_field(w, "observability_name", c->stat_name);
     json_field(w, "eds_service_name", c->eds_service_name);
     json_object_end(w);

@@ -14,6 +14,8 @@
 
 #include "config/model/cluster.h"
 
+struct thread_context;
+
 enum breaker_resource {
     BREAKER_CONNECTIONS,
     BREAKER_PENDING,
@@ -61,7 +63,13 @@ static inline uint32_t breaker_count(const struct circuit_breaker *b, enum break
     return atomic_load_explicit(&b->counts[r], memory_order_relaxed);
 }
 
+/* "max_connections" and so on. */
+const char *breaker_limit_name(enum breaker_resource r);
 /* The configured limit of one resource. */
 uint32_t breaker_limit(const struct circuit_breaker_limits *l, enum breaker_resource r);
+/* What holds now: as Envoy, the runtime value "circuit_breakers.<cluster>.<priority>.max_requests"
+ * and so on goes before what is configured. The calling thread's `t`. */
+uint32_t breaker_limit_now(const struct thread_context *t, const struct cluster_config *c,
+                           enum routing_priority p, enum breaker_resource r);
 
 #endif

@@ -9,6 +9,7 @@
 
 #include <pthread.h>
 
+#include "dataplane/runtime/runtime.h"
 #include "dataplane/upstream/circuit_breaker.h"
 
 #define THREADS 4
@@ -99,11 +100,36 @@ static void resources_are_counted_apart(void **state)
     }
 }
 
+static void a_runtime_value_goes_before_the_configured_one(void **state)
+{
+    const struct runtime_entry entries[] = {
+        {STR("circuit_breakers.c.default.max_requests"), {.is_uint = true, .uint = 7}},
+        {STR("circuit_breakers.c.high.max_retries"), {.is_uint = true, .uint = 1ull << 40}},
+    };
+    const struct runtime_layer layer = {
+        .name = STR("l"), .entries = entries, .count = ARRAY_LEN(entries)};
+    const struct cluster_config c = {
+        .name = STR("c"),
+        .breakers = {{.max_requests = 3, .max_retries = 4}, {.max_requests = 5, .max_retries = 6}}};
+    struct runtime *r = runtime_new(&layer, 1);
+    struct thread_context t = {0};
+
+    (void)state;
+    assert_int_equal(breaker_limit_now(&t, &c, PRIORITY_DEFAULT, BREAKER_REQUESTS), 3);
+    t.runtime = r;
+    assert_int_equal(breaker_limit_now(&t, &c, PRIORITY_DEFAULT, BREAKER_REQUESTS), 7);
+    assert_int_equal(breaker_limit_now(&t, &c, PRIORITY_DEFAULT, BREAKER_RETRIES), 4);
+    assert_int_equal(breaker_limit_now(&t, &c, PRIORITY_HIGH, BREAKER_REQUESTS), 5);
+    assert_int_equal(breaker_limit_now(&t, &c, PRIORITY_HIGH, BREAKER_RETRIES), UINT32_MAX);
+    runtime_free(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(limits_hold_across_threads),
         cmocka_unit_test(resources_are_counted_apart),
+        cmocka_unit_test(a_runtime_value_goes_before_the_configured_one),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

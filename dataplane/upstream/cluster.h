@@ -48,10 +48,10 @@ void cluster_retire(struct cluster *c, struct cluster *successor);
 /* This thread's counts of a host, made when first needed. */
 void cluster_make_host_stats(struct cluster *c, struct host *h);
 
-static inline const struct circuit_breaker_limits *cluster_limits(const struct cluster *c,
-                                                                  enum routing_priority p)
+static inline uint32_t cluster_limit(const struct cluster *c, enum routing_priority p,
+                                     enum breaker_resource r)
 {
-    return &c->config->breakers[p];
+    return breaker_limit_now(c->thread, c->config, p, r);
 }
 
 #endif

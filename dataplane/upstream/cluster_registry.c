@@ -472,11 +472,13 @@ void cluster_registry_apply(struct cluster_registry *r, const struct snapshot_ch
     }
 }
 
-struct cluster_registry *cluster_registry_new(struct stat_store *stats)
+struct cluster_registry *cluster_registry_new(struct stat_store *stats,
+                                              const struct thread_context *main)
 {
     struct cluster_registry *r = xcalloc(1, sizeof(*r));
 
     r->stats = stats;
+    r->thread = main;
     map_init(&r->clusters);
     return r;
 }
@@ -515,18 +517,17 @@ _Static_assert(CLUSTER_HIGH_CX_OPEN == CLUSTER_DEFAULT_CX_OPEN + BREAKER_RESOURC
                        CLUSTER_DEFAULT_REMAINING_CX + BREAKER_RESOURCE_COUNT,
                "refresh_breaker relies on the order");
 
-static void refresh_breaker(const struct cluster_config *c, struct stat_block *b,
-                            const struct circuit_breaker *breaker, enum routing_priority p)
+static void refresh_breaker(const struct thread_context *t, const struct cluster_config *c,
+                            struct stat_block *b, const struct circuit_breaker *breaker,
+                            enum routing_priority p)
 {
-    const struct circuit_breaker_limits *limits = &c->breakers[p];
-
     for (int i = 0; i < BREAKER_RESOURCE_COUNT; i++) {
-        uint32_t max = breaker_limit(limits, (enum breaker_resource)i);
+        uint32_t max = breaker_limit_now(t, c, p, (enum breaker_resource)i);
         uint32_t count = breaker_count(breaker, (enum breaker_resource)i);
         size_t at = (size_t)p * BREAKER_RESOURCE_COUNT + (size_t)i;
 
         stat_set(b, CLUSTER_DEFAULT_CX_OPEN + at, count >= max);
-        if (limits->track_remaining) {
+        if (c->breakers[p].track_remaining) {
             stat_set(b, CLUSTER_DEFAULT_REMAINING_CX + at, count < max ? max - count : 0);
         }
     }
@@ -547,7 +548,7 @@ static void refresh_breakers(struct cluster_registry *r, const struct cluster_co
     }
     b = stat_scope_block(c->shared->breaker_scope, LOOP_MAIN_INDEX);
     for (int p = 0; p < PRIORITY_COUNT; p++) {
-        refresh_breaker(c, b, &breakers[p], (enum routing_priority)p);
+        refresh_breaker(r->thread, c, b, &breakers[p], (enum routing_priority)p);
     }
 }
 

@@ -25,7 +25,8 @@ struct cluster_registry;
 struct cluster_shared;
 struct grpc_series_set;
 
-struct cluster_registry *cluster_registry_new(struct stat_store *stats);
+struct cluster_registry *cluster_registry_new(struct stat_store *stats,
+                                              const struct thread_context *main);
 /* Lets go of every part: before the store that made them goes. */
 void cluster_registry_clear(struct cluster_registry *r);
 /* After every part is gone. */

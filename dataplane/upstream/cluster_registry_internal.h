@@ -37,6 +37,7 @@ struct registered_cluster {
 
 struct cluster_registry {
     struct stat_store *stats;
+    const struct thread_context *thread;   /* main's */
     struct map clusters;                   /* by name: of registered_cluster */
     const struct endpoint_set **endpoints; /* by slot; referenced */
     struct registered_cluster **users;     /* by endpoints slot: chain through next_user */

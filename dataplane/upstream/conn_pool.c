@@ -42,7 +42,7 @@ static struct circuit_breaker *pool_breaker(const struct conn_pool *p)
 
 static uint32_t pool_limit(const struct conn_pool *p, enum breaker_resource r)
 {
-    return breaker_limit(cluster_limits(pool_cluster(p), p->priority), r);
+    return cluster_limit(pool_cluster(p), p->priority, r);
 }
 
 struct cluster *pool_conn_cluster(const struct pool_conn *pc)

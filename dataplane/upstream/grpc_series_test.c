@@ -249,7 +249,8 @@ static void *counter_run(void *arg)
 static void threads_name_series_while_main_looks(void **state)
 {
     struct stat_store *stats = stat_store_new(THREADS);
-    struct cluster_registry *registry = cluster_registry_new(stats);
+    const struct thread_context main = {0};
+    struct cluster_registry *registry = cluster_registry_new(stats, &main);
     struct cluster_config *c = testing_cluster("c", 0);
     struct snapshot_change change = {.kind = PART_CLUSTER, .after = &c->part};
     struct counter_thread threads[THREADS];

@@ -24,7 +24,7 @@ void upstream_testing_init(struct upstream_testing *u)
     CHECK(loop_init(&u->loop, 0) == 0);
     rng_seed_with(&u->loop.rng, 1);
     u->stats = stat_store_new(1);
-    u->registry = cluster_registry_new(u->stats);
+    u->registry = cluster_registry_new(u->stats, &u->thread);
     u->releaser.release = testing_release;
     part_table_init(&u->parts, &u->releaser);
     u->thread.loop = &u->loop;

@@ -40,7 +40,7 @@ enum retry_verdict retry_state_on_reset(struct retry_state *rs, enum replay_caus
                                         bool is_request_whole)
 {
     struct stat_block *stats = cluster_stats(rs->cluster);
-    uint32_t max = cluster_limits(rs->cluster, rs->priority)->max_retries;
+    uint32_t max = cluster_limit(rs->cluster, rs->priority, BREAKER_RETRIES);
 
     retry_state_release(rs);
     if (cause == REPLAY_NOT || (rs->causes >> cause & 1) == 0 || !is_request_whole) {

@@ -527,7 +527,8 @@ static void the_breaker_bounds_replays(void **state)
     struct circuit_breaker *b = &c->breakers[PRIORITY_DEFAULT];
 
     (void)state;
-    while (breaker_try_acquire(b, BREAKER_RETRIES, cluster_limits(c, 0)->max_retries)) {
+    while (breaker_try_acquire(b, BREAKER_RETRIES,
+                               cluster_limit(c, PRIORITY_DEFAULT, BREAKER_RETRIES))) {
     }
     client_send("GET", true);
     peer_accept();

@@ -286,7 +286,7 @@ static bool session_find_cluster(struct tcp_session *s)
 static bool session_may_connect(const struct tcp_session *s)
 {
     return breaker_count(&s->cluster->breakers[PRIORITY_DEFAULT], BREAKER_CONNECTIONS) <
-           cluster_limits(s->cluster, PRIORITY_DEFAULT)->max_connections;
+           cluster_limit(s->cluster, PRIORITY_DEFAULT, BREAKER_CONNECTIONS);
 }
 
 void tcp_upstream_connect(struct tcp_session *s)
