@@ -1,10 +1,10 @@
 /*
  * The only file that sees RE2. Compiled regexes are immutable: any thread may match.
  *
- * Size: a program may grow to what RE2 allows within MAX_MEM_BYTES (Envoy has no bound unless a
- * runtime key sets one); a caller's own bound on instructions comes on top. Matching is linear in
- * the input whatever the pattern. No exception crosses the C border: running out of memory inside
- * RE2 or the standard library ends the process, as xalloc does.
+ * Size: a program may grow to what RE2 allows within MAX_MEM_BYTES (Envoy's bound is 100
+ * instructions unless a runtime key sets another); a caller's own bound comes on top. Matching is
+ * linear in the input whatever the pattern. No exception crosses the C border: running out of
+ * memory inside RE2 or the standard library ends the process, as xalloc does.
  */
 
 /* The C headers hold what ISO C++ lacks (flexible array members, compound literals). */

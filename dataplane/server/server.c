@@ -484,6 +484,9 @@ static int server_init_parts(struct server *s, struct error *reterr)
     server_init_context(s);
     s->listeners = listener_manager_new(s->stats, s->worker_count, &s->listener_versions);
     listener_manager_set_hot_restart(s->listeners, s->hot_restart);
+    if (s->options.mode == MODE_VALIDATE) {
+        listener_manager_stop(s->listeners, DRAIN_ALL_LISTENERS); /* whoever serves has the ports */
+    }
     s->stats_flusher =
         stats_flusher_new(&s->bootstrap->stats_flush, &s->context, s->stats, server_on_flush, s);
     r = server_overload_init(s, reterr);

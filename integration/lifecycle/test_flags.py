@@ -4,6 +4,7 @@ import json
 import re
 import resource
 import signal
+import socket
 import subprocess
 
 import pytest
@@ -271,6 +272,36 @@ def test_config_yaml_appends_repeated_fields(flavour):
             {"static_resources": {"clusters": [c.cluster("more")]}})]) as proxy:
         assert proxy.wait_listener("l")
         assert proxy.stat("cluster_manager.active_clusters") == 1
+
+
+def tcp(host, port):
+    return {"socket_address": {"address": host, "port_value": port}}
+
+
+def test_validation_binds_nothing(flavour, tmp_path):
+    """It runs beside the proxy that serves, and on machines that have other addresses."""
+    path = tmp_path / "l.sock"
+    with socket.create_server(("127.0.0.1", 0)) as taken, socket.socket(socket.AF_UNIX) as at_path:
+        at_path.bind(str(path))
+        at_path.listen()
+        listeners = [c.listener("taken", c.hcm(c.routes("r", c.vhost("v", ["*"])))) for _ in range(3)]
+        for listener, name, address in zip(listeners, ("taken", "elsewhere", "unix"), (
+                tcp("127.0.0.1", taken.getsockname()[1]), tcp("192.0.2.7", 80), {"pipe": {"path": str(path)}})):
+            listener.update({"name": name, "address": address})
+        bootstrap = c.static_bootstrap(listeners)
+        bootstrap["admin"] = {"address": tcp("127.0.0.1", taken.getsockname()[1])}
+        code, output = validate(flavour, bootstrap)
+        assert code == 0, output
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+
+
+def test_validation_still_compares_addresses(flavour):
+    listeners = [c.listener(name, c.hcm(c.routes("r", c.vhost("v", ["*"])))) for name in ("a", "b")]
+    for listener in listeners:
+        listener["address"] = tcp("192.0.2.7", 80)
+    code, output = validate(flavour, c.static_bootstrap(listeners))
+    assert code == 1 and "has duplicate address '192.0.2.7:80' as existing listener" in output
 
 
 @pytest.mark.parametrize("text, good", [("{}", True), ("{", False), ("{foo: 1}", False), ("[1]", False),
