@@ -74,6 +74,7 @@ enum format_op {
     FORMAT_REQUESTED_SERVER_NAME,
     FORMAT_ROUTE_NAME,
     FORMAT_VIRTUAL_CLUSTER_NAME,
+    FORMAT_XFCC_VALUE, /* arg1: the key, in lower case */
     FORMAT_HOSTNAME,
     FORMAT_ENVIRONMENT, /* arg1: the value, read when parsed */
     FORMAT_METADATA,    /* `metadata`; arg1: namespace:key... */
@@ -89,8 +90,9 @@ enum format_op {
     FORMAT_LISTENER_NAME,
     FORMAT_FILTER_CHAIN_NAME,
     FORMAT_UNIQUE_ID,
-    FORMAT_QUERY_PARAM, /* arg1: its name */
-    FORMAT_QUERY_PARAMS,
+    FORMAT_QUERY_PARAM,  /* arg1: its name */
+    FORMAT_QUERY_PARAMS, /* as it came */
+    FORMAT_QUERY_PARAMS_DECODED,
     FORMAT_UPSTREAM_HOST_NAME_WITHOUT_PORT,
     FORMAT_UPSTREAM_CONNECTION_ID,
     FORMAT_UPSTREAM_CONNECTION_IDS_ATTEMPTED,

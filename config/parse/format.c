@@ -323,9 +323,9 @@ static int argument_query(struct arena *a, const struct command *c, struct forma
                           struct error *reterr)
 {
     (void)a;
-    (void)item;
     if (str_eq(c->argument, STR("DECODED"))) {
-        return error_set(reterr, E_UNSUPPORTED, "QUERY_PARAMS: DECODED is not supported");
+        item->op = FORMAT_QUERY_PARAMS_DECODED;
+        return 0;
     }
     if (c->argument.len > 0 && !str_eq(c->argument, STR("ORIG"))) {
         return error_set(reterr, E_INVALID,
@@ -333,6 +333,28 @@ static int argument_query(struct arena *a, const struct command *c, struct forma
                          STR_ARG(c->argument));
     }
     return 0;
+}
+
+/* A key of x-forwarded-client-cert in any case. As Envoy: a length is of no effect. */
+static int argument_xfcc(struct arena *a, const struct command *c, struct format_item *item,
+                         struct error *reterr)
+{
+    static const struct str keys[] = {{"by", 2},      {"hash", 4}, {"cert", 4}, {"chain", 5},
+                                      {"subject", 7}, {"uri", 3},  {"dns", 3}};
+
+    (void)a;
+    if (c->argument.len == 0) {
+        return error_set(reterr, E_INVALID, "XFCC_VALUE command requires a subcommand");
+    }
+    item->has_max_len = false;
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+        if (str_eq_nocase(c->argument, keys[i])) {
+            item->arg1 = keys[i];
+            return 0;
+        }
+    }
+    return error_set(reterr, E_INVALID, "XFCC_VALUE command does not support subcommand: %.*s",
+                     STR_ARG(c->argument));
 }
 
 static int argument_whitespace(struct arena *a, const struct command *c, struct format_item *item,
@@ -633,6 +655,7 @@ static const struct command_type command_types[] = {
     {"UPSTREAM_WIRE_BYTES_RECEIVED", FORMAT_UPSTREAM_WIRE_BYTES_RECEIVED, BARE, NULL},
     {"UPSTREAM_WIRE_BYTES_SENT", FORMAT_UPSTREAM_WIRE_BYTES_SENT, BARE, NULL},
     {"VIRTUAL_CLUSTER_NAME", FORMAT_VIRTUAL_CLUSTER_NAME, BARE, NULL},
+    {"XFCC_VALUE", FORMAT_XFCC_VALUE, OPTIONAL_SIZED, argument_xfcc},
 };
 
 static int command_type_cmp(const void *name, const void *type)

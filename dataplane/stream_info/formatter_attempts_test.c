@@ -131,6 +131,8 @@ static void test_queries(void **state)
     check(a, "%2");
     header_set(&request, HDR_PATH, STR("/x?a%20b=%41%4"));
     check(a, "A%4");
+    header_set(&request, HDR_PATH, STR("/x?%20%7f%41%%42%zz%4"));
+    check_op(FORMAT_QUERY_PARAMS_DECODED, "%20%7fABzz%4");
     header_set(&request, HDR_PATH, STR("/x?"));
     check(a, "-");
     check_op(FORMAT_QUERY_PARAMS, "");
@@ -138,6 +140,27 @@ static void test_queries(void **state)
     check_op(FORMAT_QUERY_PARAMS, "-");
     entry.request_headers = NULL;
     check_op(FORMAT_QUERY_PARAMS, "-");
+}
+
+static void check_xfcc(const char *header, const char *want)
+{
+    header_set(&request, HDR_X_FORWARDED_CLIENT_CERT, str_c(header));
+    check((struct format_item){.op = FORMAT_XFCC_VALUE, .arg1 = STR("uri")}, want);
+}
+
+static void test_values_of_xfcc(void **state)
+{
+    entry.request_headers = &request;
+    check_xfcc("", "-");
+    check_xfcc("By=a;DNS=b", "-");
+    check_xfcc("By=a;URI=b;DNS=c", "b");
+    check_xfcc("By=a,URI=second;uri=third", "second");
+    check_xfcc("By=\"a,URI=no;URI=no\",URI=yes", "yes");
+    check_xfcc(" Uri = \"a;\\\"b\\\\\" ;DNS=c", "a;\"b\\");
+    check_xfcc("URI=\\", "\\");
+    check_xfcc("URI", "");
+    check_xfcc("URI=\"no end", "-");
+    (void)header_remove(&request, HDR_X_FORWARDED_CLIENT_CERT);
 }
 
 static void test_times_of_this_zone(void **state)
@@ -211,6 +234,7 @@ int main(void)
         TEST(test_more_attempts_than_are_shown),
         TEST(test_masks),
         TEST(test_queries),
+        TEST(test_values_of_xfcc),
         TEST(test_times_of_this_zone),
         TEST(test_sampling_by_id),
         TEST(test_filters_of_what_is_no_request),

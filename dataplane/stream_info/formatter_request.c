@@ -103,6 +103,15 @@ static int hex_digit(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
+/* The byte that "%41" at `i` stands for; -1: none. */
+static int percent_byte(struct str s, size_t i)
+{
+    int high = s.ptr[i] == '%' && i + 2 < s.len ? hex_digit(s.ptr[i + 1]) : -1;
+    int low = high >= 0 ? hex_digit(s.ptr[i + 2]) : -1;
+
+    return low >= 0 ? high << 4 | low : -1;
+}
+
 /* As Envoy: what is not percent-encoded right is left as it is. */
 static struct str percent_decode(struct str s, struct arena *a)
 {
@@ -114,11 +123,30 @@ static struct str percent_decode(struct str s, struct arena *a)
     }
     text = arena_alloc(a, s.len);
     for (size_t i = 0; i < s.len; i++) {
-        int high = s.ptr[i] == '%' && i + 2 < s.len ? hex_digit(s.ptr[i + 1]) : -1;
-        int low = high >= 0 ? hex_digit(s.ptr[i + 2]) : -1;
+        int c = percent_byte(s, i);
 
-        text[len++] = low >= 0 ? (char)(high << 4 | low) : s.ptr[i];
-        i += low >= 0 ? 2 : 0;
+        text[len++] = c >= 0 ? (char)c : s.ptr[i];
+        i += c >= 0 ? 2 : 0;
+    }
+    return str_n(text, len);
+}
+
+/* As Envoy: only what becomes visible ASCII; a '%' before two characters that are no number goes.
+ */
+static struct str percent_decode_visible(struct str s, struct arena *a)
+{
+    char *text = arena_alloc(a, s.len + 1);
+    size_t len = 0;
+
+    for (size_t i = 0; i < s.len; i++) {
+        int c = percent_byte(s, i);
+
+        if (c > ' ' && c < 0x7f) {
+            text[len++] = (char)c;
+            i += 2;
+        } else if (c >= 0 || s.ptr[i] != '%' || i + 2 >= s.len) {
+            text[len++] = s.ptr[i];
+        }
     }
     return str_n(text, len);
 }
@@ -150,14 +178,92 @@ static void set_query_param(struct formatted *out, struct str name,
     }
 }
 
-static void set_query(struct formatted *out, const struct header_map *request)
+static void set_query(struct formatted *out, bool is_decoded, const struct header_map *request)
 {
     struct str query = query_of(request);
 
     if (query.ptr != NULL) {
-        formatted_set_string(out, query);
+        formatted_set_string(out,
+                             is_decoded ? percent_decode_visible(query, request->arena) : query);
     }
 }
+
+/* --- x-forwarded-client-cert ---------------------------------------------------------------- */
+
+/* What stands before the next `separator` that is not in quotes. False: nothing is left, or quotes
+ * do not end. */
+static bool split_unquoted(struct str *rest, char separator, struct str *ret)
+{
+    bool is_quoted = false;
+    size_t backslashes = 0;
+    size_t i;
+
+    if (rest->ptr == NULL) {
+        return false;
+    }
+    for (i = 0; i < rest->len && (is_quoted || rest->ptr[i] != separator); i++) {
+        is_quoted ^= rest->ptr[i] == '"' && backslashes % 2 == 0;
+        backslashes = rest->ptr[i] == '\\' ? backslashes + 1 : 0;
+    }
+    *ret = str_sub(*rest, 0, i);
+    *rest = i < rest->len ? str_sub(*rest, i + 1, rest->len) : STR_NONE;
+    return !is_quoted;
+}
+
+static struct str unescape(struct str s, struct arena *a)
+{
+    char *text;
+    size_t len = 0;
+
+    if (str_find_char(s, '\\') == STR_NPOS) {
+        return s;
+    }
+    text = arena_alloc(a, s.len);
+    for (size_t i = 0; i < s.len; i++) {
+        bool is_escape =
+            s.ptr[i] == '\\' && i + 1 < s.len && (s.ptr[i + 1] == '"' || s.ptr[i + 1] == '\\');
+
+        i += is_escape;
+        text[len++] = s.ptr[i];
+    }
+    return str_n(text, len);
+}
+
+/* Of "key=value"; false: it is of another key. */
+static bool xfcc_pair(struct str pair, struct str key, struct arena *a, struct str *ret)
+{
+    size_t eq = str_find_char(pair, '=');
+    struct str value = eq == STR_NPOS ? STR("") : str_trim(str_sub(pair, eq + 1, pair.len));
+
+    if (!str_eq_nocase(str_trim(str_sub(pair, 0, eq)), key)) {
+        return false;
+    }
+    if (value.len >= 2 && value.ptr[0] == '"' && value.ptr[value.len - 1] == '"') {
+        value = str_sub(value, 1, value.len - 1);
+    }
+    *ret = unescape(value, a);
+    return true;
+}
+
+/* As Envoy: the first of that key, from the left: what the first proxy of the way has seen. */
+static void set_xfcc(struct formatted *out, struct str key, const struct header_map *request)
+{
+    struct str rest = request != NULL ? header_get(request, HDR_X_FORWARDED_CLIENT_CERT) : STR_NONE;
+    struct str element;
+    struct str pair;
+    struct str value;
+
+    while (split_unquoted(&rest, ',', &element)) {
+        while (split_unquoted(&element, ';', &pair)) {
+            if (xfcc_pair(pair, key, request->arena, &value)) {
+                formatted_set_string(out, value);
+                return;
+            }
+        }
+    }
+}
+
+/* --- all of them ----------------------------------------------------------------------------- */
 
 bool format_request(const struct format_item *item, const struct access_log_entry *e,
                     struct formatted *out)
@@ -170,7 +276,11 @@ bool format_request(const struct format_item *item, const struct access_log_entr
         set_query_param(out, item->arg1, e->request_headers);
         return true;
     case FORMAT_QUERY_PARAMS:
-        set_query(out, e->request_headers);
+    case FORMAT_QUERY_PARAMS_DECODED:
+        set_query(out, item->op == FORMAT_QUERY_PARAMS_DECODED, e->request_headers);
+        return true;
+    case FORMAT_XFCC_VALUE:
+        set_xfcc(out, item->arg1, e->request_headers);
         return true;
     case FORMAT_REQUESTED_SERVER_NAME:
         set_requested_name(out, item, e);

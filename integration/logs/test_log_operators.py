@@ -155,3 +155,29 @@ def test_refused(flavour, tmp_path, form):
     log = c.access_log(tmp_path / "log", form)
     code, output = validate(flavour, c.static_bootstrap([c.listener("l", c.hcm(c.routes("r"), access_log=[log]))]))
     assert code == 1, output
+
+
+XFCC = ("By=test;URI=abc;DNS=example.com", 'By=test;URI="a,b;\\"e=x";DNS=d', 'URI="unmatched', "By=x,URI=second;uri=third", 'uri = "a\\\\b\\c" ; x', "URI=\\", "URI=",
+        "URI", 'URI="', 'By="a,URI=no",URI=yes', 'Subject="CN=a\\"b";URI=u')
+QUERIES = ("/?a=b%20c&d=e+f%26%zz&x%3Dy=%C3%A4", "/", "/?", "/?%00a=%0a", "/?a%3fb", "/?%%41b", "/?%7f%7e%21%20%25%2541", "/?%G1%1G%", "/?%26%2")
+
+
+@pytest.mark.differential
+def test_parts_of_headers(flavours, tmp_path):
+    seen = {}
+    form = "%QUERY_PARAMS(DECODED)%|%QUERY_PARAMS(DECODED):4%|%XFCC_VALUE(uri)%|%XFCC_VALUE(URI):3%|%XFCC_VALUE(Subject)%\n"
+    for flavour in flavours:
+        log = tmp_path / flavour
+        manager = c.hcm(c.routes("r", c.vhost("v", ["*"], c.direct("/"))), access_log=[c.access_log(str(log), form)],
+                        forward_client_cert_details="ALWAYS_FORWARD_ONLY")
+        with Proxy(flavour, c.static_bootstrap([c.listener("l", manager)])) as proxy, proxy.connect() as client:
+            for target in QUERIES:
+                client.get(target)
+            for value in XFCC:
+                client.get("/", headers={"x-forwarded-client-cert": value})
+            wait_for(lambda log=log: log.exists() and log.read_text().count("\n") == len(QUERIES) + len(XFCC), "all lines")
+        seen[flavour] = log.read_text().splitlines()
+    for lines in seen.values():
+        assert lines[-1] == '-|-|u|u|CN=a"b' and lines[0].startswith("a=b%20c&d=e+f&zz&x=y=%C3%A4|a=b%|-|")
+    if len(seen) == 2:
+        assert seen["nuncio"] == seen["envoy"]
