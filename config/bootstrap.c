@@ -276,20 +276,35 @@ static int read_admin_loggers(struct parse_context *ctx,
     return parse_access_logs(ctx, "access_log", n, all, &b->admin_access_logs);
 }
 
+static int read_admin_address(struct parse_context *ctx, const Envoy__Config__Core__V3__Address *m,
+                              struct bootstrap *b)
+{
+    size_t at = path_push(ctx, "address");
+    int r = parse_address(ctx, m, &b->admin_address, NULL);
+
+    path_pop(ctx, at);
+    if (r != 0) {
+        return r;
+    }
+    if (m->address_case == ENVOY__CONFIG__CORE__V3__ADDRESS__ADDRESS_PIPE) {
+        b->admin_unix_mode = m->pipe->mode;
+    } else {
+        b->admin_ipv4_compat = m->socket_address->ipv4_compat;
+    }
+    return 0;
+}
+
 static int read_admin(struct parse_context *ctx, struct bootstrap *b)
 {
     const Envoy__Config__Bootstrap__V3__Admin *m = b->message->admin;
     size_t at;
-    size_t inner;
     int r;
 
     if (m == NULL || m->address == NULL) {
         return 0;
     }
     at = path_push(ctx, "admin");
-    inner = path_push(ctx, "address");
-    r = parse_address(ctx, m->address, &b->admin_address, NULL);
-    path_pop(ctx, inner);
+    r = read_admin_address(ctx, m->address, b);
     if (r == 0) {
         r = parse_socket_options(ctx, "socket_options", m->n_socket_options, m->socket_options,
                                  &b->admin_socket_options, &b->admin_socket_option_count);

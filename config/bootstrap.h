@@ -64,6 +64,8 @@ struct bootstrap {
     size_t len;
     bool has_admin;
     struct address admin_address;
+    uint32_t admin_unix_mode; /* 0: leave */
+    bool admin_ipv4_compat;
     const struct socket_option *admin_socket_options;
     size_t admin_socket_option_count;
     struct access_logs admin_access_logs;

@@ -134,6 +134,8 @@ static void admin_configure_listener(struct server *s, struct admin_server *a)
         .stat_prefix = STR("admin"),
         .addresses = &s->bootstrap->admin_address,
         .address_count = 1,
+        .unix_mode = s->bootstrap->admin_unix_mode,
+        .ipv4_compat = s->bootstrap->admin_ipv4_compat,
         .bind_to_port = true,
         .socket_options = s->bootstrap->admin_socket_options,
         .socket_option_count = s->bootstrap->admin_socket_option_count,

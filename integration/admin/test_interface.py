@@ -3,6 +3,7 @@
 import http.client
 import json
 import socket
+import stat
 
 import pytest
 
@@ -43,16 +44,25 @@ def with_admin(**admin):
 
 def test_unix_path(flavour, tmp_path):
     path = tmp_path / "admin.sock"
-    made = with_admin(address={"pipe": {"path": str(path)}})
+    made = with_admin(address={"pipe": {"path": str(path), "mode": 0o600}})
     proxy = Proxy(flavour, made, ready=False).start()
     try:
         wait_for(lambda: path.exists() and unix_get(path, "/ready") == (200, b"LIVE\n"), "admin answers on the path")
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert (proxy.dir / "admin").read_text() == str(path)
         assert unix_get(path, "/listeners")[0] == 200
         assert unix_get(path, "/quitquitquit", "POST") == (200, b"OK\n")
         assert proxy.wait_exit() == 0
     finally:
         proxy.stop()
+
+
+def test_ipv4_compat(flavour):
+    """One socket for both families; without the flag, IPv6 alone."""
+    for compat in (True, False):
+        address = {"address": "::", "port_value": 0, "ipv4_compat": compat}
+        with Proxy(flavour, with_admin(address={"socket_address": address})) as proxy, socket.socket() as four:
+            assert (four.connect_ex(("127.0.0.1", proxy.admin_address[1])) == 0) == compat
 
 
 def test_no_admin_section_no_port(flavour):
