@@ -9,8 +9,8 @@
 #include <string.h>
 
 #include "config/parse/secret_key.h"
-#include "config/secret_stats.h"
 #include "config/store_internal.h"
+#include "config/subscription_stats.h"
 #include "config/xds_source.h"
 #include "dataplane/base/clock.h"
 #include "dataplane/base/hash.h"
@@ -195,7 +195,7 @@ static void response_refuse_text(struct response *rs, struct str name, const str
 static void response_refuse_slot(struct response *rs, struct slot *slot,
                                  const struct xds_resource *r, const char *reason)
 {
-    secret_stats_count(slot, SDS_UPDATE_REJECTED);
+    subscription_stats_count(slot, SUBSCRIPTION_UPDATE_REJECTED);
     response_reject(rs, slot->key, r, reason);
     response_give_up(rs, slot);
 }
@@ -309,23 +309,31 @@ static bool response_put_key(struct response *rs, struct str key, const struct x
                      response_version(rs, r), false, reterr) == 0;
 }
 
+static const struct part *slot_accepted(const struct slot *slot)
+{
+    return slot->resource != NULL ? slot->resource->accepted : NULL;
+}
+
 static void response_put_slots(struct response *rs, struct str name, const struct xds_resource *r)
 {
     struct named_slots found = named_slots(rs->source, name);
 
     for (size_t i = 0; i < found.count; i++) {
+        struct slot *slot = found.slots[i];
+        const struct part *before = slot_accepted(slot);
         struct error err;
 
-        if (!response_is_wanted(rs, found.slots[i])) {
+        if (!response_is_wanted(rs, slot)) {
             continue; /* ignored, as Envoy */
         }
-        secret_stats_count(found.slots[i], SDS_UPDATE_ATTEMPT);
+        subscription_stats_count(slot, SUBSCRIPTION_UPDATE_ATTEMPT);
         error_init(&err);
-        if (response_put_key(rs, found.slots[i]->key, r, &err)) {
-            secret_stats_success(found.slots[i], response_version(rs, r));
+        if (response_put_key(rs, slot->key, r, &err)) {
+            subscription_stats_success(slot, response_version(rs, r),
+                                       slot_accepted(slot) != before);
         } else {
             response_refuse_text(rs, name, r, error_message(&err));
-            response_refuse_slot(rs, found.slots[i], r, error_message(&err));
+            response_refuse_slot(rs, slot, r, error_message(&err));
         }
         error_done(&err);
     }
@@ -496,14 +504,14 @@ static void discovery_on_update(void *user, const struct xds_update *u, struct x
     discovery_mark_answered(d);
 }
 
-/* As Envoy, which has a subscription for each secret. */
-static void discovery_count_secrets(const struct discovery_source *d, enum secret_stat counter)
+/* As Envoy, which has a subscription for each name. */
+static void discovery_count_names(const struct discovery_source *d, enum subscription_stat counter)
 {
-    const struct slot_list *l = &d->store->slots[PART_SECRET];
+    const struct slot_list *l = &d->store->slots[d->kind];
 
-    for (uint32_t i = 0; d->kind == PART_SECRET && i < l->count; i++) {
+    for (uint32_t i = 0; i < l->count; i++) {
         if (l->by_index[i] != NULL && l->by_index[i]->source == d) {
-            secret_stats_count(l->by_index[i], counter);
+            subscription_stats_count(l->by_index[i], counter);
         }
     }
 }
@@ -512,23 +520,23 @@ static void discovery_on_error(void *user, struct str reason)
 {
     struct discovery_source *d = user;
 
-    discovery_count_secrets(d, SDS_UPDATE_ATTEMPT);
-    discovery_count_secrets(d, SDS_UPDATE_FAILURE);
+    discovery_count_names(d, SUBSCRIPTION_UPDATE_ATTEMPT);
+    discovery_count_names(d, SUBSCRIPTION_UPDATE_FAILURE);
     d->store->counters[d->kind].update_attempt++;
     d->store->counters[d->kind].update_failure++;
     log_debug(LOG_C_CONFIG, "%s update failed: %.*s", part_kind_name(d->kind), STR_ARG(reason));
 }
 
-static void discovery_give_up(struct discovery_source *d, const struct slot *slot, bool is_timeout)
+static void discovery_give_up(struct discovery_source *d, struct slot *slot, bool is_timeout)
 {
     /* It may have come in a response that was refused for something else. */
     if (slot->source == d && (slot->resource == NULL || slot->resource->accepted == NULL)) {
         d->store->counters[d->kind].init_fetch_timeout += is_timeout;
         if (is_timeout) {
-            secret_stats_count(slot, SDS_INIT_FETCH_TIMEOUT);
+            subscription_stats_count(slot, SUBSCRIPTION_INIT_FETCH_TIMEOUT);
         } else if (slot->resource == NULL) { /* as Envoy: a file that lacks it is a bad one */
-            secret_stats_count(slot, SDS_UPDATE_ATTEMPT);
-            secret_stats_count(slot, SDS_UPDATE_REJECTED);
+            subscription_stats_count(slot, SUBSCRIPTION_UPDATE_ATTEMPT);
+            subscription_stats_count(slot, SUBSCRIPTION_UPDATE_REJECTED);
         }
         config_store_give_up(d->store, d->kind, slot->index);
     }
@@ -581,7 +589,7 @@ void discovery_forget_source(struct slot *slot)
 }
 
 void discovery_set_source(struct config_store *s, struct slot *slot,
-                          const struct config_source *source)
+                          const struct config_source *source, struct str owner)
 {
     struct discovery_source *d = discovery_source_get(s, slot->kind, source, slot->key);
 
@@ -594,7 +602,7 @@ void discovery_set_source(struct config_store *s, struct slot *slot,
     discovery_forget_source(slot);
     slot->source = d;
     d->slot_count++;
-    secret_stats_open(slot);
+    subscription_stats_open(slot, owner);
     if (slot->subscribers > 0) {
         discovery_subscribe(s, slot);
     }
@@ -623,7 +631,8 @@ void discovery_subscribe(struct config_store *s, struct slot *slot)
         xds_subscription_add(slot->source->subscription, slot->name, slot->fetch_timeout_ms);
         slot->is_subscribed = true;
         if (slot->source->source.kind != XDS_SOURCE_PATH) {
-            secret_stats_count(slot, SDS_UPDATE_ATTEMPT); /* as Envoy: asking is one */
+            subscription_stats_count(slot,
+                                     SUBSCRIPTION_UPDATE_ATTEMPT); /* as Envoy: asking is one */
         }
         /* What was refused may hold this name too, ignored so far. */
         discovery_forget_refusal(slot->source);

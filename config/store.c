@@ -13,8 +13,8 @@
 #include "config/parse/tls_secret.h"
 #include "config/pb_unpack.h"
 #include "config/secret_files.h"
-#include "config/secret_stats.h"
 #include "config/store_internal.h"
+#include "config/subscription_stats.h"
 #include "dataplane/base/clock.h"
 #include "dataplane/base/log.h"
 #include "dataplane/base/xalloc.h"
@@ -105,7 +105,7 @@ void store_slot_unref(struct slot *slot)
     }
     CHECK(slot->resource == NULL && slot->users == 0 && slot->subscribers == 0);
     discovery_forget_source(slot);
-    secret_stats_close(slot);
+    subscription_stats_close(slot);
     map_remove(&l->by_key, slot->key);
     l->by_index[slot->index] = NULL;
     if (l->free_count == l->free_cap) {
@@ -487,7 +487,7 @@ static int store_parse(struct config_store *s, struct slot *slot, const Protobuf
     for (size_t i = 0; r == 0 && i < ctx.subscription_count; i++) {
         struct subscription_ref *ref = &ctx.subscriptions[i];
 
-        discovery_set_source(s, store_slot_get(s, ref->kind, ref->name), ref->source);
+        discovery_set_source(s, store_slot_get(s, ref->kind, ref->name), ref->source, ref->owner);
     }
     if (kind == PART_SECRET && !is_static) {
         secret_files_watch(s, slot, &ctx, r == 0); /* what could not be read may come */
@@ -668,7 +668,7 @@ void store_read_again(struct config_store *s, struct slot *slot, bool is_refused
     r = is_refused ? store_read_refused_again(s, slot, &err)
                    : store_read_accepted_again(s, slot, &err);
     if (r != 0 && (before == NULL || strcmp(before, error_message(&err)) != 0)) {
-        secret_stats_count(slot, SDS_KEY_ROTATION_FAILED);
+        subscription_stats_count(slot, SDS_KEY_ROTATION_FAILED);
         log_warn(LOG_C_CONFIG, "%s '%.*s' was read again and refused: %s",
                  part_kind_name(slot->kind), STR_ARG(slot->name), error_message(&err));
     }

@@ -29,6 +29,7 @@ struct config_store;
 struct parse_context;
 struct secret_files;
 struct stat_scope;
+struct subscription_counts;
 
 /* What the store asks of its owner (server/). NULL members are skipped. */
 struct config_store_ops {
@@ -153,7 +154,8 @@ struct slot {
     struct discovery_source *source; /* where it is subscribed; NULL: not by name */
     uint64_t fetch_timeout_ms;       /* of the newest mention */
     bool is_subscribed;
-    struct stat_scope *stats; /* secret_stats.h; NULL: not counted */
+    struct stat_scope *stats;           /* subscription_stats.h; NULL: not counted */
+    struct subscription_counts *counts; /* likewise, of endpoints; NULL: none yet */
 };
 
 struct unsupported_report {
@@ -188,6 +190,9 @@ struct discovery_counters {
     struct str version;      /* of the last good update */
     uint64_t unsupported_fields;
 };
+/* What has become of asking for the endpoints in the slot; false: they are not asked for. */
+bool config_store_endpoint_updates(const struct config_store *s, uint32_t slot,
+                                   struct endpoint_updates *ret);
 const struct discovery_counters *config_store_counters(const struct config_store *s,
                                                        enum part_kind kind);
 

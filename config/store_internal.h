@@ -78,9 +78,9 @@ void discovery_free(struct config_store *s);
 void discovery_start(struct config_store *s, const struct config_source *cds,
                      const struct config_source *lds);
 void discovery_listeners_start(struct config_store *s);
-/* Remembers where the slot's resource comes from. */
+/* Remembers where the slot's resource comes from. `owner`: see subscription_stats_open. */
 void discovery_set_source(struct config_store *s, struct slot *slot,
-                          const struct config_source *source);
+                          const struct config_source *source, struct str owner);
 void discovery_forget_source(struct slot *slot);
 /* Closes the sources that no slot has any more. */
 void discovery_sweep(struct config_store *s);

@@ -35,7 +35,7 @@ static int manager_parse(struct parse_context *ctx, const ProtobufCMessage *msg,
     r = parse_config_source(ctx, m->rds->config_source, source);
     if (r == 0) {
         (void)parse_slot(ctx, PART_ROUTE_TABLE, name);
-        parse_subscribe(ctx, PART_ROUTE_TABLE, name, source);
+        parse_subscribe(ctx, PART_ROUTE_TABLE, name, source, STR("x"));
     }
     return r;
 }

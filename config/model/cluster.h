@@ -59,6 +59,17 @@ struct endpoint_set {
     bool weighted_priority_health;
 };
 
+/* What has become of asking a control plane for one. */
+struct endpoint_updates {
+    uint64_t init_fetch_timeouts;
+    uint64_t attempts;
+    uint64_t failures;
+    uint64_t rejections;
+    uint64_t successes;
+    uint64_t succeeded_wall_ms; /* the last time */
+    struct str version;         /* of the last that was good; borrowed */
+};
+
 struct circuit_breaker_limits {
     uint32_t max_connections;      /* 1024 */
     uint32_t max_pending_requests; /* 1024 */

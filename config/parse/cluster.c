@@ -264,7 +264,7 @@ static int parse_eds(struct parse_context *ctx, const Cluster *m, struct cluster
     }
     name = ret->eds_service_name.len > 0 ? ret->eds_service_name : ret->name;
     ret->endpoints_slot = parse_slot(ctx, PART_ENDPOINTS, name);
-    parse_subscribe(ctx, PART_ENDPOINTS, name, ret->eds_source);
+    parse_subscribe(ctx, PART_ENDPOINTS, name, ret->eds_source, STR(""));
     return 0;
 }
 

@@ -139,14 +139,15 @@ const struct part *parse_accepted(const struct parse_context *ctx, enum part_kin
 }
 
 void parse_subscribe(struct parse_context *ctx, enum part_kind kind, struct str name,
-                     const struct config_source *source)
+                     const struct config_source *source, struct str owner)
 {
     if (ctx->subscription_count == ctx->subscription_cap) {
         ctx->subscription_cap = ctx->subscription_cap == 0 ? 4 : ctx->subscription_cap * 2;
         ctx->subscriptions =
             xreallocarray(ctx->subscriptions, ctx->subscription_cap, sizeof(*ctx->subscriptions));
     }
-    ctx->subscriptions[ctx->subscription_count++] = (struct subscription_ref){kind, name, source};
+    ctx->subscriptions[ctx->subscription_count++] =
+        (struct subscription_ref){kind, name, source, owner};
 }
 
 void parse_watch(struct parse_context *ctx, struct str directory)

@@ -56,6 +56,7 @@ struct subscription_ref {
     enum part_kind kind;
     struct str name;
     const struct config_source *source;
+    struct str owner; /* stat prefix of what names it; none where its series do not tell */
 };
 
 struct parse_context {
@@ -148,9 +149,10 @@ bool parse_has(const struct parse_context *ctx, enum part_kind kind, struct str 
  * nothing or the resolver cannot tell. */
 const struct part *parse_accepted(const struct parse_context *ctx, enum part_kind kind,
                                   uint32_t slot);
-/* And where it comes from, when that is a discovery subscription of its own. */
+/* And where it comes from, when that is a discovery subscription of its own. `owner` as in struct
+ * subscription_ref. */
 void parse_subscribe(struct parse_context *ctx, enum part_kind kind, struct str name,
-                     const struct config_source *source);
+                     const struct config_source *source, struct str owner);
 
 /* The directory is to be watched for the part's sake. */
 void parse_watch(struct parse_context *ctx, struct str directory);

@@ -286,7 +286,7 @@ static int parse_new_chain(struct parse_context *ctx, const FilterChain *m,
     chain->unsupported = inner.unsupported;
     for (size_t i = 0; i < inner.subscription_count; i++) {
         parse_subscribe(ctx, inner.subscriptions[i].kind, inner.subscriptions[i].name,
-                        inner.subscriptions[i].source);
+                        inner.subscriptions[i].source, inner.subscriptions[i].owner);
     }
     parse_context_finish(&inner);
     if (ctx->slots->hold != NULL) {

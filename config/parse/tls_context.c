@@ -206,7 +206,7 @@ static int parse_sds(struct parse_context *ctx, const TLS(SdsSecretConfig) * m,
     path_pop(ctx, at);
     key = secret_key(parse_arena(ctx), name, kind, config_source_hash(source));
     *ret_slot = parse_slot(ctx, PART_SECRET, key);
-    parse_subscribe(ctx, PART_SECRET, key, source);
+    parse_subscribe(ctx, PART_SECRET, key, source, STR(""));
     return 0;
 }
 

@@ -14,6 +14,7 @@
 #include "dataplane/http/conn_manager_config.h"
 #include "dataplane/http/conn_manager_stats.h"
 #include "dataplane/net/listener.h"
+#include "dataplane/net/listener_series.h"
 #include "dataplane/runtime/layers.h"
 #include "dataplane/server/admin_endpoints.h"
 #include "dataplane/server/hot_restart.h"
@@ -45,6 +46,7 @@ struct admin_server {
     const struct filter_chain_config *chains[1];
     struct filter_chain_index *index;
     struct stat_scope *listener_stats;
+    struct listener_series *series;
 };
 
 static void admin_refresh(void *context)
@@ -148,6 +150,8 @@ static void admin_configure_listener(struct server *s, struct admin_server *a)
                                                      .tagged_prefix = STR("listener.admin."),
                                                      .schema = &listener_stat_schema,
                                                  });
+    a->series =
+        listener_series_new(s->stats, a->listener_stats, STR("listener.admin."), STR(""), 0);
 }
 
 static int admin_write_address(const struct server *s, const struct address *bound,
@@ -293,6 +297,13 @@ void server_admin_hand_over(struct server *s)
     }
 }
 
+void server_admin_refresh_stats(struct server *s)
+{
+    if (s->admin != NULL) {
+        listener_series_refresh(s->admin->series);
+    }
+}
+
 void server_admin_free(struct server *s)
 {
     struct admin_server *a = s->admin;
@@ -300,6 +311,7 @@ void server_admin_free(struct server *s)
     if (a != NULL) {
         filter_chain_index_free(a->index);
         listen_socket_unref(a->socket);
+        listener_series_free(a->series);
         stat_scope_unref(a->listener_stats);
         stat_scope_unref(a->http.stats);
         admin_free(a->admin);

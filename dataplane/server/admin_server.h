@@ -25,6 +25,8 @@ void server_admin_resume(struct server *s);
 /* The next process is live: closes the listener, its connections and the socket. */
 void server_admin_hand_over(struct server *s);
 /* After that. */
+/* Series that are computed when stats are shown. */
+void server_admin_refresh_stats(struct server *s);
 void server_admin_free(struct server *s);
 
 #endif

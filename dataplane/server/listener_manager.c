@@ -10,6 +10,7 @@
 #include "dataplane/base/xalloc.h"
 #include "dataplane/net/connection_balance.h"
 #include "dataplane/net/listener.h"
+#include "dataplane/net/listener_series.h"
 #include "dataplane/server/hot_restart.h"
 
 #define INHERITED_MAX 1024 /* sockets of one address: a process has no more workers */
@@ -87,6 +88,7 @@ static struct listener_scope *listener_scope_new(struct listener_manager *m,
                                         });
     /* Zeros are shown from the start: pollers look for downstream_cx_active. */
     (void)stat_scope_block(s->stats, LOOP_MAIN_INDEX);
+    s->series = listener_series_new(m->stats, s->stats, strbuf_str(&prefix), tag, m->worker_count);
     strbuf_done(&prefix);
     return s;
 }
@@ -94,6 +96,7 @@ static struct listener_scope *listener_scope_new(struct listener_manager *m,
 static void listener_scope_unref(struct listener_scope *s)
 {
     if (s != NULL && --s->refs == 0) {
+        listener_series_free(s->series);
         stat_scope_unref(s->stats);
         free(s);
     }
@@ -422,6 +425,15 @@ size_t listener_manager_close_sockets(struct listener_manager *m)
         n += had_any;
     }
     return n;
+}
+
+void listener_manager_refresh_stats(const struct listener_manager *m)
+{
+    struct listener_version *v;
+
+    list_for_each (v, &m->versions, struct listener_version, node) {
+        listener_series_refresh(v->scope->series);
+    }
 }
 
 size_t listener_manager_draining(const struct listener_manager *m)

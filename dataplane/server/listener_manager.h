@@ -24,6 +24,7 @@ struct listener_manager;
 struct config_store;
 struct connection_balance;
 struct hot_restart;
+struct listener_series;
 
 /* What workers need beside the model of one listener version. Counted on main: one by the manager
  * while it is the newest, one per publication, one per worker. Immutable. */
@@ -44,6 +45,7 @@ struct listener_version {
 struct listener_scope {
     uint32_t refs;
     struct stat_scope *stats;
+    struct listener_series *series;
 };
 
 /* How many connections a listener has, whatever its version: those share it by name. Counted by
@@ -91,6 +93,8 @@ void listener_manager_stop(struct listener_manager *m, enum drain_direction dire
  * there were. */
 size_t listener_manager_close_sockets(struct listener_manager *m);
 /* Listeners that have been replaced or removed and still have connections. */
+/* Series that are computed when stats are shown. */
+void listener_manager_refresh_stats(const struct listener_manager *m);
 size_t listener_manager_draining(const struct listener_manager *m);
 /* One reference on every chain of the listener, for one worker. */
 void listener_ref_chains(const struct listener_config *l);

@@ -185,6 +185,8 @@ void server_refresh_stats(struct server *s)
 {
     server_stats_refresh(s->server_stats, s);
     cluster_registry_refresh_stats(s->registry);
+    listener_manager_refresh_stats(s->listeners);
+    server_admin_refresh_stats(s);
 }
 
 static void server_on_flush(void *ctx)
@@ -258,6 +260,13 @@ static void server_init_context(struct server *s)
     server_runtime_start(s);
 }
 
+static bool server_endpoint_updates(void *ctx, uint32_t slot, struct endpoint_updates *ret)
+{
+    const struct server *s = ctx;
+
+    return config_store_endpoint_updates(s->store, slot, ret);
+}
+
 static void server_init_store(struct server *s)
 {
     s->store = config_store_new(&(struct config_store_params){
@@ -286,6 +295,7 @@ static void server_init_store(struct server *s)
                 .ctx = s,
             },
     });
+    cluster_registry_set_updates(s->registry, server_endpoint_updates, s);
     listener_manager_set_store(s->listeners, s->store);
     dns_clusters_set_store(s->dns, s->store);
 }

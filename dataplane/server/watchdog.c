@@ -78,12 +78,19 @@ struct watchdog {
 /* --- counting -----------------------------------------------------------------------------------
  */
 
-static struct counts counts_new(struct stat_store *stats, const char *prefix)
+/* `worker_id`: empty for what is not one worker's. */
+static struct counts counts_new(struct stat_store *stats, const char *prefix,
+                                const char *tagged_prefix, struct str worker_id)
 {
     struct counts c = {
-        .scope = stat_scope_ref(stats, &(struct stat_scope_spec){.prefix = str_c(prefix),
-                                                                 .tagged_prefix = str_c(prefix),
-                                                                 .schema = &schema}),
+        .scope = stat_scope_ref(stats,
+                                &(struct stat_scope_spec){
+                                    .prefix = str_c(prefix),
+                                    .tagged_prefix = str_c(tagged_prefix),
+                                    .tags = {{STR("envoy.worker_id"), worker_id}},
+                                    .tag_count = worker_id.len > 0 ? 1 : 0,
+                                    .schema = &schema,
+                                }),
         .block = stat_block_new(&schema),
     };
 
@@ -230,9 +237,9 @@ struct watchdog *watchdog_new(const struct watchdogs *config, struct stat_store 
 
     w->stats = stats;
     w->main_thread.rules = config->main_thread;
-    w->main_thread.counts = counts_new(stats, "main_thread.");
+    w->main_thread.counts = counts_new(stats, "main_thread.", "main_thread.", STR(""));
     w->workers.rules = config->workers;
-    w->workers.counts = counts_new(stats, "workers.");
+    w->workers.counts = counts_new(stats, "workers.", "workers.", STR(""));
     w->interval_ms = (main_ms < workers_ms ? main_ms : workers_ms) / 2;
     if (w->interval_ms < INTERVAL_MIN_MS) {
         w->interval_ms = INTERVAL_MIN_MS;
@@ -250,11 +257,13 @@ void watchdog_add(struct watchdog *w, struct loop *loop, pthread_t thread)
 {
     struct watched *t = xcalloc(1, sizeof(*t));
     char prefix[sizeof(t->name) + 16];
+    struct str worker_id = STR("");
 
     if (loop->index == LOOP_MAIN_INDEX) {
         (void)snprintf(t->name, sizeof(t->name), "main_thread");
     } else {
         (void)snprintf(t->name, sizeof(t->name), "worker_%d", loop->index);
+        worker_id = str_c(t->name + strlen("worker_"));
     }
     (void)snprintf(prefix, sizeof(prefix), "server.%s.", t->name);
     t->question.run = on_question;
@@ -262,7 +271,8 @@ void watchdog_add(struct watchdog *w, struct loop *loop, pthread_t thread)
     t->thread = thread;
     t->group = loop->index == LOOP_MAIN_INDEX ? &w->main_thread : &w->workers;
     t->group->member_count++;
-    t->counts = counts_new(w->stats, prefix);
+    t->counts =
+        counts_new(w->stats, prefix, worker_id.len > 0 ? "server.worker." : prefix, worker_id);
     t->next = w->first;
     w->first = t;
 }

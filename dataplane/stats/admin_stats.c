@@ -156,11 +156,7 @@ struct text_page {
 
 static void value_text(struct strbuf *out, const struct stat_sample *s)
 {
-    if (s->kind == STAT_GAUGE && (int64_t)s->value < 0) {
-        strbuf_add_char(out, '0'); /* between two threads' updates */
-    } else {
-        strbuf_add_u64(out, s->value);
-    }
+    strbuf_add_u64(out, s->value);
 }
 
 static void text_visit(void *user, const struct stat_sample *s)
@@ -235,7 +231,7 @@ static void json_visit(void *user, const struct stat_sample *s)
     if (s->kind == STAT_TEXT) {
         json_str(&p->numbers, s->text);
     } else {
-        json_u64(&p->numbers, s->kind == STAT_GAUGE && (int64_t)s->value < 0 ? 0 : s->value);
+        json_u64(&p->numbers, s->value);
     }
     json_object_end(&p->numbers);
 }

@@ -489,6 +489,13 @@ uint64_t stat_scope_value(const struct stat_scope *scope, size_t i)
     return sum;
 }
 
+uint64_t stat_scope_thread_value(const struct stat_scope *scope, int worker, size_t i)
+{
+    const struct stat_block *b = stat_scope_block_at(scope, (size_t)(worker + 1));
+
+    return b != NULL ? atomic_load_explicit(&b->cells[i], memory_order_relaxed) : 0;
+}
+
 bool stat_scope_code(const struct stat_scope *scope, size_t i, unsigned status, uint64_t *ret_value)
 {
     size_t at = status - STAT_CODE_MIN;

@@ -22,7 +22,7 @@
 
 enum stat_kind {
     STAT_COUNTER,
-    STAT_GAUGE,      /* signed; the sum over threads is shown */
+    STAT_GAUGE,      /* signed; the sum over threads is shown, a little below zero as 0 */
     STAT_HISTOGRAM,  /* values as Envoy records them: ms or bytes */
     STAT_TEXT,       /* set on main only */
     STAT_CODE_RANGE, /* "upstream_rq_" + three digits: a counter per HTTP status, made at first use
@@ -34,6 +34,12 @@ struct stat_def {
     enum stat_kind kind;
 };
 
+/* Members that differ in the last part of their names, which is a tag. */
+struct stat_family {
+    const char *prefix; /* with the dot */
+    const char *tag_name;
+};
+
 struct stat_schema {
     const struct stat_def *defs; /* index = the enum the owner declares */
     size_t count;
@@ -43,6 +49,7 @@ struct stat_schema {
     /* Each member is shown from its own first touch on, not from the scope's: series that traffic
      * names, of which most members never move. */
     bool shown_singly;
+    const struct stat_family *families; /* ended by NULLs; NULL: none */
 };
 
 /* Tag as Envoy's extractor names it: {"envoy.cluster_name", "foo"}. */
@@ -158,6 +165,14 @@ static inline void stat_set(struct stat_block *b, size_t i, uint64_t v)
     stat_touch(b, i);
 }
 
+/* For what is counted elsewhere and copied: an unchanged value is no touch. */
+static inline void stat_follow(struct stat_block *b, size_t i, uint64_t v)
+{
+    if (atomic_load_explicit(&b->cells[i], memory_order_relaxed) != v) {
+        stat_set(b, i, v);
+    }
+}
+
 void stat_record(struct stat_block *b, size_t i, uint64_t value);
 /* For a STAT_CODE_RANGE cell; codes outside 100..599 are ignored. */
 void stat_inc_code(struct stat_block *b, size_t i, unsigned status);
@@ -166,6 +181,8 @@ void stat_set_text(struct stat_scope *scope, size_t i, struct str text);
 
 /* Main thread: the sum over all threads; counters and gauges. */
 uint64_t stat_scope_value(const struct stat_scope *scope, size_t i);
+/* Main thread: what one thread alone has counted (`worker` as above); counters and gauges. */
+uint64_t stat_scope_thread_value(const struct stat_scope *scope, int worker, size_t i);
 /* Main thread: one counter of a STAT_CODE_RANGE; false when that status was never counted. */
 bool stat_scope_code(const struct stat_scope *scope, size_t i, unsigned status,
                      uint64_t *ret_value);

@@ -136,7 +136,7 @@ static void test_sums_over_threads(void **state)
     assert_false(stat_scope_code(scope, RQ_CODE, 0, &value));
     assert_visit(s, dump_one,
                  "cluster.a.upstream_rq_200=2\ncluster.a.upstream_rq_2xx=1\n"
-                 "cluster.a.upstream_rq_503=1\ncluster.a.upstream_rq_active=-1\n"
+                 "cluster.a.upstream_rq_503=1\ncluster.a.upstream_rq_active=0\n"
                  "cluster.a.upstream_rq_size=0\ncluster.a.upstream_rq_time=h2\n"
                  "cluster.a.upstream_rq_total=6\ncluster.a.version=\"v2\"\n");
     stat_store_free(s);
@@ -156,6 +156,50 @@ static void test_tags_are_taken_out_of_names(void **state)
                  "cluster.upstream_rq envoy.response_code=404 envoy.cluster_name=a:b\n"
                  "cluster.upstream_rq_size envoy.cluster_name=a:b\n"
                  "listener_manager.upstream_rq_total\n");
+    stat_store_free(s);
+}
+
+static void test_families_are_tags(void **state)
+{
+    static const struct stat_def family_defs[] = {{"versions.TLSv1.2", STAT_COUNTER},
+                                                  {"versions", STAT_COUNTER}};
+    static const struct stat_family families[] = {{"versions.", "envoy.ssl_version"}, {NULL, NULL}};
+    static const struct stat_schema schema = {
+        .defs = family_defs, .count = 2, .shown_untouched = true, .families = families};
+    struct stat_store *s = stat_store_new(0);
+
+    (void)plain_ref(s, "ssl.", &schema);
+    assert_visit(s, dump_tags_one, "ssl.versions\nssl.versions envoy.ssl_version=TLSv1.2\n");
+    stat_store_free(s);
+}
+
+static void test_large_gauges_are_not_below_zero(void **state)
+{
+    struct stat_store *s = stat_store_new(0);
+    struct stat_block *b = stat_scope_block(plain_ref(s, "a.", &cluster_schema), MAIN);
+
+    stat_set(b, RQ_ACTIVE, 13237225503670494420u);
+    assert_visit(s, dump_one, "a.upstream_rq_active=-5209518570039057196\n"); /* all 64 bits */
+    stat_set(b, RQ_ACTIVE, (uint64_t)-3);
+    assert_visit(s, dump_one, "a.upstream_rq_active=0\n");
+    stat_store_free(s);
+}
+
+static void test_one_thread_alone_and_what_follows_it(void **state)
+{
+    struct stat_store *s = stat_store_new(2);
+    struct stat_scope *scope = plain_ref(s, "a.", &cluster_schema);
+    struct stat_block *b = stat_scope_block(plain_ref(s, "b.", &cluster_schema), MAIN);
+
+    stat_add(stat_scope_block(scope, 1), RQ_TOTAL, 4);
+    stat_inc(stat_scope_block(scope, MAIN), RQ_TOTAL);
+    assert_int_equal(stat_scope_thread_value(scope, MAIN, RQ_TOTAL), 1);
+    assert_int_equal(stat_scope_thread_value(scope, 0, RQ_TOTAL), 0);
+    assert_int_equal(stat_scope_thread_value(scope, 1, RQ_TOTAL), 4);
+    stat_follow(b, RQ_2XX, 0); /* as it was: stays unused */
+    stat_follow(b, RQ_TOTAL, 4);
+    stat_scope_unref(scope);
+    assert_visit(s, dump_one, "b.upstream_rq_total=4\n");
     stat_store_free(s);
 }
 
@@ -413,6 +457,9 @@ int main(void)
         cmocka_unit_test(test_untouched_shows_nothing_unless_the_schema_says_so),
         cmocka_unit_test(test_sums_over_threads),
         cmocka_unit_test(test_tags_are_taken_out_of_names),
+        cmocka_unit_test(test_families_are_tags),
+        cmocka_unit_test(test_large_gauges_are_not_below_zero),
+        cmocka_unit_test(test_one_thread_alone_and_what_follows_it),
         cmocka_unit_test(test_visit_is_sorted_by_full_name),
         cmocka_unit_test(test_scopes_are_counted_and_go_with_the_last_one),
         cmocka_unit_test(test_cells_made_before_their_scope_are_adopted),

@@ -16,6 +16,8 @@
 #include "dataplane/stats/stats.h"
 #include "dataplane/stats/stats_internal.h"
 
+#define GAUGE_BELOW_ZERO_MAX (1u << 31)
+
 const double stat_quantiles[STAT_QUANTILE_COUNT] = {0,    0.25, 0.5,   0.75,  0.9,
                                                     0.95, 0.99, 0.995, 0.999, 1};
 /* Milliseconds. */
@@ -179,6 +181,23 @@ static struct stat_tag take_code_tag(struct str name, struct strbuf *out)
     return none;
 }
 
+/* As above, of a member of a family; that of the response code otherwise. */
+static struct stat_tag take_member_tag(const struct stat_schema *schema, struct str name,
+                                       struct strbuf *out)
+{
+    const struct stat_family *f = schema->families;
+
+    for (; f != NULL && f->prefix != NULL; f++) {
+        struct str prefix = str_c(f->prefix);
+
+        if (str_starts(name, prefix)) {
+            strbuf_add(out, prefix.ptr, prefix.len - 1);
+            return (struct stat_tag){str_c(f->tag_name), str_sub(name, prefix.len, name.len)};
+        }
+    }
+    return take_code_tag(name, out);
+}
+
 struct histogram *stat_scope_histogram(const struct stat_scope *scope, size_t cell)
 {
     struct histogram *merged = histogram_new();
@@ -243,7 +262,8 @@ static void add_tags(struct walk *w, const struct cursor *c, struct stat_sample 
         struct stat_tag code;
 
         strbuf_add_str(&w->tagged, c->spec.tagged_prefix);
-        code = take_code_tag(str_sub(s->name, c->spec.prefix.len, s->name.len), &w->tagged);
+        code = take_member_tag(c->spec.schema, str_sub(s->name, c->spec.prefix.len, s->name.len),
+                               &w->tagged);
         if (code.name.len > 0) {
             w->tags[s->tag_count++] = code;
         }
@@ -269,6 +289,13 @@ static void choose_buckets(const struct stat_options *o, struct stat_sample *s)
     }
 }
 
+/* Below zero are only moments between two threads' updates; what is far off is a large number, such
+ * as the hash of a version. */
+static uint64_t gauge_shown(uint64_t value)
+{
+    return value > UINT64_MAX - GAUGE_BELOW_ZERO_MAX ? 0 : value;
+}
+
 static void visit_item(struct walk *w, const struct cursor *c, const struct item *item,
                        stat_visit_fn *visit, void *user)
 {
@@ -288,8 +315,10 @@ static void visit_item(struct walk *w, const struct cursor *c, const struct item
     add_tags(w, c, &s);
     switch (s.kind) {
     case STAT_COUNTER:
-    case STAT_GAUGE:
         s.value = stat_scope_value(scope, item->cell);
+        break;
+    case STAT_GAUGE:
+        s.value = gauge_shown(stat_scope_value(scope, item->cell));
         break;
     case STAT_CODE_RANGE:
         s.kind = STAT_COUNTER;

@@ -355,7 +355,9 @@ static void make_stats(struct tls_context *c, const struct tls_context_params *p
     }
     c->stats =
         make_scope(p, "ssl.", is_server ? &tls_listener_stat_schema : &tls_cluster_stat_schema);
-    c->negotiated = make_scope(p, "ssl.", &tls_negotiated_stat_schema);
+    c->negotiated = make_scope(p, "ssl.",
+                               is_server ? &tls_listener_negotiated_stat_schema
+                                         : &tls_cluster_negotiated_stat_schema);
     c->factory_stats =
         make_scope(p, is_server ? "server_ssl_socket_factory." : "client_ssl_socket_factory.",
                    is_server ? &tls_server_factory_stat_schema : &tls_client_factory_stat_schema);

@@ -97,8 +97,30 @@ static const struct stat_def negotiated_stat_defs[] = {
     {"sigalgs.ed25519", STAT_COUNTER},
 };
 
-const struct stat_schema tls_negotiated_stat_schema = {
-    .defs = negotiated_stat_defs, .count = ARRAY_LEN(negotiated_stat_defs), .shown_singly = true};
+/* As Envoy, whose extractors call the ciphers of clusters otherwise. */
+static const struct stat_family listener_families[] = {{"ciphers.", "envoy.ssl_cipher"},
+                                                       {"versions.", "envoy.ssl_version"},
+                                                       {"curves.", "envoy.ssl_curve"},
+                                                       {"sigalgs.", "envoy.ssl_sigalg"},
+                                                       {NULL, NULL}};
+static const struct stat_family cluster_families[] = {{"ciphers.", "cipher_suite"},
+                                                      {"versions.", "envoy.ssl_version"},
+                                                      {"curves.", "envoy.ssl_curve"},
+                                                      {"sigalgs.", "envoy.ssl_sigalg"},
+                                                      {NULL, NULL}};
+
+const struct stat_schema tls_listener_negotiated_stat_schema = {
+    .defs = negotiated_stat_defs,
+    .count = ARRAY_LEN(negotiated_stat_defs),
+    .shown_singly = true,
+    .families = listener_families,
+};
+const struct stat_schema tls_cluster_negotiated_stat_schema = {
+    .defs = negotiated_stat_defs,
+    .count = ARRAY_LEN(negotiated_stat_defs),
+    .shown_singly = true,
+    .families = cluster_families,
+};
 
 /* The first of a family counts what is not on the list. */
 static void count_name(struct stat_block *b, struct str family, const char *name)

@@ -29,7 +29,8 @@ enum tls_stat {
 
 extern const struct stat_schema tls_listener_stat_schema; /* zeros are shown */
 extern const struct stat_schema tls_cluster_stat_schema;
-extern const struct stat_schema tls_negotiated_stat_schema;
+extern const struct stat_schema tls_listener_negotiated_stat_schema;
+extern const struct stat_schema tls_cluster_negotiated_stat_schema;
 
 enum tls_factory_stat {
     TLS_SECRETS_NOT_READY, /* downstream_context_secrets_not_ready, upstream_... */

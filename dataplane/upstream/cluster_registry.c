@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dataplane/base/hash.h"
 #include "dataplane/base/xalloc.h"
 #include "dataplane/codec/h2_stats.h"
 #include "dataplane/event/loop.h"
@@ -127,6 +128,7 @@ static void shared_unref(void *object)
     shared_drop_scope(s->size_scope);
     shared_drop_scope(s->budget_scope);
     shared_drop_scope(s->breaker_scope);
+    shared_drop_scope(s->eds_scope);
     match_series_free(s->matches);
     endpoint_series_free(s->endpoints);
     grpc_series_set_free(atomic_load_explicit(&s->grpc, memory_order_acquire));
@@ -483,6 +485,12 @@ struct cluster_registry *cluster_registry_new(struct stat_store *stats,
     return r;
 }
 
+void cluster_registry_set_updates(struct cluster_registry *r, endpoint_updates_fn *fn, void *ctx)
+{
+    r->updates = fn;
+    r->updates_ctx = ctx;
+}
+
 void cluster_registry_clear(struct cluster_registry *r)
 {
     if (r == NULL) {
@@ -552,6 +560,40 @@ static void refresh_breakers(struct cluster_registry *r, const struct cluster_co
     }
 }
 
+/* As all of a cluster's series: not of those that nobody uses, unless something is the matter. */
+static bool has_updates_to_show(const struct cluster_shared *s, const struct endpoint_updates *u)
+{
+    return s->eds_scope != NULL || u->successes == 0 || u->rejections > 0 ||
+           atomic_load_explicit(&s->breakers, memory_order_acquire) != NULL;
+}
+
+static void refresh_updates(struct cluster_registry *r, const struct registered_cluster *rc)
+{
+    struct cluster_shared *s = rc->shared;
+    struct endpoint_updates u;
+    struct stat_block *b;
+
+    if (r->updates == NULL || !r->updates(r->updates_ctx, rc->endpoints_slot, &u) ||
+        !has_updates_to_show(s, &u)) {
+        return;
+    }
+    if (s->eds_scope == NULL) {
+        s->eds_scope =
+            shared_scope(r->stats, rc->config->stat_name, SCOPE_CLUSTER, &cluster_eds_stat_schema);
+    }
+    b = stat_scope_block(s->eds_scope, LOOP_MAIN_INDEX);
+    stat_follow(b, CLUSTER_EDS_INIT_FETCH_TIMEOUT, u.init_fetch_timeouts);
+    stat_follow(b, CLUSTER_EDS_UPDATE_ATTEMPT, u.attempts);
+    stat_follow(b, CLUSTER_EDS_UPDATE_FAILURE, u.failures);
+    stat_follow(b, CLUSTER_EDS_UPDATE_REJECTED, u.rejections);
+    stat_follow(b, CLUSTER_EDS_UPDATE_SUCCESS, u.successes);
+    stat_follow(b, CLUSTER_EDS_UPDATE_TIME, u.succeeded_wall_ms);
+    if (u.version.ptr != NULL) {
+        stat_follow(b, CLUSTER_EDS_VERSION, hash_xx64(u.version, 0));
+        stat_set_text(s->eds_scope, CLUSTER_EDS_VERSION_TEXT, u.version);
+    }
+}
+
 static void refresh_grpc(struct cluster_registry *r, const struct cluster_config *c)
 {
     struct grpc_series_set *set = atomic_load_explicit(&c->shared->grpc, memory_order_acquire);
@@ -568,6 +610,7 @@ void cluster_registry_refresh_stats(struct cluster_registry *r)
 
         refresh_breakers(r, rc->config);
         refresh_grpc(r, rc->config);
+        refresh_updates(r, rc);
         endpoint_series_refresh(&rc->shared->endpoints, rc);
     }
 }

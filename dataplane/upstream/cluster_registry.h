@@ -31,6 +31,10 @@ struct cluster_registry *cluster_registry_new(struct stat_store *stats,
 void cluster_registry_clear(struct cluster_registry *r);
 /* After every part is gone. */
 void cluster_registry_free(struct cluster_registry *r);
+/* What has become of asking for the endpoints in a slot; false: they are not asked for. Called when
+ * series are brought up to date. */
+typedef bool endpoint_updates_fn(void *ctx, uint32_t slot, struct endpoint_updates *ret);
+void cluster_registry_set_updates(struct cluster_registry *r, endpoint_updates_fn *fn, void *ctx);
 /* Each change of a version, before it is posted to any thread (main itself included): endpoints
  * and clusters are looked at, other kinds are ignored. */
 void cluster_registry_apply(struct cluster_registry *r, const struct snapshot_change *c);

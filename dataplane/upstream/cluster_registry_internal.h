@@ -17,6 +17,7 @@ struct cluster_shared {
     struct stat_scope *size_scope;     /* NULL until a version wants it */
     struct stat_scope *budget_scope;   /* the same */
     struct stat_scope *breaker_scope;  /* NULL while nobody has used the cluster */
+    struct stat_scope *eds_scope;      /* NULL while there is nothing to tell, or nobody looked */
     struct match_series *matches;      /* of transport_socket_matches */
     struct endpoint_series *endpoints; /* NULL: not wanted, or nobody has looked */
     _Atomic(struct circuit_breaker *) breakers;
@@ -42,6 +43,8 @@ struct cluster_registry {
     const struct endpoint_set **endpoints; /* by slot; referenced */
     struct registered_cluster **users;     /* by endpoints slot: chain through next_user */
     uint32_t slot_count;
+    endpoint_updates_fn *updates; /* NULL: nobody knows */
+    void *updates_ctx;
 };
 
 /* A host's counts summed over all threads. */

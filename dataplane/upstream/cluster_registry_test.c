@@ -195,12 +195,51 @@ static void threads_count_while_main_prunes(void **state)
     upstream_testing_done(&u);
 }
 
+static bool tell_updates(void *ctx, uint32_t slot, struct endpoint_updates *ret)
+{
+    const struct endpoint_updates *told = ctx;
+
+    (void)slot;
+    *ret = *told;
+    return told->attempts > 0;
+}
+
+/* Of clusters that nobody uses they are told while something is the matter, so that thousands of
+ * idle ones cost nothing. */
+static void updates_are_told_of_clusters_in_use(void **state)
+{
+    struct endpoint_updates told = {.attempts = 0};
+    struct cluster_config *c = testing_cluster("c", 0);
+    struct upstream_testing u;
+
+    (void)state;
+    upstream_testing_init(&u);
+    cluster_registry_set_updates(u.registry, tell_updates, &told);
+    upstream_testing_put_cluster(&u, 0, c);
+    assert_int_equal(upstream_testing_stat(&u, "cluster.c.update_attempt"), 0);
+    assert_null(c->shared->eds_scope); /* no control plane tells its endpoints */
+    told = (struct endpoint_updates){
+        .attempts = 3, .successes = 2, .succeeded_wall_ms = 7, .version = STR("v")};
+    assert_int_equal(upstream_testing_stat(&u, "cluster.c.update_attempt"), 0);
+    assert_null(c->shared->eds_scope);
+    (void)cluster_shared_breakers(c->shared); /* in use */
+    assert_int_equal(upstream_testing_stat(&u, "cluster.c.update_attempt"), 3);
+    assert_int_equal(upstream_testing_stat(&u, "cluster.c.update_success"), 2);
+    assert_int_equal(upstream_testing_stat(&u, "cluster.c.update_time"), 7);
+    c = testing_cluster("d", 1);
+    upstream_testing_put_cluster(&u, 1, c);
+    told.rejections = 1;
+    assert_int_equal(upstream_testing_stat(&u, "cluster.d.update_rejected"), 1);
+    upstream_testing_done(&u);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shared_state_outlives_versions),
         cmocka_unit_test(series_are_called_by_the_stat_name),
         cmocka_unit_test(membership_is_counted),
+        cmocka_unit_test(updates_are_told_of_clusters_in_use),
         cmocka_unit_test(codes_are_charged_as_envoy_does),
         cmocka_unit_test(clusters_cost_a_thread_nothing_until_used),
         cmocka_unit_test(threads_count_while_main_prunes),

@@ -73,6 +73,20 @@ static const struct stat_def cluster_budget_stat_defs[CLUSTER_BUDGET_STAT_COUNT]
 const struct stat_schema cluster_budget_stat_schema = {.defs = cluster_budget_stat_defs,
                                                        .count = CLUSTER_BUDGET_STAT_COUNT};
 
+static const struct stat_def cluster_eds_stat_defs[CLUSTER_EDS_STAT_COUNT] = {
+    [CLUSTER_EDS_INIT_FETCH_TIMEOUT] = {"init_fetch_timeout", STAT_COUNTER},
+    [CLUSTER_EDS_UPDATE_ATTEMPT] = {"update_attempt", STAT_COUNTER},
+    [CLUSTER_EDS_UPDATE_FAILURE] = {"update_failure", STAT_COUNTER},
+    [CLUSTER_EDS_UPDATE_REJECTED] = {"update_rejected", STAT_COUNTER},
+    [CLUSTER_EDS_UPDATE_SUCCESS] = {"update_success", STAT_COUNTER},
+    [CLUSTER_EDS_UPDATE_TIME] = {"update_time", STAT_GAUGE},
+    [CLUSTER_EDS_VERSION] = {"version", STAT_GAUGE},
+    [CLUSTER_EDS_VERSION_TEXT] = {"version_text", STAT_TEXT},
+};
+
+const struct stat_schema cluster_eds_stat_schema = {
+    .defs = cluster_eds_stat_defs, .count = CLUSTER_EDS_STAT_COUNT, .shown_untouched = true};
+
 /* Each family stands in the order completed, 1xx..5xx, unknown, codes, time. */
 enum { FAMILY_CLASSES = 1, FAMILY_UNKNOWN = 6, FAMILY_CODES = 7, FAMILY_TIME = 8 };
 

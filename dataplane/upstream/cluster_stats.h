@@ -175,6 +175,21 @@ enum cluster_budget_stat {
 
 extern const struct stat_schema cluster_budget_stat_schema;
 
+/* Main's own, of clusters whose endpoints a control plane tells: computed too. */
+enum cluster_eds_stat {
+    CLUSTER_EDS_INIT_FETCH_TIMEOUT,
+    CLUSTER_EDS_UPDATE_ATTEMPT,
+    CLUSTER_EDS_UPDATE_FAILURE,
+    CLUSTER_EDS_UPDATE_REJECTED,
+    CLUSTER_EDS_UPDATE_SUCCESS,
+    CLUSTER_EDS_UPDATE_TIME,
+    CLUSTER_EDS_VERSION,
+    CLUSTER_EDS_VERSION_TEXT,
+    CLUSTER_EDS_STAT_COUNT
+};
+
+extern const struct stat_schema cluster_eds_stat_schema;
+
 /* A family of a response's code, here or elsewhere: nine members from `completed` on, in the order
  * completed, 1xx to 5xx, unknown, codes, time. */
 void stat_family_charge_code(struct stat_block *b, size_t completed, unsigned status);

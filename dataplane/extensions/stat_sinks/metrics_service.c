@@ -170,12 +170,11 @@ static void add_gauge(struct metrics_sink *k, const struct flushed_stat *s)
 {
     Io__Prometheus__Client__Metric *m =
         add_family(k, s->sample, IO__PROMETHEUS__CLIENT__METRIC_TYPE__GAUGE);
-    int64_t value = (int64_t)s->sample->value;
 
     m->gauge = ARENA_NEW(&k->arena, Io__Prometheus__Client__Gauge);
     io__prometheus__client__gauge__init(m->gauge);
     m->gauge->has_value = true;
-    m->gauge->value = value < 0 ? 0 : (double)value;
+    m->gauge->value = (double)s->sample->value;
 }
 
 static void add_summary(struct metrics_sink *k, const struct flushed_stat *s)

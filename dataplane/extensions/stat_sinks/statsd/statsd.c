@@ -124,7 +124,7 @@ static void add_lines(struct strbuf *out, const struct statsd_config *c,
         break;
     case STAT_GAUGE:
         begin_line(out, c, s->sample);
-        strbuf_add_u64(out, (int64_t)s->sample->value < 0 ? 0 : s->sample->value);
+        strbuf_add_u64(out, s->sample->value);
         strbuf_add_c(out, "|g");
         end_line(out, c, s->sample);
         break;

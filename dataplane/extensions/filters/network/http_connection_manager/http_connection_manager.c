@@ -116,7 +116,7 @@ static int hcm_parse_rds(struct parse_context *ctx, const HCM(Rds) * m,
         return r;
     }
     c->route_slot = parse_slot(ctx, PART_ROUTE_TABLE, name);
-    parse_subscribe(ctx, PART_ROUTE_TABLE, name, source);
+    parse_subscribe(ctx, PART_ROUTE_TABLE, name, source, c->stat_prefix);
     return 0;
 }
 
@@ -450,13 +450,13 @@ static int hcm_parse(struct parse_context *ctx, const ProtobufCMessage *msg,
         ARENA_NEW(parse_arena(ctx), struct http_conn_manager_config);
     int r = parse_check_not_empty(ctx, "stat_prefix", m->stat_prefix);
 
+    c->stat_prefix = parse_str(ctx, m->stat_prefix);
     for (size_t i = 0; r == 0 && i < ARRAY_LEN(pieces); i++) {
         r = pieces[i](ctx, m, c);
     }
     if (r < 0) {
         return r;
     }
-    c->stat_prefix = parse_str(ctx, m->stat_prefix);
     hcm_make_scopes(ctx, c);
     *ret_config = c;
     return 0;
