@@ -310,6 +310,44 @@ static void equal_and_overlapping_matches_are_refused(void **state)
     assert_string_equal(FIND(&f, .server_name = "b"), "two");
 }
 
+/* As Envoy, which enters every combination of a chain's values into one table. */
+static void a_value_given_twice_is_refused(void **state)
+{
+    static const char WANT[] = "filter_chains[0]: error adding listener '10.0.0.1:443': multiple "
+                               "filter chains with overlapping matching rules are defined";
+    const struct str names[] = {STR("a"), STR("b"), STR("a")};
+    const uint32_t ports[] = {1, 2, 1};
+    const struct cidr ranges[] = {{.prefix_len = 8, .bytes = {10}},
+                                  {.prefix_len = 9, .bytes = {10}},
+                                  {.prefix_len = 8, .bytes = {10}}};
+
+    for (int list = 0; list < 6; list++) {
+        struct fixture f;
+        struct filter_chain_match *m;
+
+        fixture_init(&f);
+        m = add_chain(&f, "one");
+        m->server_names = list == 0 ? names : NULL;
+        m->application_protocols = list == 1 ? names : NULL;
+        m->source_ports = list == 2 ? ports : NULL;
+        m->prefix_ranges = list == 3 ? ranges : NULL;
+        m->source_prefix_ranges = list == 4 ? ranges : NULL;
+        m->direct_source_prefix_ranges = list == 5 ? ranges : NULL;
+        for (size_t n = 3; n >= 2; n--) { /* three values, then the two that differ */
+            m->server_name_count = list == 0 ? n : 0;
+            m->application_protocol_count = list == 1 ? n : 0;
+            m->source_port_count = list == 2 ? n : 0;
+            m->prefix_range_count = list == 3 ? n : 0;
+            m->source_prefix_range_count = list == 4 ? n : 0;
+            m->direct_source_prefix_range_count = list == 5 ? n : 0;
+            if (n == 3) {
+                expect_refusal(&f, WANT);
+            }
+        }
+        (void)FIND(&f, .server_name = "a"); /* the two are accepted */
+    }
+}
+
 /* --- Against Envoy's way ---------------------------------------------------------------------- */
 
 /* One chain as one combination of single values ("" and -1 for none), as Envoy's maps hold it. */
@@ -637,6 +675,7 @@ int main(void)
         cmocka_unit_test(the_direct_source_is_the_sockets_own),
         cmocka_unit_test(a_unix_address_fits_what_holds_everything),
         cmocka_unit_test(equal_and_overlapping_matches_are_refused),
+        cmocka_unit_test(a_value_given_twice_is_refused),
         cmocka_unit_test(ten_thousand_names),
         cmocka_unit_test(random_listeners_choose_as_envoys_maps_do),
     };

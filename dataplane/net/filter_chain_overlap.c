@@ -1,5 +1,6 @@
 /*
- * No two filter chains of a listener may want the same connection. Main thread, when a listener is
+ * No two filter chains of a listener may want the same connection, nor may one want it twice (as
+ * Envoy). Main thread, when a listener is
  * prepared. Chains that cannot meet are never compared: what both must have in common is hashed
  * first, so that ten thousand chains cost ten thousand look-ups.
  */
@@ -108,6 +109,35 @@ static bool lists_equal(const struct filter_chain_match *a, const struct filter_
                    a->source_port_count * sizeof(*a->source_ports)) == 0);
 }
 
+static bool cidrs_repeat(const struct cidr *a, size_t n)
+{
+    for (size_t i = 0; i + 1 < n; i++) {
+        if (cidrs_meet(&a[i], 1, &a[i + 1], n - i - 1)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whether one of the lists that are no part of the key holds a value twice. */
+static bool lists_repeat(const struct filter_chain_match *m)
+{
+    for (size_t i = 0; i + 1 < m->application_protocol_count; i++) {
+        if (strs_meet(&m->application_protocols[i], 1, &m->application_protocols[i + 1],
+                      m->application_protocol_count - i - 1)) {
+            return true;
+        }
+    }
+    for (size_t i = 0; i + 1 < m->source_port_count; i++) {
+        if (ports_meet(&m->source_ports[i], 1, &m->source_ports[i + 1],
+                       m->source_port_count - i - 1)) {
+            return true;
+        }
+    }
+    return cidrs_repeat(m->direct_source_prefix_ranges, m->direct_source_prefix_range_count) ||
+           cidrs_repeat(m->source_prefix_ranges, m->source_prefix_range_count);
+}
+
 /* Addresses as Envoy prints them: "127.0.0.1:80,[::1]:80". */
 static void list_addresses(const struct listener_config *l, struct strbuf *out)
 {
@@ -128,7 +158,7 @@ static int refuse_overlap(const struct listener_config *l, size_t i, size_t j, s
 
     strbuf_init(&where);
     list_addresses(l, &where);
-    if (lists_equal(&a->match, &b->match)) {
+    if (i != j && lists_equal(&a->match, &b->match)) {
         (void)error_set(reterr, E_EXISTS,
                         "filter_chains[%zu]: error adding listener '%.*s': filter chain '%.*s' has "
                         "the same matching rules defined as '%.*s'",
@@ -154,6 +184,7 @@ struct meeting {
 struct meetings {
     struct arena arena;
     struct map by_key; /* to the first meeting */
+    bool has_repeat;   /* a chain came under one key twice: it names a value twice */
 };
 
 static void add_name(struct strbuf *key, const struct filter_chain_match *m, size_t name)
@@ -191,6 +222,7 @@ static size_t meetings_enter(struct meetings *all, const struct listener_config 
         return i;
     }
     for (;; m = m->next) {
+        all->has_repeat |= m->chain == i;
         if (m->chain != i && matches_meet(&l->chains[m->chain]->match, &l->chains[i]->match)) {
             return m->chain;
         }
@@ -224,7 +256,7 @@ static size_t meetings_find(struct meetings *all, const struct listener_config *
 
 int filter_chain_check_overlap(const struct listener_config *l, struct error *reterr)
 {
-    struct meetings all;
+    struct meetings all = {.has_repeat = false};
     struct strbuf key;
     int r = 0;
 
@@ -234,7 +266,7 @@ int filter_chain_check_overlap(const struct listener_config *l, struct error *re
     for (size_t i = 0; r == 0 && i < l->chain_count; i++) {
         size_t j = meetings_find(&all, l, i, &key);
 
-        if (j != i) {
+        if (j != i || all.has_repeat || lists_repeat(&l->chains[i]->match)) {
             r = refuse_overlap(l, i, j, reterr);
         }
     }
