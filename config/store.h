@@ -154,8 +154,10 @@ struct slot {
     struct discovery_source *source; /* where it is subscribed; NULL: not by name */
     uint64_t fetch_timeout_ms;       /* of the newest mention */
     bool is_subscribed;
-    struct stat_scope *stats;           /* subscription_stats.h; NULL: not counted */
-    struct subscription_counts *counts; /* likewise, of endpoints; NULL: none yet */
+    union {                                 /* subscription_stats.h */
+        struct stat_scope *stats;           /* NULL: not counted */
+        struct subscription_counts *counts; /* of endpoints; NULL: none yet */
+    };
 };
 
 struct unsupported_report {

@@ -77,7 +77,7 @@ void subscription_stats_open(struct slot *slot, struct str owner)
 {
     struct strbuf prefix;
 
-    if (slot->stats != NULL || slot->store->params.stats == NULL) {
+    if (slot->kind == PART_ENDPOINTS || slot->stats != NULL || slot->store->params.stats == NULL) {
         return;
     }
     strbuf_init(&prefix);
@@ -91,12 +91,13 @@ void subscription_stats_open(struct slot *slot, struct str owner)
 
 void subscription_stats_close(struct slot *slot)
 {
-    if (slot->stats != NULL) {
+    if (slot->kind == PART_ENDPOINTS) {
+        free(slot->counts);
+        slot->counts = NULL;
+    } else if (slot->stats != NULL) {
         stat_scope_unref(slot->stats);
         slot->stats = NULL;
     }
-    free(slot->counts);
-    slot->counts = NULL;
 }
 
 static struct subscription_counts *slot_counts(struct slot *slot)

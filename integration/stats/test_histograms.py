@@ -2,12 +2,11 @@
 
 import json
 import re
-import subprocess
 
 import pytest
 
 from harness import config as c
-from harness import paths
+from harness import promcheck
 from harness.client import Client
 from harness.proxy import Proxy
 from harness.upstream import Origin
@@ -132,16 +131,6 @@ def test_selection(busy):
         assert proxy.admin("/stats?filter=(").text == "Invalid re2 regex: missing ): (", flavour
 
 
-def check(text):
-    """promtool's parser and linter over a page: what it complains about."""
-    program = paths.BUILD / "integration" / "promcheck"
-    if not program.exists():
-        pytest.skip("no promcheck: integration/build.sh makes it where there is Go")
-    ran = subprocess.run([program], input=text.encode(), capture_output=True, timeout=60)
-    assert ran.returncode == 0, ran.stderr.decode()
-    return ran.stdout.decode().splitlines()
-
-
 @pytest.mark.differential
 def test_prometheus_accepts_the_pages(flavours, origin):
     """What `promtool check metrics` does, over names, labels and texts that need care. Envoy's metrics have no help and
@@ -157,7 +146,7 @@ def test_prometheus_accepts_the_pages(flavours, origin):
             ask(proxy, 3)
             wait_for(lambda: "envoy_http_downstream_rq_xx" in proxy.admin("/stats/prometheus?usedonly").text, "counted")
             for query in ("", "text_readouts", "usedonly", "histogram_buckets=summary", "histogram_buckets=cumulative"):
-                complaints = check(proxy.admin(f"/stats/prometheus?{query}").text)
+                complaints = promcheck.check(proxy.admin(f"/stats/prometheus?{query}").text)
                 seen[flavour, query] = {line.split(": ", 1)[1] for line in complaints}
     for (flavour, query), complaints in seen.items():
         if flavour == "nuncio":
@@ -167,4 +156,4 @@ def test_prometheus_accepts_the_pages(flavours, origin):
 
 def test_the_check_can_fail():
     with pytest.raises(AssertionError):
-        check("a{b=\"c} 1\n")
+        promcheck.check("a{b=\"c} 1\n")

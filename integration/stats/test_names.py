@@ -8,6 +8,7 @@ import pytest
 
 from harness import certs, tls
 from harness import config as c
+from harness import promcheck
 from harness.client import Client
 from harness.h2peer import H2Client, H2Origin
 from harness.proxy import Proxy
@@ -92,6 +93,9 @@ def bootstrap(ads, origins, log):
     return made
 
 
+PAGES = ("", "text_readouts", "usedonly", "histogram_buckets=summary")
+
+
 class Seen:
     """What one proxy shows after the traffic."""
 
@@ -99,6 +103,7 @@ class Seen:
         stats = dict(line.split(": ", 1) for line in proxy.admin("/stats").text.splitlines() if ": " in line)
         self.values = {normal(name): value for name, value in stats.items()}
         self.series = series_of(proxy)
+        self.pages = {query: proxy.admin(f"/stats/prometheus?{query}").text for query in PAGES}
 
 
 def normal(name):
@@ -224,6 +229,15 @@ COUNTED = [
 def test_values(seen, name):
     values = {flavour: found.values[name] for flavour, found in seen.items()}
     assert len(set(values.values())) == 1, values
+
+
+@pytest.mark.differential
+@pytest.mark.parametrize("query", PAGES)
+def test_promtool(seen, query):
+    """It can read them, and complains of nothing that it does not say of Envoy's own."""
+    complaints = {flavour: {line.split(": ", 1)[1] for line in promcheck.check(found.pages[query])}
+                  for flavour, found in seen.items()}
+    assert complaints.get("nuncio", set()) <= complaints.get("envoy", complaints.get("nuncio"))
 
 
 def test_workers_add_up(seen):
