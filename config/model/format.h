@@ -90,6 +90,7 @@ enum format_op {
     FORMAT_LISTENER_NAME,
     FORMAT_FILTER_CHAIN_NAME,
     FORMAT_UNIQUE_ID,
+    FORMAT_COALESCE,     /* the first of `choices` that has a value */
     FORMAT_QUERY_PARAM,  /* arg1: its name */
     FORMAT_QUERY_PARAMS, /* as it came */
     FORMAT_QUERY_PARAMS_DECODED,
@@ -205,6 +206,8 @@ struct format_item {
     struct str arg2;
     bool has_max_len;
     uint32_t max_len;
+    const struct format_item *choices; /* COALESCE: at least one; its length is theirs too */
+    size_t choice_count;
 };
 
 struct format {

@@ -2,12 +2,9 @@
 
 #include "config/parse/format.h"
 
-#include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 
-#include "config/parse/check.h"
-#include "config/parse/core.h"
+#include "config/text_node.h"
 #include "dataplane/base/xalloc.h"
 
 #define ADDRESS_BITS_MAX 128
@@ -497,6 +494,10 @@ static int argument_tls_time(struct arena *a, const struct command *c, struct fo
     return r == 0 ? argument_tls(a, c, item, reterr) : r;
 }
 
+/* {"operators": ["NAME", {"command": "REQ", "param": "x"}]}; below. */
+static int argument_coalesce(struct arena *a, const struct command *c, struct format_item *item,
+                             struct error *reterr);
+
 /* Sorted by name. */
 static const struct command_type command_types[] = {
     {"ACCESS_LOG_TYPE", FORMAT_ACCESS_LOG_TYPE, BARE, NULL},
@@ -504,6 +505,7 @@ static const struct command_type command_types[] = {
     {"BYTES_RETRANSMITTED", FORMAT_ALWAYS_ZERO, BARE, NULL},
     {"BYTES_SENT", FORMAT_BYTES_SENT, BARE, NULL},
     {"CLUSTER_METADATA", FORMAT_METADATA, REQUIRED, argument_path},
+    {"COALESCE", FORMAT_COALESCE, REQUIRED_SIZED, argument_coalesce},
     {"COMMON_DURATION", FORMAT_COMMON_DURATION, REQUIRED, argument_interval},
     {"CONNECTION_ID", FORMAT_CONNECTION_ID, BARE, NULL},
     {"CONNECTION_TERMINATION_DETAILS", FORMAT_CONNECTION_TERMINATION_DETAILS, BARE, NULL},
@@ -663,6 +665,12 @@ static int command_type_cmp(const void *name, const void *type)
     return str_cmp(*(const struct str *)name, str_c(((const struct command_type *)type)->name));
 }
 
+static const struct command_type *command_type_find(struct str name)
+{
+    return bsearch(&name, command_types, ARRAY_LEN(command_types), sizeof(*command_types),
+                   command_type_cmp);
+}
+
 static int command_check_syntax(const struct command_type *t, const struct command *c,
                                 struct error *reterr)
 {
@@ -683,8 +691,7 @@ static int command_parse(struct arena *a, bool has_req_without_query, const stru
 {
     static const struct command_type req_without_query = {
         "REQ_WITHOUT_QUERY", FORMAT_REQ_WITHOUT_QUERY, REQUIRED_SIZED, argument_headers};
-    const struct command_type *t = bsearch(&c->name, command_types, ARRAY_LEN(command_types),
-                                           sizeof(*command_types), command_type_cmp);
+    const struct command_type *t = command_type_find(c->name);
     int r;
 
     if (has_req_without_query && str_eq(c->name, str_c(req_without_query.name))) {
@@ -701,6 +708,139 @@ static int command_parse(struct arena *a, bool has_req_without_query, const stru
     }
     *item = (struct format_item){.op = t->op, .has_max_len = c->has_length, .max_len = c->length};
     return t->argument != NULL ? t->argument(a, c, item, reterr) : 0;
+}
+
+/* --- alternatives --------------------------------------------------------------------------- */
+
+static const struct text_node *node_member(const struct text_node *map, const char *key)
+{
+    for (size_t i = 0; i < map->count; i++) {
+        if (str_eq(map->members[i].key, str_c(key))) {
+            return map->members[i].value;
+        }
+    }
+    return NULL;
+}
+
+static int choice_length(const struct text_node *n, struct command *ret, struct error *reterr)
+{
+    int64_t length;
+
+    if (n->kind != TEXT_NUMBER || parse_i64(n->scalar, &length) < 0) {
+        return error_set(reterr, E_INVALID, "'max_length' field must be an integer");
+    }
+    if (length <= 0) {
+        return error_set(reterr, E_INVALID, "'max_length' must be a positive integer");
+    }
+    ret->has_length = true;
+    ret->length = length < UINT32_MAX ? (uint32_t)length : UINT32_MAX;
+    return 0;
+}
+
+/* "NAME", or an object of that, its parameter and its length. */
+static int choice_command(const struct text_node *n, struct command *ret, struct error *reterr)
+{
+    const struct text_node *name = n->kind == TEXT_MAP ? node_member(n, "command") : n;
+    const struct text_node *param = n->kind == TEXT_MAP ? node_member(n, "param") : NULL;
+    const struct text_node *length = n->kind == TEXT_MAP ? node_member(n, "max_length") : NULL;
+
+    *ret = (struct command){.argument = STR("")};
+    if (n->kind != TEXT_MAP && n->kind != TEXT_STRING) {
+        return error_set(reterr, E_INVALID,
+                         "operator entry must be either a string (command name) or an object with "
+                         "'command' field");
+    }
+    if (name == NULL || name->kind != TEXT_STRING) {
+        return error_set(reterr, E_INVALID, "operator object must have 'command' field");
+    }
+    ret->name = name->scalar;
+    if (param != NULL && param->kind != TEXT_STRING) {
+        return error_set(reterr, E_INVALID, "'param' field must be a string");
+    }
+    if (param != NULL) {
+        ret->argument = param->scalar;
+    }
+    return length != NULL ? choice_length(length, ret, reterr) : 0;
+}
+
+static int choice_parse(struct arena *a, const struct text_node *n, const struct command *outer,
+                        struct format_item *ret, struct error *reterr)
+{
+    const struct command_type *t;
+    struct command c;
+    int r = choice_command(n, &c, reterr);
+
+    if (r < 0) {
+        return r;
+    }
+    t = command_type_find(c.name);
+    if (t == NULL) {
+        return error_set(reterr, E_INVALID, "unknown command: '%.*s'", STR_ARG(c.name));
+    }
+    if (outer->has_length && t->op == FORMAT_COALESCE) { /* for the choices in it, too */
+        c.length = c.has_length && c.length < outer->length ? c.length : outer->length;
+        c.has_length = true;
+    }
+    r = command_parse(a, false, &c, ret, reterr);
+    if (r == 0 && outer->has_length && !(ret->has_max_len && ret->max_len < outer->length)) {
+        ret->has_max_len = true;
+        ret->max_len = outer->length;
+    }
+    return r;
+}
+
+static int choices_parse(struct arena *a, const struct text_node *operators,
+                         const struct command *outer, struct format_item *item,
+                         struct error *reterr)
+{
+    struct format_item *choices = ARENA_ARRAY(a, struct format_item, operators->count);
+    struct error why;
+    int r = 0;
+
+    error_init(&why);
+    for (size_t i = 0; r == 0 && i < operators->count; i++) {
+        r = choice_parse(a, operators->items[i], outer, &choices[i], &why);
+        if (r < 0) {
+            (void)error_set(reterr, r, "COALESCE: failed to parse operator at index %zu: %s", i,
+                            error_message(&why)); /* r is returned */
+        }
+    }
+    error_done(&why);
+    item->choices = choices;
+    item->choice_count = operators->count;
+    return r;
+}
+
+static int argument_coalesce(struct arena *a, const struct command *c, struct format_item *item,
+                             struct error *reterr)
+{
+    const struct text_node *root;
+    const struct text_node *operators;
+    struct error why;
+    int r;
+
+    error_init(&why);
+    r = json_parse(c->argument, a, &root, &why);
+    if (r < 0) {
+        (void)error_set(reterr, r, "COALESCE: failed to parse JSON configuration: %s",
+                        error_message(&why)); /* r is returned */
+    }
+    error_done(&why);
+    if (r < 0) {
+        return r;
+    }
+    operators = root->kind == TEXT_MAP ? node_member(root, "operators") : NULL;
+    if (operators == NULL) {
+        return error_set(reterr, E_INVALID,
+                         "COALESCE: JSON configuration must contain 'operators' array");
+    }
+    if (operators->kind != TEXT_LIST) {
+        return error_set(reterr, E_INVALID, "COALESCE: 'operators' must be an array");
+    }
+    if (operators->count == 0) {
+        return error_set(reterr, E_INVALID, "COALESCE: 'operators' array must not be empty");
+    }
+    return choices_parse(a, operators, c, item, reterr);
 }
 
 /* --- the string ----------------------------------------------------------------------------- */
@@ -808,8 +948,8 @@ static size_t format_count_max(struct str text)
     return n;
 }
 
-static int format_parse_with(struct arena *a, bool has_req_without_query, struct str text,
-                             struct format *ret, struct error *reterr)
+int format_parse_with(struct arena *a, bool has_req_without_query, struct str text,
+                      struct format *ret, struct error *reterr)
 {
     struct format_item *items;
     size_t count = 0;
@@ -856,194 +996,4 @@ static int format_parse_with(struct arena *a, bool has_req_without_query, struct
 int format_parse(struct arena *a, struct str text, struct format *ret, struct error *reterr)
 {
     return format_parse_with(a, false, text, ret, reterr);
-}
-
-/* --- messages ------------------------------------------------------------------------------- */
-
-int parse_format(struct parse_context *ctx, const char *field, struct str text, struct format *ret)
-{
-    struct error why;
-    int r;
-
-    error_init(&why);
-    r = format_parse_with(parse_arena(ctx), ctx->has_req_without_query, text, ret, &why);
-    if (r < 0) {
-        (void)parse_fail(ctx, r, field, "%s", error_message(&why)); /* r is returned */
-    }
-    error_done(&why);
-    return r;
-}
-
-static int parse_format_value(struct parse_context *ctx, const struct value *v,
-                              struct format_json *ret);
-
-/* As Envoy: the shorter of 1e+06 and 1000000, in as few digits as read back as the same number. */
-static struct str format_number(struct arena *a, double v)
-{
-    char plain[400];
-    char scientific[40];
-    int digits = 0;
-    size_t n;
-
-    if (isnan(v) || isinf(v)) {
-        return isnan(v) ? STR("\"NaN\"") : v > 0 ? STR("\"Infinity\"") : STR("\"-Infinity\"");
-    }
-    do {
-        (void)snprintf(scientific, sizeof(scientific), "%.*e", digits, v);
-    } while (strtod(scientific, NULL) != v && ++digits <= 17);
-    digits = 0;
-    do {
-        n = (size_t)snprintf(plain, sizeof(plain), "%.*f", digits, v);
-    } while (strtod(plain, NULL) != v && ++digits <= 30);
-    return arena_str(a,
-                     n <= strlen(scientific) && digits <= 30 ? str_n(plain, n) : str_c(scientific));
-}
-
-static int parse_format_children(struct parse_context *ctx, const struct value *v,
-                                 struct format_json *ret)
-{
-    struct format_json *children = ARENA_ARRAY(parse_arena(ctx), struct format_json, v->count);
-
-    for (size_t i = 0; i < v->count; i++) {
-        const struct value *child = v->kind == VALUE_LIST ? &v->items[i] : &v->fields[i].value;
-        int r;
-
-        if (v->kind == VALUE_STRUCT) {
-            children[i].key = v->fields[i].name;
-        }
-        r = parse_format_value(ctx, child, &children[i]);
-        if (r < 0) {
-            return r;
-        }
-    }
-    ret->children = children;
-    ret->count = v->count;
-    return 0;
-}
-
-/* Depth was bounded when the message was unpacked. */
-static int parse_format_value(struct parse_context *ctx, const struct value *v,
-                              struct format_json *ret)
-{
-    switch (v->kind) {
-    case VALUE_NULL:
-        ret->kind = FORMAT_JSON_NULL;
-        return 0;
-    case VALUE_NUMBER:
-        ret->kind = FORMAT_JSON_NUMBER;
-        ret->number = format_number(parse_arena(ctx), v->number);
-        return 0;
-    case VALUE_BOOL:
-        ret->kind = FORMAT_JSON_BOOL;
-        ret->boolean = v->boolean;
-        return 0;
-    case VALUE_STRING:
-        ret->kind = FORMAT_JSON_LEAF;
-        return parse_format(ctx, NULL, v->string, &ret->leaf);
-    case VALUE_STRUCT:
-        ret->kind = FORMAT_JSON_OBJECT;
-        return parse_format_children(ctx, v, ret);
-    case VALUE_LIST:
-        ret->kind = FORMAT_JSON_ARRAY;
-        return parse_format_children(ctx, v, ret);
-    }
-    return 0;
-}
-
-int parse_format_json(struct parse_context *ctx, const Google__Protobuf__Struct *m,
-                      struct format_json *ret)
-{
-    struct value v;
-
-    parse_struct(ctx, m, &v); /* sorts the keys, as Envoy's output is sorted */
-    *ret = (struct format_json){.kind = FORMAT_JSON_OBJECT};
-    return parse_format_value(ctx, &v, ret);
-}
-
-static int parse_format_specifier(struct parse_context *ctx,
-                                  const Envoy__Config__Core__V3__SubstitutionFormatString *m,
-                                  struct substitution_format *ret)
-{
-    struct str text = STR_NONE;
-    size_t at;
-    int r;
-
-    switch (m->format_case) {
-    case ENVOY__CONFIG__CORE__V3__SUBSTITUTION_FORMAT_STRING__FORMAT_TEXT_FORMAT:
-        return parse_format(ctx, "text_format", str_c(m->text_format), &ret->text);
-    case ENVOY__CONFIG__CORE__V3__SUBSTITUTION_FORMAT_STRING__FORMAT_JSON_FORMAT:
-        ret->is_json = true;
-        at = path_push(ctx, "json_format");
-        r = parse_format_json(ctx, m->json_format, &ret->json);
-        break;
-    case ENVOY__CONFIG__CORE__V3__SUBSTITUTION_FORMAT_STRING__FORMAT_TEXT_FORMAT_SOURCE:
-        at = path_push(ctx, "text_format_source");
-        r = parse_data_source(ctx, m->text_format_source, 0, &text);
-        if (r == 0) {
-            r = parse_format(ctx, NULL, text, &ret->text);
-        }
-        break;
-    default:
-        return parse_fail(ctx, E_INVALID, "format", "value is required");
-    }
-    path_pop(ctx, at);
-    return r;
-}
-
-/* %METADATA()% is built in, so its extension adds nothing. */
-int parse_formatters(struct parse_context *ctx, size_t n,
-                     Envoy__Config__Core__V3__TypedExtensionConfig *const *m)
-{
-    for (size_t i = 0; i < n; i++) {
-        const Envoy__Config__Core__V3__TypedExtensionConfig *f = m[i];
-        struct str url = f->typed_config != NULL ? str_c(f->typed_config->type_url) : STR_NONE;
-
-        if (str_ends(url,
-                     STR("/envoy.extensions.formatter.req_without_query.v3.ReqWithoutQuery"))) {
-            ctx->has_req_without_query = true;
-        } else if (!str_ends(url, STR("/envoy.extensions.formatter.metadata.v3.Metadata"))) {
-            return parse_fail(ctx, E_UNSUPPORTED, "formatters", "Formatter not found: %s", f->name);
-        }
-    }
-    return 0;
-}
-
-int parse_substitution_format(struct parse_context *ctx,
-                              const Envoy__Config__Core__V3__SubstitutionFormatString *m,
-                              struct substitution_format *ret)
-{
-    int r;
-
-    *ret = (struct substitution_format){.omit_empty_values = m->omit_empty_values};
-    r = parse_check_header_text(ctx, "content_type", m->content_type);
-    if (r == 0) {
-        r = parse_formatters(ctx, m->n_formatters, m->formatters);
-    }
-    if (r < 0) {
-        return r;
-    }
-    ret->content_type = parse_str(ctx, m->content_type);
-    r = parse_format_specifier(ctx, m, ret);
-    ctx->has_req_without_query = false;
-    return r;
-}
-
-int parse_optional_format(struct parse_context *ctx, const char *field,
-                          const Envoy__Config__Core__V3__SubstitutionFormatString *m,
-                          const struct substitution_format **ret)
-{
-    struct substitution_format *format;
-    size_t at;
-    int r;
-
-    if (m == NULL) {
-        *ret = NULL;
-        return 0;
-    }
-    format = ARENA_NEW(parse_arena(ctx), struct substitution_format);
-    at = path_push(ctx, field);
-    r = parse_substitution_format(ctx, m, format);
-    path_pop(ctx, at);
-    *ret = format;
-    return r;
 }

@@ -13,6 +13,9 @@
 /* Without a field: built-in formats. The result's strings live in `a`. E_INVALID. */
 int format_parse(struct arena *a, struct str text, struct format *ret,
                  struct error *reterr) MUST_CHECK;
+/* The same; `has_req_without_query`: a formatter extension adds that command. */
+int format_parse_with(struct arena *a, bool has_req_without_query, struct str text,
+                      struct format *ret, struct error *reterr) MUST_CHECK;
 
 /* The format in `text`, which is the value of `field` (NULL: of the current path). */
 int parse_format(struct parse_context *ctx, const char *field, struct str text,

@@ -95,6 +95,24 @@ static void formatter_add_text(const struct format_item *item, const struct form
     }
 }
 
+/* What `item` shows, and the item whose length it is cut to: of alternatives, the one chosen. */
+static const struct format_item *
+formatter_eval(const struct format_item *item, const struct format_source *src, struct formatted *v)
+{
+    if (item->op != FORMAT_COALESCE) {
+        format_item_eval(item, src, v);
+        return item;
+    }
+    for (size_t i = 0; i < item->choice_count; i++) {
+        const struct format_item *chosen = formatter_eval(&item->choices[i], src, v);
+
+        if (v->kind != FORMATTED_NONE) {
+            return chosen;
+        }
+    }
+    return item;
+}
+
 static void formatter_items(const struct format *f, const struct format_source *src,
                             struct str missing, struct strbuf *out)
 {
@@ -107,7 +125,7 @@ static void formatter_items(const struct format *f, const struct format_source *
             strbuf_add_str(out, item->arg1);
             continue;
         }
-        format_item_eval(item, src, &v);
+        item = formatter_eval(item, src, &v);
         formatter_add_text(item, &v, missing, out);
     }
 }
@@ -188,6 +206,7 @@ static void formatter_json_node(const struct format_json *f, const struct format
 static void formatter_json_leaf(const struct format_json *f, const struct format_source *src,
                                 bool omit_empty, bool has_key, struct json_writer *w)
 {
+    const struct format_item *item;
     struct formatted v;
 
     if (!formatter_leaf_is_typed(&f->leaf)) {
@@ -197,14 +216,14 @@ static void formatter_json_leaf(const struct format_json *f, const struct format
         formatter_json_string(&f->leaf, src, omit_empty, w);
         return;
     }
-    format_item_eval(&f->leaf.items[0], src, &v);
+    item = formatter_eval(&f->leaf.items[0], src, &v);
     if (v.kind == FORMATTED_NONE && omit_empty) {
         return;
     }
     if (has_key) {
         json_key(w, f->key);
     }
-    formatter_json_typed(&f->leaf.items[0], &v, w);
+    formatter_json_typed(item, &v, w);
 }
 
 /* As Envoy: with omit_empty_values, what has no value goes with its key, and so does an object of
@@ -298,13 +317,14 @@ bool formatter_header(const struct format *f, const struct access_log_entry *e,
         return f->literal.len > 0;
     }
     if (formatter_leaf_is_typed(f)) {
-        format_item_eval(&f->items[0], &src, &v);
+        const struct format_item *item = formatter_eval(&f->items[0], &src, &v);
+
         if (v.kind == FORMATTED_NONE) {
             *ret_value = STR("");
             return false;
         }
         if (v.kind == FORMATTED_STRING) {
-            struct str s = formatter_cut(&f->items[0], v.string);
+            struct str s = formatter_cut(item, v.string);
 
             *ret_value = v.is_scratch ? arena_str(a, s) : s;
             return s.len > 0;

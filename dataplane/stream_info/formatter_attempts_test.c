@@ -142,6 +142,23 @@ static void test_queries(void **state)
     check_op(FORMAT_QUERY_PARAMS, "-");
 }
 
+static void test_the_first_choice_with_a_value(void **state)
+{
+    const struct format_item choices[] = {
+        {.op = FORMAT_ROUTE_NAME},
+        {.op = FORMAT_QUERY_PARAM, .arg1 = STR("a"), .has_max_len = true, .max_len = 2},
+        {.op = FORMAT_BYTES_SENT},
+    };
+    const struct format_item item = {
+        .op = FORMAT_COALESCE, .choices = choices, .choice_count = ARRAY_LEN(choices)};
+
+    entry.request_headers = &request;
+    header_set(&request, HDR_PATH, STR("/x?a=long"));
+    check(item, "lo");
+    header_set(&request, HDR_PATH, STR("/x"));
+    check(item, "0");
+}
+
 static void check_xfcc(const char *header, const char *want)
 {
     header_set(&request, HDR_X_FORWARDED_CLIENT_CERT, str_c(header));
@@ -235,6 +252,7 @@ int main(void)
         TEST(test_masks),
         TEST(test_queries),
         TEST(test_values_of_xfcc),
+        TEST(test_the_first_choice_with_a_value),
         TEST(test_times_of_this_zone),
         TEST(test_sampling_by_id),
         TEST(test_filters_of_what_is_no_request),

@@ -34,7 +34,7 @@ struct formatted {
     char scratch[FORMATTED_SCRATCH];
 };
 
-/* Not for FORMAT_LITERAL. Fills `out`; never allocates. */
+/* Not for FORMAT_LITERAL and FORMAT_COALESCE. Fills `out`; never allocates. */
 void format_item_eval(const struct format_item *item, const struct format_source *src,
                       struct formatted *out);
 

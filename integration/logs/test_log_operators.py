@@ -181,3 +181,30 @@ def test_parts_of_headers(flavours, tmp_path):
         assert lines[-1] == '-|-|u|u|CN=a"b' and lines[0].startswith("a=b%20c&d=e+f&zz&x=y=%C3%A4|a=b%|-|")
     if len(seen) == 2:
         assert seen["nuncio"] == seen["envoy"]
+
+
+CHOICES = [json.dumps({"operators": operators}) for operators in (
+    ["REQUESTED_SERVER_NAME", {"command": "REQ", "param": ":authority"}], [{"command": "REQ", "param": "x-a"}, {"command": "REQ", "param": ":authority", "max_length": 3}],
+    ["ROUTE_NAME", "UPSTREAM_HOST"], ["BYTES_SENT"], [{"command": "REQ", "param": "x-empty"}, "PROTOCOL"], [{"command": "START_TIME", "param": "%Y"}, "PROTOCOL"],
+    [{"command": "COALESCE", "param": json.dumps({"operators": ["ROUTE_NAME", "PROTOCOL"]})}])]
+
+
+@pytest.mark.differential
+def test_coalesce(flavours, tmp_path):
+    """As text, as JSON, with a length for all, beside a literal."""
+    formats = [form for choice in CHOICES for form in (f"%COALESCE({choice})%", f"%COALESCE({choice}):2%", f"a %COALESCE({choice})%")]
+    seen = {}
+    for flavour in flavours:
+        log = tmp_path / flavour
+        as_json = {"name": "j", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog", "path": f"{log}.json",
+                                                 "log_format": {"json_format": {str(i): form for i, form in enumerate(formats)}}}}
+        manager = c.hcm(c.routes("r", c.vhost("v", ["*"], c.direct("/"))), access_log=[c.access_log(str(log), "|".join(formats) + "\n"), as_json])
+        with Proxy(flavour, c.static_bootstrap([c.listener("l", manager)])) as proxy, proxy.connect() as client:
+            client.exchange(b"GET / HTTP/1.1\r\nhost: authority.test\r\nx-empty:\r\n\r\n")
+            wait_for(lambda log=log: log.exists() and log.read_text() and (tmp_path / f"{log.name}.json").exists() and (tmp_path / f"{log.name}.json").read_text(), "lines")
+        seen[flavour] = log.read_text().strip().split("|"), json.loads((tmp_path / f"{log.name}.json").read_text())
+    for text, values in seen.values():
+        assert text[:6] == ["authority.test", "au", "a authority.test", "aut", "au", "a aut"]
+        assert values["6"] is None and values["9"] == 0 and values["12"] == ""
+    if len(seen) == 2:
+        assert seen["nuncio"] == seen["envoy"]
