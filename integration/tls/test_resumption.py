@@ -156,7 +156,9 @@ def test_lifetime_hint(tables):
                 found = re.search(r"lifetime hint: (\d+)", said.text)
                 hints.setdefault((listener, version), {})[flavour] = found and int(found[1])
     for key, value in hints.items():
-        assert len(set(value.values())) == 1, (key, value)
+        told = list(value.values())
+        # A second may begin between the session and its ticket.
+        assert None not in told and max(told) - min(told) <= 1 or set(told) == {None}, (key, value)
 
 
 @pytest.mark.differential
